@@ -1,0 +1,295 @@
+"""What a CLIPSeg model is made of, read from a checkpoint's ``config.json``.
+
+Names and defaults are those of the public classes, so that public files fit as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from napari_clipseg.engine.errors import CheckpointError
+
+CONFIG_FILE = "config.json"
+ACTIVATIONS = ("quick_gelu", "gelu", "relu")
+
+
+@dataclass(frozen=True)
+class _TowerConfig:
+    """What both of CLIP's transformers have in common, its checks included."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    hidden_act: str
+    layer_norm_eps: float
+    attention_dropout: float
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.type == "int" and not item.name.endswith("_token_id"):
+                _require_positive(type(self).__name__, item.name, value)
+        _require_divisible(
+            type(self).__name__,
+            ("hidden_size", self.hidden_size),
+            ("num_attention_heads", self.num_attention_heads),
+        )
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(
+                f"{type(self).__name__}.hidden_act is {self.hidden_act!r}; "
+                f"it must be one of {', '.join(ACTIVATIONS)}."
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a mapping; keys that this class does not have are passed over.
+
+        Public files carry dozens of settings of the library that wrote them.
+        """
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+
+@dataclass(frozen=True)
+class CLIPSegTextConfig(_TowerConfig):
+    """The text encoder: a causal transformer over byte-pair tokens.
+
+    Parameters
+    ----------
+    vocab_size : int
+        Number of tokens known.
+    hidden_size, intermediate_size : int
+        Width of the tokens, and of the hidden layer of each MLP.
+    num_hidden_layers, num_attention_heads : int
+        Depth, and heads per attention.
+    max_position_embeddings : int
+        Longest prompt in tokens, start and end included.
+    hidden_act : str
+        Activation of the MLPs: "quick_gelu", "gelu" or "relu".
+    layer_norm_eps, attention_dropout : float
+        As in PyTorch's LayerNorm and attention.
+    pad_token_id, bos_token_id, eos_token_id : int
+        Special tokens. ``eos_token_id == 2`` marks older files, in which the prompt's
+        end is found as the highest id (see `CLIPSegTextModel`).
+    """
+
+    hidden_size: int = 512
+    intermediate_size: int = 2048
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 8
+    hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
+    attention_dropout: float = 0.0
+    vocab_size: int = 49408
+    max_position_embeddings: int = 77
+    pad_token_id: int = 1
+    bos_token_id: int = 49406
+    eos_token_id: int = 49407
+
+
+@dataclass(frozen=True)
+class CLIPSegVisionConfig(_TowerConfig):
+    """The vision encoder: a transformer over square patches of a picture.
+
+    Parameters
+    ----------
+    hidden_size, intermediate_size : int
+        Width of the tokens, and of the hidden layer of each MLP.
+    num_hidden_layers, num_attention_heads : int
+        Depth, and heads per attention.
+    num_channels : int
+        Channels of a picture, 3 for RGB.
+    image_size : int
+        Side in pixels of the square that the position embeddings were made for.
+    patch_size : int
+        Side of a patch in pixels.
+    hidden_act : str
+        Activation of the MLPs: "quick_gelu", "gelu" or "relu".
+    layer_norm_eps, attention_dropout : float
+        As in PyTorch's LayerNorm and attention.
+    """
+
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    hidden_act: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
+    attention_dropout: float = 0.0
+    num_channels: int = 3
+    image_size: int = 224
+    patch_size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size < self.patch_size:
+            raise ValueError(
+                f"CLIPSegVisionConfig.image_size is {self.image_size}, smaller than "
+                f"patch_size {self.patch_size}; a picture must hold at least one patch."
+            )
+
+
+@dataclass(frozen=True)
+class CLIPSegConfig:
+    """A whole CLIPSeg model: CLIP's two towers and the decoder.
+
+    Parameters
+    ----------
+    text_config, vision_config : CLIPSegTextConfig, CLIPSegVisionConfig
+        The towers.
+    projection_dim : int
+        Length of the vector that a prompt becomes.
+    logit_scale_init_value : float
+        Start value of CLIP's learned temperature, as its logarithm.
+    extract_layers : tuple of int
+        Vision blocks whose outputs the decoder reads, counted from 0, ascending.
+    reduce_dim : int
+        Width of the decoder's tokens: the "rd64" of a checkpoint's name.
+    decoder_num_attention_heads, decoder_intermediate_size : int
+        Heads and MLP width of the decoder's blocks.
+    decoder_attention_dropout, decoder_hidden_act
+        Kept because public files have them. Neither has an effect: the decoder
+        uses ReLU whatever the file says, as the published weights were trained.
+    conditional_layer : int
+        Decoder block before which the prompt modulates the tokens (FiLM).
+    use_complex_transposed_convolution : bool
+        True for the "refined" checkpoint: three convolutions to pixels, not one.
+    default_threshold : float
+        Probability above which a pixel belongs to a prompt, unless the user says
+        otherwise. The default is the paper's best for PhraseCut (its section 5.1).
+    """
+
+    text_config: CLIPSegTextConfig = field(default_factory=CLIPSegTextConfig)
+    vision_config: CLIPSegVisionConfig = field(default_factory=CLIPSegVisionConfig)
+    projection_dim: int = 512
+    logit_scale_init_value: float = 2.6592
+    extract_layers: tuple[int, ...] = (3, 6, 9)
+    reduce_dim: int = 64
+    decoder_num_attention_heads: int = 4
+    decoder_attention_dropout: float = 0.0
+    decoder_hidden_act: str = "quick_gelu"
+    decoder_intermediate_size: int = 2048
+    conditional_layer: int = 0
+    use_complex_transposed_convolution: bool = False
+    default_threshold: float = 0.3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "extract_layers", tuple(self.extract_layers))
+        for name in ("projection_dim", "reduce_dim", "decoder_intermediate_size"):
+            _require_positive("CLIPSegConfig", name, getattr(self, name))
+        _require_divisible(
+            "CLIPSegConfig",
+            ("reduce_dim", self.reduce_dim),
+            ("decoder_num_attention_heads", self.decoder_num_attention_heads),
+        )
+        depth = self.vision_config.num_hidden_layers
+        ascending = list(self.extract_layers) == sorted(set(self.extract_layers))
+        if not self.extract_layers or not ascending or not self._within(depth):
+            raise ValueError(
+                f"CLIPSegConfig.extract_layers is {list(self.extract_layers)}; wanted one or more "
+                f"ascending block numbers from 0 to {depth - 1}, the vision encoder's last."
+            )
+        if not 0 <= self.conditional_layer < len(self.extract_layers):
+            raise ValueError(
+                f"CLIPSegConfig.conditional_layer is {self.conditional_layer}; "
+                f"wanted 0 to {len(self.extract_layers) - 1}, one of the decoder's blocks."
+            )
+        if not 0 < self.default_threshold < 1:
+            raise ValueError(
+                f"CLIPSegConfig.default_threshold is {self.default_threshold}; "
+                f"wanted a probability between 0 and 1."
+            )
+
+    def _within(self, depth: int) -> bool:
+        return all(isinstance(i, int) and 0 <= i < depth for i in self.extract_layers)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CLIPSegConfig:
+        """Build from the mapping that a ``config.json`` holds.
+
+        Older files hold the towers a second time as ``text_config_dict`` and
+        ``vision_config_dict``; where those are filled in, they win.
+        """
+        known = {item.name for item in fields(cls)}
+        picked = {key: value for key, value in values.items() if key in known}
+        for name, tower in (
+            ("text_config", CLIPSegTextConfig),
+            ("vision_config", CLIPSegVisionConfig),
+        ):
+            merged = {**(values.get(name) or {}), **(values.get(f"{name}_dict") or {})}
+            picked[name] = tower.from_dict(merged)
+        return cls(**picked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mapping that `from_dict` reads, ready for JSON."""
+        values = asdict(self)
+        values["extract_layers"] = list(self.extract_layers)
+        return {"model_type": "clipseg", **values}
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> CLIPSegConfig:
+        """Read ``config.json`` of a checkpoint folder.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, is no JSON, or describes no CLIPSeg model.
+        """
+        path = Path(folder) / CONFIG_FILE
+        values = read_json(path)
+        if values.get("model_type", "clipseg") != "clipseg":
+            raise CheckpointError(
+                f"{path} describes a model of type {values['model_type']!r}, wanted 'clipseg'. "
+                f"Choose a CLIPSeg checkpoint folder."
+            )
+        try:
+            return cls.from_dict(values)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path} is not a usable CLIPSeg configuration: {error} "
+                f"Get the checkpoint's files again, or choose another folder."
+            ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's JSON file that holds one mapping.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, is no JSON, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path.parent} has no {path.name}. Choose a folder that holds all files of a CLIPSeg "
+            f"checkpoint, or get its files again."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as JSON: {error}. Get the checkpoint's files again."
+        ) from error
+    if not isinstance(values, dict):
+        raise CheckpointError(
+            f"{path} holds a {type(values).__name__}, wanted a mapping. "
+            f"Get the checkpoint's files again."
+        )
+    return values
+
+
+def _require_positive(owner: str, name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{owner}.{name} is {value!r}; wanted a whole number of at least 1.")
+
+
+def _require_divisible(owner: str, whole: tuple[str, int], part: tuple[str, int]) -> None:
+    _require_positive(owner, *part)
+    if whole[1] % part[1]:
+        raise ValueError(
+            f"{owner}.{whole[0]} is {whole[1]}, which {part[0]} {part[1]} does not divide."
+        )

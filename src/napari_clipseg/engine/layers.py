@@ -1,0 +1,141 @@
+"""What the three transformers of CLIPSeg are built from: attention, MLP, block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Spread of fresh embeddings, as in CLIP: PyTorch's own of 1 would drown the patches.
+INITIAL_STD = 0.02
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """Approximate GELU as CLIP was trained with it: ``x * sigmoid(1.702 x)``.
+
+    Hendrycks and Gimpel, "Gaussian Error Linear Units", https://arxiv.org/abs/1606.08415,
+    section 2.
+    """
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": F.gelu,
+    "relu": F.relu,
+}
+
+
+class CLIPSegAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al., https://arxiv.org/abs/1706.03762, 3.2)."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Let each token look at the others: ``(batch, tokens, width)`` to the same.
+
+        ``mask`` is True where a token may look, broadcast to
+        ``(batch, heads, tokens, tokens)``; ``causal`` lets it look back only.
+        """
+        q, k, v = (
+            # (batch, tokens, width) -> (batch, heads, tokens, width / heads)
+            proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
+        # (batch, heads, tokens, width / heads) -> (batch, tokens, width)
+        merged: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
+        return merged
+
+
+class CLIPSegMLP(nn.Module):
+    """Two linear layers with an activation between, on each token by itself."""
+
+    def __init__(self, width: int, hidden: int, activation: str) -> None:
+        super().__init__()
+        self.activation = ACTIVATION[activation]
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same."""
+        out: Tensor = self.fc2(self.activation(self.fc1(x)))
+        return out
+
+
+class _Block(nn.Module):
+    """The parts of a transformer block; the subclasses say in which order they act."""
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, activation: str, eps: float, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.self_attn = CLIPSegAttention(width, heads, dropout)
+        self.layer_norm1 = nn.LayerNorm(width, eps=eps)
+        self.mlp = CLIPSegMLP(width, hidden, activation)
+        self.layer_norm2 = nn.LayerNorm(width, eps=eps)
+
+
+class CLIPSegEncoderLayer(_Block):
+    """A block of CLIP's towers: normalise first, then add."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same."""
+        x = x + self.self_attn(self.layer_norm1(x), mask, causal)
+        x = x + self.mlp(self.layer_norm2(x))
+        return x
+
+
+class CLIPSegDecoderLayer(_Block):
+    """A block of the decoder: add first, then normalise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same."""
+        x = self.layer_norm1(x + self.self_attn(x))
+        x = self.layer_norm2(x + self.mlp(x))
+        return x
+
+
+class CLIPSegEncoder(nn.Module):
+    """A stack of encoder blocks, one tower of CLIP."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        depth: int,
+        activation: str,
+        eps: float,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            CLIPSegEncoderLayer(width, heads, hidden, activation, eps, dropout)
+            for _ in range(depth)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same, through all blocks."""
+        for layer in self.layers:
+            x = layer(x, mask, causal)
+        return x
+
+    def extract(self, x: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
+        """Return the outputs of the named ``blocks``, ascending; blocks after them are not run."""
+        outputs = []
+        for i, layer in enumerate(self.layers[: max(blocks) + 1]):
+            x = layer(x)
+            if i in blocks:
+                outputs.append(x)
+        return outputs
