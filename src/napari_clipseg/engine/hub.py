@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
 from napari_clipseg.engine.errors import CheckpointError
 
 BUNDLED = "demo"
@@ -44,6 +41,9 @@ def locate(model: str | Path) -> Path:
             f"There is no checkpoint {str(model)!r}. Wanted {BUNDLED!r}, an existing folder, or "
             f"a name on the hub such as {KNOWN[0]!r}."
         )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
     try:
         return Path(snapshot_download(str(model), local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.draw import polygon2mask
 from skimage.filters import gaussian
 
 # The paper's best recipe (https://arxiv.org/abs/2112.10003, section 3.3 and table 1): a
@@ -71,6 +72,26 @@ def visual_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[
     background = BACKGROUND_LIGHT * blurred[inner]
     cut = np.where(mask[rows, columns, None], image[rows, columns], np.rint(background))
     return _pad_to_square(cut.astype(np.uint8))
+
+
+def outline_mask(shape: tuple[int, int], outline: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return the pixels whose centres lie within an outline.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the image.
+    outline : ndarray of float
+        ``(corners, 2)``: row and column of each corner, in pixels; (0, 0) is the centre of
+        the first pixel. Parts outside the image are left out.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(height, width)``.
+    """
+    mask: NDArray[np.bool_] = polygon2mask(shape, outline)
+    return mask
 
 
 def _span(occupied: NDArray[np.bool_]) -> slice:

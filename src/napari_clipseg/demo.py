@@ -1,0 +1,90 @@
+"""The demonstration: a sample segmented with text prompts, measured, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from napari_clipseg.sample_data import Sample
+from napari_clipseg.segmentation import Segmentation
+
+# One colour a label, in the order of the dock's colormaps.
+COLORS = np.array(
+    [(255, 0, 255), (0, 255, 0), (0, 255, 255), (255, 255, 0), (255, 0, 0), (0, 0, 255)], np.uint8
+)
+CAPTION_HEIGHT = 24
+GAP = 6
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found for one prompt.
+
+    Attributes
+    ----------
+    prompt : str
+        The prompt.
+    iou : float
+        Intersection over union of its label with the truth, 0 to 1; 1 if both are empty.
+    found, true : float
+        Part of the image that is labelled, and that should be, 0 to 1.
+    """
+
+    prompt: str
+    iou: float
+    found: float
+    true: float
+
+
+def measure(sample: Sample, result: Segmentation) -> list[Found]:
+    """Compare a result's labels with a sample's truth, prompt by prompt."""
+    labels = result.labels
+    return [
+        Found(
+            prompt,
+            iou(labels == k, sample.truth == k),
+            float(np.mean(labels == k)),
+            float(np.mean(sample.truth == k)),
+        )
+        for k, prompt in enumerate(sample.prompts, start=1)
+    ]
+
+
+def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Return intersection over union of two masks of one shape; 1 if both are empty."""
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
+
+
+def draw(sample: Sample, result: Segmentation, path: Path) -> None:
+    """Write a PNG: the image, one probability map a prompt, and the labels, side by side."""
+    image = sample.image if sample.image.ndim == 3 else np.stack([sample.image] * 3, axis=-1)
+    panels = [("image", image)]
+    for prompt, one in zip(sample.prompts, result.probability, strict=True):
+        gray = np.rint(one * 255).astype(np.uint8)
+        panels.append((f"probability: {prompt}", np.stack([gray] * 3, axis=-1)))
+    panels.append((f"labels above {result.threshold:.2f}", _overlay(image, result.labels)))
+    _side_by_side(panels).save(path)
+
+
+def _overlay(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    colored = COLORS[(labels - 1) % len(COLORS)]
+    mixed = (image.astype(np.uint16) + colored) // 2
+    return np.where(labels[..., None] > 0, mixed, image).astype(np.uint8)
+
+
+def _side_by_side(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
+    height, width = panels[0][1].shape[:2]
+    size = (len(panels) * (width + GAP) - GAP, height + CAPTION_HEIGHT)
+    sheet = Image.new("RGB", size, "white")
+    write = ImageDraw.Draw(sheet)
+    for i, (caption, panel) in enumerate(panels):
+        left = i * (width + GAP)
+        sheet.paste(Image.fromarray(panel), (left, CAPTION_HEIGHT))
+        write.text((left + 4, 5), caption, fill="black")
+    return sheet

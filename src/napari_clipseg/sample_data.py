@@ -1,0 +1,82 @@
+"""Sample images with their ground truth: for File ▸ Open Sample, the demo and the tests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# What napari wants of a sample: (data, keyword arguments of the layer, type of the layer).
+LayerData = tuple[NDArray[np.uint8], dict[str, Any], Literal["image"]]
+
+SAMPLES = ("shapes", "micrograph")
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image, what to ask of it, and the right answer.
+
+    Attributes
+    ----------
+    name : str
+        One of `SAMPLES`.
+    image : ndarray of uint8
+        RGB ``(height, width, 3)`` or gray ``(height, width)``.
+    truth : ndarray of uint8
+        ``(height, width)``: 0 is background, ``k`` is what ``prompts[k - 1]`` names.
+    prompts : tuple of str
+        The text prompts that `truth` answers.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    prompts: tuple[str, ...]
+
+
+def load_sample(name: str) -> Sample:
+    """Read a sample that comes with the package.
+
+    Parameters
+    ----------
+    name : str
+        One of `SAMPLES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample of that name.
+    """
+    if name not in SAMPLES:
+        raise ValueError(f"no sample is called {name!r}; choose one of {', '.join(SAMPLES)}")
+    about = json.loads(_folder().joinpath(f"{name}.json").read_text(encoding="utf-8"))
+    return Sample(name, _read_png(name), _read_png(f"{name}_truth"), tuple(about["prompts"]))
+
+
+def shapes() -> list[LayerData]:
+    """Coloured shapes on a plain ground, as an RGB image layer."""
+    return _as_layer("shapes")
+
+
+def micrograph() -> list[LayerData]:
+    """A scene as a fluorescence microscope would show it, as a gray image layer."""
+    return _as_layer("micrograph")
+
+
+def _as_layer(name: str) -> list[LayerData]:
+    return [(_read_png(name), {"name": name}, "image")]
+
+
+def _read_png(stem: str) -> NDArray[np.uint8]:
+    # Through a stream: the package may be installed where a resource is no file with a path.
+    with _folder().joinpath(f"{stem}.png").open("rb") as stream, Image.open(stream) as image:
+        return np.asarray(image)
+
+
+def _folder() -> Any:
+    return files("napari_clipseg") / "samples"

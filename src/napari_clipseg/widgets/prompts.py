@@ -1,0 +1,131 @@
+"""Where the user says what to look for: texts, or an example in an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, RadioButtons, TextEdit
+from magicgui.widgets.bases import Widget
+from napari.layers import Image, Shapes
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_clipseg.widgets.layers import read_plane, region_outline
+from napari_clipseg.widgets.result import is_result
+from napari_clipseg.widgets.worker import Reference
+
+if TYPE_CHECKING:
+    import napari
+
+TEXT, REFERENCE = "text", "reference image"
+WHOLE = "whole image"
+TEXT_LINES = 4
+
+
+class PromptBox:
+    """The widgets to choose the kind of prompt and to give it; they lie in the dock's own rows.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers can be references.
+    entered : callable
+        Called when Enter is pressed in the text.
+    """
+
+    def __init__(self, viewer: napari.Viewer, entered: Callable[[], None]) -> None:
+        self._viewer = viewer
+        self.kind = RadioButtons(
+            label="Prompt", choices=[TEXT, REFERENCE], orientation="horizontal"
+        )
+        self.text = TextEdit(
+            label="Look for",
+            tooltip="One prompt a line. Enter runs, Shift+Enter starts a new line.",
+        )
+        self.reference = ComboBox(
+            label="Example in",
+            choices=lambda _: image_layers(viewer),
+            tooltip="The image layer that shows an example of what to look for.",
+        )
+        self.region = ComboBox(
+            label="Region",
+            choices=lambda _: [(WHOLE, None), *((s.name, s) for s in shapes_layers(viewer))],
+            tooltip=(
+                "A Shapes layer with a rectangle around the example. Of several shapes the "
+                "selected one counts, or else the last one drawn."
+            ),
+        )
+        self.widgets: list[Widget] = [self.kind, self.text, self.reference, self.region]
+        edit = self.text.native
+        edit.setAcceptRichText(False)
+        edit.setTabChangesFocus(True)
+        edit.setPlaceholderText("nuclei\nred rings")
+        edit.setFixedHeight(edit.fontMetrics().lineSpacing() * TEXT_LINES + 12)
+        edit.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._enter = _EnterFilter(edit, entered)
+        self.kind.changed.connect(self.show_kind)
+        self.kind.value = TEXT
+
+    def prompts(self) -> tuple[str | Reference, ...]:
+        """Return what is asked for.
+
+        Raises
+        ------
+        ValueError
+            If nothing is; the message says what to do.
+        """
+        if self.kind.value == REFERENCE:
+            return (self._reference(),)
+        lines = [line.strip() for line in self.text.value.splitlines()]
+        texts = tuple(dict.fromkeys(line for line in lines if line))
+        if not texts:
+            raise ValueError("There is no prompt yet. Write what to look for, such as 'nuclei'.")
+        return texts
+
+    def _reference(self) -> Reference:
+        image, shapes = self.reference.value, self.region.value
+        if image is None:
+            raise ValueError(
+                "There is no image layer to take the example from. Open an image that shows one."
+            )
+        plane = read_plane(image, self._viewer.dims.point)
+        if shapes is None:
+            return Reference(plane, None, f"like {image.name}")
+        outline = region_outline(shapes, image, plane)
+        return Reference(plane, outline, f"like {shapes.name} in {image.name}")
+
+    def show_kind(self) -> None:
+        """Show the widgets of the chosen kind of prompt, and hide the others."""
+        by_text = self.kind.value == TEXT
+        self.text.visible = by_text
+        self.reference.visible = not by_text
+        self.region.visible = not by_text
+
+
+def image_layers(viewer: napari.Viewer) -> list[Image]:
+    """Return the image layers of a viewer that are not results of ours."""
+    return [x for x in viewer.layers if isinstance(x, Image) and not is_result(x)]
+
+
+def shapes_layers(viewer: napari.Viewer) -> list[Shapes]:
+    """Return the Shapes layers of a viewer."""
+    return [x for x in viewer.layers if isinstance(x, Shapes)]
+
+
+class _EnterFilter(QObject):
+    """Let Enter run and Shift+Enter start a new line."""
+
+    def __init__(self, edit: QObject, entered: Callable[[], None]) -> None:
+        super().__init__(edit)
+        self._entered = entered
+        edit.installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
+        if event.type() != QEvent.Type.KeyPress:
+            return False
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if not enter or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            return False
+        self._entered()
+        return True

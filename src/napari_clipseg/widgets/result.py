@@ -1,0 +1,168 @@
+"""Results as layers: one probability map a prompt, and one Labels layer for all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.notifications import show_info
+from numpy.typing import NDArray
+
+from napari_clipseg import __version__
+from napari_clipseg.images.labels import semantic_labels
+from napari_clipseg.segmentation import Segmentation
+from napari_clipseg.widgets.layers import placement
+from napari_clipseg.widgets.worker import Job
+
+if TYPE_CHECKING:
+    import napari
+
+KEY = "napari_clipseg"
+PROBABILITY, LABELS = "probability", "labels"
+COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
+
+# What was last written into each Labels layer, to notice the user's own strokes.
+_written: WeakKeyDictionary[Labels, NDArray[np.int32]] = WeakKeyDictionary()
+
+
+def is_result(layer: Layer) -> bool:
+    """Return whether a layer was made by this plugin."""
+    return KEY in layer.metadata
+
+
+class Result:
+    """One run's layers, and the threshold that its labels follow.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are shown. Layers of an earlier run that asked the same of the same
+        image are updated; labels that were edited by hand since are left alone.
+    source : Image
+        The layer that was segmented.
+    job : Job
+        What was asked.
+    segmentation : Segmentation
+        What came out.
+    """
+
+    def __init__(
+        self, viewer: napari.Viewer, source: Image, job: Job, segmentation: Segmentation
+    ) -> None:
+        self._viewer = viewer
+        self._job = job
+        self._probability = segmentation.probability
+        self._place = placement(source, job.plane)
+        self._axes = (1,) * (source.ndim - 2)
+        self._record = {
+            "version": __version__,
+            "source": source.name,
+            "source_id": str(source.unique_id),
+            "plane": list(job.plane.index),
+            "asked": job.asked,
+            "model": segmentation.model,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        self.probability_layers = [self._show_map(i) for i in range(len(job.names))]
+        self.threshold = segmentation.threshold
+        self.labels_layer = self._show_labels()
+
+    def set_threshold(self, threshold: float) -> None:
+        """Make the labels anew from the kept probability maps; the model is not asked."""
+        if self.labels_layer not in self._viewer.layers:
+            return
+        self.threshold = threshold
+        self.labels_layer = self._show_labels()
+
+    def summary(self) -> str:
+        """Return a line for each prompt: what part of the image its label covers."""
+        labels = self.labels_layer.data
+        return "\n".join(
+            f"{name}: {np.count_nonzero(labels == k) / labels.size:.1%} of the image"
+            for k, name in enumerate(self._job.names, start=1)
+        )
+
+    def _show_map(self, i: int) -> Image:
+        prompt = self._job.names[i]
+        record = {**self._record, "role": PROBABILITY, "prompt": prompt}
+        data = self._shaped(self._probability[i])
+        layer = self._find(record, "prompt")
+        if layer is None:
+            return self._viewer.add_image(
+                data,
+                name=f"{self._job.plane.name} · {prompt}",
+                colormap=COLORS[i % len(COLORS)],
+                blending="additive",
+                contrast_limits=(0, 1),
+                metadata={KEY: record},
+                **self._place,
+            )
+        self._update(layer, data, record)
+        return layer
+
+    def _show_labels(self) -> Labels:
+        names = list(self._job.names)
+        record = {
+            **self._record,
+            "role": LABELS,
+            "prompts": names,
+            "threshold": self.threshold,
+        }
+        data = self._shaped(semantic_labels(self._probability, self.threshold))
+        layer = self._find(record, "prompts")
+        if layer is not None and _edited(layer):
+            show_info(
+                f"{layer.name!r} was edited by hand and stays as it is; "
+                f"the new labels are in a layer of their own."
+            )
+            del layer.metadata[KEY]
+            layer = None
+        if layer is None:
+            layer = self._viewer.add_labels(
+                data,
+                name=f"{self._job.plane.name} · {', '.join(names)} · labels",
+                colormap=_label_colors(len(names)),
+                opacity=0.5,
+                metadata={KEY: record},
+                **self._place,
+            )
+        else:
+            self._update(layer, data, record)
+        _written[layer] = data.copy()
+        return layer
+
+    def _find(self, record: dict[str, Any], *also: str) -> Any:
+        """Return the viewer's layer that was made for the same question, if it is there."""
+        keys = ("role", "source_id", "plane", *also)
+        for layer in self._viewer.layers:
+            found = layer.metadata.get(KEY, {})
+            if found and all(found.get(key) == record[key] for key in keys):
+                return layer
+        return None
+
+    def _update(self, layer: Layer, data: NDArray[Any], record: dict[str, Any]) -> None:
+        layer.data = data
+        layer.metadata[KEY] = record
+        for name, value in self._place.items():
+            setattr(layer, name, value)
+
+    def _shaped(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Give a plane as many axes as its source layer has."""
+        return plane.reshape(self._axes + plane.shape)
+
+
+def _edited(layer: Labels) -> bool:
+    """Return whether labels are no longer as they were written, or may not be."""
+    written = _written.get(layer)
+    return written is None or not np.array_equal(layer.data, written)
+
+
+def _label_colors(count: int) -> DirectLabelColormap:
+    """Give each label the colour of its probability map; labels painted besides are white."""
+    colors: dict[int | None, str] = {0: "transparent", None: "white"}
+    colors |= {k: COLORS[(k - 1) % len(COLORS)] for k in range(1, count + 1)}
+    return DirectLabelColormap(color_dict=colors)
