@@ -89,7 +89,18 @@ def outline_mask(shape: tuple[int, int], outline: NDArray[np.floating]) -> NDArr
     -------
     ndarray of bool
         ``(height, width)``.
+
+    Raises
+    ------
+    ValueError
+        If the outline encloses no area.
     """
+    row, column = np.asarray(outline, dtype=float).T
+    # Twice the enclosed area, by the shoelace formula.
+    if np.isclose(np.sum(row * np.roll(column, 1) - column * np.roll(row, 1)), 0):
+        raise ValueError(
+            "The region of the reference encloses no area. Draw a rectangle around one example."
+        )
     mask: NDArray[np.bool_] = polygon2mask(shape, outline)
     return mask
 

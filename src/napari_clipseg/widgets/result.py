@@ -132,7 +132,7 @@ class Result:
             )
         else:
             self._update(layer, data, record)
-        _written[layer] = data.copy()
+        _written[_unwrapped(layer)] = data.copy()
         return layer
 
     def _find(self, record: dict[str, Any], *also: str) -> Any:
@@ -157,8 +157,13 @@ class Result:
 
 def _edited(layer: Labels) -> bool:
     """Return whether labels are no longer as they were written, or may not be."""
-    written = _written.get(layer)
+    written = _written.get(_unwrapped(layer))
     return written is None or not np.array_equal(layer.data, written)
+
+
+def _unwrapped(layer: Labels) -> Labels:
+    """Return the layer itself: plugins get napari's objects in wrappers made at each access."""
+    return getattr(layer, "__wrapped__", layer)
 
 
 def _label_colors(count: int) -> DirectLabelColormap:

@@ -1,4 +1,4 @@
-"""napari with a sample, the dock, and a run started: ``python -m napari_clipseg.widgets.window``."""
+"""napari with a sample and the dock, a run started: ``python -m napari_clipseg.widgets.window``."""
 
 from __future__ import annotations
 

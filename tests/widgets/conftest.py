@@ -1,0 +1,55 @@
+"""What the tests of the window share: a dock in a real viewer, and what napari told the user."""
+
+from __future__ import annotations
+
+import pytest
+from napari.utils.notifications import notification_manager
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy(show=True)
+
+
+@pytest.fixture
+def dock(viewer, checkpoint):
+    """The dock in a viewer, a small random checkpoint chosen."""
+    from napari_clipseg.widgets.dock import CLIPSegDock
+
+    dock = CLIPSegDock(viewer)
+    viewer.window.add_dock_widget(dock, name="CLIPSeg")
+    dock.offer_model(str(checkpoint("small")))
+    return dock
+
+
+@pytest.fixture
+def run(dock, qtbot):
+    """Run what the dock shows, and wait for the end."""
+
+    def run(**prompt):
+        fill(dock, **prompt)
+        dock.run()
+        wait(dock, qtbot)
+
+    return run
+
+
+@pytest.fixture
+def told():
+    """The messages of napari's notifications, since the test began."""
+    notification_manager.records.clear()
+    return lambda: " | ".join(record.message for record in notification_manager.records)
+
+
+def fill(dock, text=None, reference=None, region=None):
+    if reference is not None:
+        dock.prompt.kind.value = "reference image"
+        dock.prompt.reference.value = reference
+        dock.prompt.region.value = region
+    elif text is not None:
+        dock.prompt.kind.value = "text"
+        dock.prompt.text.value = text
+
+
+def wait(dock, qtbot):
+    qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=30_000)

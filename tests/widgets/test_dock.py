@@ -1,0 +1,214 @@
+import threading
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_clipseg import segment
+from napari_clipseg.engine.engine import Engine
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (40, 60), dtype=np.uint8)
+
+
+def fill(dock, text):
+    dock.prompt.kind.value = "text"
+    dock.prompt.text.value = text
+
+
+def settle(dock, qtbot):
+    qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=30_000)
+
+
+def names(viewer):
+    return [layer.name for layer in viewer.layers]
+
+
+def test_text_prompts_become_maps_and_labels_as_segment_gives_them(viewer, dock, run, image):
+    viewer.add_image(image, name="cells")
+    run(text="nuclei\nred rings")
+    assert names(viewer) == [
+        "cells",
+        "cells · nuclei",
+        "cells · red rings",
+        "cells · nuclei, red rings · labels",
+    ]
+    # The layer's own contrast decides what the model sees, so the whole range is asked for.
+    low, high = viewer.layers["cells"].contrast_limits
+    stretched = np.clip((image.astype(float) - low) / (high - low), 0, 1)
+    as_seen = np.repeat(np.rint(stretched * 255).astype(np.uint8)[..., None], 3, axis=2)
+    wanted = segment(as_seen, ["nuclei", "red rings"], model=dock.model.value)
+    np.testing.assert_allclose(viewer.layers[1].data, wanted.probability[0], atol=1e-6)
+    np.testing.assert_allclose(viewer.layers[2].data, wanted.probability[1], atol=1e-6)
+    np.testing.assert_array_equal(viewer.layers[3].data, wanted.labels)
+    assert tuple(viewer.layers[1].contrast_limits) == (0, 1)
+    assert viewer.layers[1].blending == "additive"
+    assert viewer.layers[1].colormap.name != viewer.layers[2].colormap.name
+
+
+def test_what_was_asked_stands_in_the_metadata(viewer, dock, run, image):
+    viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    record = viewer.layers[-1].metadata["napari_clipseg"]
+    assert record["source"] == "cells"
+    assert record["asked"] == ["nuclei"]
+    assert record["model"] == dock.model.value
+    assert record["threshold"] == dock.threshold.value
+
+
+def test_the_user_s_layers_are_not_changed(viewer, run, image):
+    layer = viewer.add_image(image.copy(), name="cells", scale=(2, 3))
+    before = layer.as_layer_data_tuple()
+    run(text="nuclei")
+    after = layer.as_layer_data_tuple()
+    np.testing.assert_array_equal(before[0], after[0])
+    assert str(before[1]) == str(after[1])
+
+
+def test_the_threshold_moves_the_labels_without_the_model(viewer, dock, run, image, monkeypatch):
+    viewer.add_image(image)
+    run(text="nuclei")
+    monkeypatch.setattr(Engine, "encode", lambda *_: pytest.fail("the model was asked"))
+    probability, labels = viewer.layers[-2].data, viewer.layers[-1]
+    for threshold in (0.2, 0.45, 0.6):
+        dock.threshold.value = threshold
+        np.testing.assert_array_equal(labels.data, probability > threshold)
+    assert labels.metadata["napari_clipseg"]["threshold"] == 0.6
+    assert len(viewer.layers) == 3
+
+
+def test_a_second_run_updates_its_own_layers(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    first = viewer.layers[1].data.copy()
+    layer.data = 255 - image
+    run(text="nuclei")
+    assert len(viewer.layers) == 3
+    assert not np.array_equal(viewer.layers[1].data, first)
+
+
+def test_another_prompt_adds_what_is_new(viewer, run, image):
+    viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    run(text="nuclei\nrings")
+    assert sorted(names(viewer)) == [
+        "cells",
+        "cells · nuclei",
+        "cells · nuclei · labels",
+        "cells · nuclei, rings · labels",
+        "cells · rings",
+    ]
+
+
+@pytest.mark.parametrize("then", ["threshold", "run"])
+def test_labels_edited_by_hand_are_kept(viewer, dock, run, image, told, then):
+    viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    edited = viewer.layers[-1]
+    edited.paint((5, 5), 7)
+    strokes = edited.data.copy()
+    if then == "threshold":
+        dock.threshold.value = 0.77
+    else:
+        run(text="nuclei")
+    np.testing.assert_array_equal(edited.data, strokes)
+    assert "edited by hand" in told()
+    assert sum(isinstance(layer, Labels) for layer in viewer.layers) == 2
+    dock.threshold.value = 0.1
+    np.testing.assert_array_equal(edited.data, strokes)
+    np.testing.assert_array_equal(viewer.layers[-1].data, viewer.layers[1].data > 0.1)
+
+
+def test_moving_the_threshold_back_and_forth_is_no_edit(viewer, dock, run, image, told):
+    viewer.add_image(image)
+    run(text="nuclei")
+    for threshold in (0.1, 0.9, 0.5):
+        dock.threshold.value = threshold
+    run(text="nuclei")
+    assert len(viewer.layers) == 3
+    assert told() == ""
+
+
+def test_a_threshold_that_the_user_chose_holds_for_the_next_run(viewer, dock, run, image):
+    viewer.add_image(image)
+    dock.threshold.value = 0.61
+    run(text="nuclei")
+    assert dock.threshold.value == pytest.approx(0.61)
+    np.testing.assert_array_equal(viewer.layers[-1].data, viewer.layers[1].data > 0.61)
+
+
+def test_else_the_threshold_is_the_checkpoint_s(viewer, dock, run, image):
+    viewer.add_image(image)
+    run(text="nuclei")
+    assert dock.threshold.value == pytest.approx(0.3)
+
+
+def test_enter_runs_and_shift_enter_starts_a_new_line(viewer, dock, qtbot, image):
+    viewer.add_image(image)
+    edit = dock.prompt.text.native
+    QTest.keyClicks(edit, "nuclei")
+    QTest.keyClick(edit, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+    QTest.keyClicks(edit, "rings")
+    assert dock.prompt.prompts() == ("nuclei", "rings")
+    assert dock.run_button.enabled
+    QTest.keyClick(edit, Qt.Key.Key_Return)
+    assert not dock.run_button.enabled
+    settle(dock, qtbot)
+    assert len(viewer.layers) == 4
+
+
+def test_the_run_button_runs(viewer, dock, qtbot, image):
+    viewer.add_image(image)
+    fill(dock, "nuclei")
+    qtbot.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
+    settle(dock, qtbot)
+    assert len(viewer.layers) == 3
+
+
+def test_the_model_is_loaded_and_asked_off_the_gui_thread(viewer, dock, run, image, monkeypatch):
+    threads = []
+    from napari_clipseg.engine import engine
+
+    load = engine.load
+    monkeypatch.setattr(
+        engine, "load", lambda model: threads.append(threading.current_thread()) or load(model)
+    )
+    viewer.add_image(image)
+    run(text="nuclei")
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+
+
+def test_the_choices_follow_the_viewer(viewer, dock, run, image):
+    assert dock.image.choices == ()
+    layer = viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    assert [choice.name for choice in dock.image.choices] == ["cells"]  # no results among them
+    layer.name = "others"
+    assert dock.image.native.findChildren(type(dock.image.native.view()))  # the box is alive
+    assert dock.image.current_choice == "others"
+    viewer.layers.remove(layer)
+    assert dock.image.choices == ()
+
+
+def test_the_active_image_is_chosen_when_the_dock_opens(viewer, image):
+    from napari_clipseg.widgets.dock import CLIPSegDock
+
+    viewer.add_image(image, name="first")
+    second = viewer.add_image(image, name="second")
+    viewer.layers.selection.active = second
+    assert CLIPSegDock(viewer).image.value.name == "second"
+
+
+def test_the_widgets_of_the_chosen_prompt_alone_are_shown(dock):
+    dock.prompt.kind.value = "text"
+    assert dock.prompt.text.visible
+    assert not dock.prompt.reference.visible
+    dock.prompt.kind.value = "reference image"
+    assert not dock.prompt.text.visible
+    assert dock.prompt.reference.visible
+    assert dock.prompt.region.visible

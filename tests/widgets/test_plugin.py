@@ -1,0 +1,49 @@
+"""The plugin as napari sees it: the dock, the menu and the samples, by its manifest."""
+
+import subprocess
+import sys
+from importlib.metadata import distribution
+
+import pytest
+
+
+@pytest.fixture
+def registered(npe2pm):
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_distribution("napari-clipseg")
+    with npe2pm.tmp_plugin(manifest=manifest):
+        yield manifest
+
+
+def test_the_dock_opens_from_the_plugins_menu(registered, viewer):
+    _, widget = viewer.window.add_plugin_dock_widget("napari-clipseg")
+    assert type(widget).__name__ == "CLIPSegDock"
+    assert widget.image.choices == ()
+
+
+@pytest.mark.parametrize("key", ["shapes", "micrograph"])
+def test_the_samples_open(registered, viewer, key):
+    (layer,) = viewer.open_sample("napari-clipseg", key)
+    assert layer.name == key
+    assert min(layer.data.shape[:2]) > 100
+
+
+def test_the_command_stands_under_layers_segment(registered, viewer):
+    from napari._app_model import get_app_model
+
+    items = get_app_model().menus.get_menu("napari/layers/segment")
+    assert "napari-clipseg.dock" in [item.command.id for item in items]
+
+
+def test_neither_the_dock_nor_the_manifest_imports_torch():
+    code = (
+        "import sys, napari_clipseg.widgets.dock, napari_clipseg.sample_data;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_entry_point_is_napari_s():
+    (point,) = distribution("napari-clipseg").entry_points.select(group="napari.manifest")
+    assert point.value == "napari_clipseg:napari.yaml"

@@ -1,0 +1,49 @@
+"""Image prompts in the dock: the example is cut, darkened and asked for as in Python."""
+
+import numpy as np
+import pytest
+
+from napari_clipseg import segment
+from napari_clipseg.images.references import visual_prompt
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+
+
+def test_a_rectangle_on_the_image_itself(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells")
+    region = viewer.add_shapes([[[9.6, 20], [9.6, 30], [17.6, 30], [17.6, 20]]], name="here")
+    run(reference=layer, region=region)
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[10:18, 20:31] = True
+    wanted = segment(image, visual_prompt(image, mask), model=dock.model.value)
+    probability, labels = viewer.layers[-2:]
+    assert probability.name == "cells · like here in cells"
+    np.testing.assert_allclose(probability.data, wanted.probability[0], atol=1e-6)
+    np.testing.assert_array_equal(labels.data, wanted.labels)
+    (asked,) = labels.metadata["napari_clipseg"]["asked"]
+    assert asked["image"] == "cells"
+    np.testing.assert_allclose(asked["outline"][0], [9.6, 20], atol=0.01)
+
+
+def test_another_image_as_a_whole(viewer, dock, run, image):
+    viewer.add_image(image, name="cells")
+    example = viewer.add_image(image[:20, :20], name="example", rgb=True)
+    dock.image.value = viewer.layers["cells"]
+    run(reference=example, region=None)
+    wanted = segment(image, image[:20, :20], model=dock.model.value)
+    assert viewer.layers[-2].name == "cells · like example"
+    np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=1e-6)
+
+
+def test_a_moved_rectangle_updates_the_same_layers(viewer, run, image):
+    layer = viewer.add_image(image, name="cells")
+    region = viewer.add_shapes([[[2, 2], [2, 12], [12, 12], [12, 2]]], name="here")
+    run(reference=layer, region=region)
+    first = viewer.layers[-2].data.copy()
+    region.data = [np.array([[20, 30], [20, 50], [38, 50], [38, 30]])]
+    run(reference=layer, region=region)
+    assert len(viewer.layers) == 4
+    assert not np.array_equal(viewer.layers[-2].data, first)
