@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from napari_clipseg.engine.errors import CheckpointError
 
@@ -19,8 +19,57 @@ Index = int  # a number that may be 0, where a plain int counts something
 ACTIVATIONS = ("quick_gelu", "gelu", "relu")
 
 
+class BaseConfig:
+    """What all configs share: from and to the mapping that a ``config.json`` holds."""
+
+    model_type: ClassVar[str]
+    # The entry of a whole CLIPSeg's config that describes this one.
+    part: ClassVar[str] = ""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a mapping; keys that this class does not have are passed over.
+
+        Public files carry dozens of settings of the library that wrote them.
+        """
+        known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mapping that `from_dict` reads, ready for JSON."""
+        return {"model_type": self.model_type, **asdict(self)}  # type: ignore[call-overload]
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Read ``config.json`` of a checkpoint folder: of a whole CLIPSeg, or of this part.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, is no JSON, or describes another kind of model.
+        """
+        path = Path(folder) / CONFIG_FILE
+        values = read_json(path)
+        found = values.get("model_type", CLIPSegConfig.model_type)
+        if found not in (cls.model_type, CLIPSegConfig.model_type):
+            raise CheckpointError(
+                f"{path} describes a model of type {found!r}, wanted "
+                f"{CLIPSegConfig.model_type!r}. Choose a CLIPSeg checkpoint folder."
+            )
+        try:
+            if found == cls.model_type:
+                return cls.from_dict(values)
+            part: Self = getattr(CLIPSegConfig.from_dict(values), cls.part)
+            return part
+        except (TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path} is not a usable CLIPSeg configuration: {error} "
+                f"Get the checkpoint's files again, or choose another folder."
+            ) from error
+
+
 @dataclass(frozen=True)
-class _TowerConfig:
+class _TowerConfig(BaseConfig):
     """What both of CLIP's transformers have in common, its checks included."""
 
     hidden_size: int
@@ -44,15 +93,6 @@ class _TowerConfig:
                 f"it must be one of {', '.join(ACTIVATIONS)}."
             )
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build from a mapping; keys that this class does not have are passed over.
-
-        Public files carry dozens of settings of the library that wrote them.
-        """
-        known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
-
 
 @dataclass(frozen=True)
 class CLIPSegTextConfig(_TowerConfig):
@@ -75,7 +115,13 @@ class CLIPSegTextConfig(_TowerConfig):
     pad_token_id, bos_token_id, eos_token_id : int
         Special tokens. ``eos_token_id == 2`` marks older files, in which the prompt's
         end is found as the highest id (see `CLIPSegTextModel`).
+    initializer_range, initializer_factor : float
+        Spread of fresh weights in the reference library. Kept because public files have
+        them; without an effect here.
     """
+
+    model_type = "clipseg_text_model"
+    part = "text_config"
 
     hidden_size: int = 512
     intermediate_size: int = 2048
@@ -89,6 +135,8 @@ class CLIPSegTextConfig(_TowerConfig):
     pad_token_id: Index | None = 1
     bos_token_id: Index | None = 49406
     eos_token_id: Index = 49407
+    initializer_range: float = 0.02
+    initializer_factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +159,13 @@ class CLIPSegVisionConfig(_TowerConfig):
         Activation of the MLPs: "quick_gelu", "gelu" or "relu".
     layer_norm_eps, attention_dropout : float
         As in PyTorch's LayerNorm and attention.
+    initializer_range, initializer_factor : float
+        Spread of fresh weights in the reference library. Kept because public files have
+        them; without an effect here.
     """
+
+    model_type = "clipseg_vision_model"
+    part = "vision_config"
 
     hidden_size: int = 768
     intermediate_size: int = 3072
@@ -123,6 +177,8 @@ class CLIPSegVisionConfig(_TowerConfig):
     num_channels: int = 3
     image_size: int = 224
     patch_size: int = 32
+    initializer_range: float = 0.02
+    initializer_factor: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,7 +190,7 @@ class CLIPSegVisionConfig(_TowerConfig):
 
 
 @dataclass(frozen=True)
-class CLIPSegConfig:
+class CLIPSegConfig(BaseConfig):
     """A whole CLIPSeg model: CLIP's two towers and the decoder.
 
     Parameters
@@ -162,6 +218,8 @@ class CLIPSegConfig:
         Probability above which a pixel belongs to a prompt, unless the user says
         otherwise. The default is the paper's best for PhraseCut (its section 5.1).
     """
+
+    model_type = "clipseg"
 
     text_config: CLIPSegTextConfig = field(default_factory=CLIPSegTextConfig)
     vision_config: CLIPSegVisionConfig = field(default_factory=CLIPSegVisionConfig)
@@ -227,35 +285,17 @@ class CLIPSegConfig:
             picked[name] = tower.from_dict(merged)
         return cls(**picked)
 
+    @classmethod
+    def from_text_vision_configs(
+        cls, text_config: CLIPSegTextConfig, vision_config: CLIPSegVisionConfig, **others: Any
+    ) -> CLIPSegConfig:
+        """Build from the configs of the towers, and any other parameters by name."""
+        return cls(text_config=text_config, vision_config=vision_config, **others)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the mapping that `from_dict` reads, ready for JSON."""
-        values = asdict(self)
-        values["extract_layers"] = list(self.extract_layers)
-        return {"model_type": "clipseg", **values}
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> CLIPSegConfig:
-        """Read ``config.json`` of a checkpoint folder.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is missing, is no JSON, or describes no CLIPSeg model.
-        """
-        path = Path(folder) / CONFIG_FILE
-        values = read_json(path)
-        if values.get("model_type", "clipseg") != "clipseg":
-            raise CheckpointError(
-                f"{path} describes a model of type {values['model_type']!r}, wanted 'clipseg'. "
-                f"Choose a CLIPSeg checkpoint folder."
-            )
-        try:
-            return cls.from_dict(values)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"{path} is not a usable CLIPSeg configuration: {error} "
-                f"Get the checkpoint's files again, or choose another folder."
-            ) from error
+        towers = {tower.part: tower.to_dict() for tower in (self.text_config, self.vision_config)}
+        return {**super().to_dict(), **towers, "extract_layers": list(self.extract_layers)}
 
 
 def read_json(path: Path) -> dict[str, Any]:

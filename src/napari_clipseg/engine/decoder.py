@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from napari_clipseg.engine.config import CLIPSegConfig
-from napari_clipseg.engine.layers import CLIPSegDecoderLayer
+from napari_clipseg.engine.layers import NOTHING, CLIPSegDecoderLayer, Record
+from napari_clipseg.engine.outputs import CLIPSegDecoderOutput
 
 
 class CLIPSegDecoder(nn.Module):
@@ -67,7 +68,13 @@ class CLIPSegDecoder(nn.Module):
         deepest_first = reversed(activations)
         return [reduce(x) for reduce, x in zip(self.reduces, deepest_first, strict=True)]
 
-    def segment(self, reduced: Sequence[Tensor], prompts: Tensor, grid: tuple[int, int]) -> Tensor:
+    def segment(
+        self,
+        reduced: Sequence[Tensor],
+        prompts: Tensor,
+        grid: tuple[int, int],
+        record: Record = NOTHING,
+    ) -> Tensor:
         """Turn reduced activations and prompts into logits.
 
         Parameters
@@ -78,6 +85,8 @@ class CLIPSegDecoder(nn.Module):
             ``(batch, projection_dim)``, one a picture.
         grid : tuple of int
             Rows and columns of patches.
+        record : Record
+            Keeps what it asks for on the way.
 
         Returns
         -------
@@ -91,7 +100,10 @@ class CLIPSegDecoder(nn.Module):
                 # FiLM (Perez et al., https://arxiv.org/abs/1709.07871): one scale and one shift
                 # a channel, the same for all patches.
                 x = self.film_mul(prompts)[:, None] * x + self.film_add(prompts)[:, None]
-            x = layer(x)
+            if i == 0:
+                record.see(x)
+            x = layer(x, record)
+            record.see(x)
         assert x is not None  # a config has at least one extracted layer
         # (batch, 1 + patches, reduce_dim) -> (batch, reduce_dim, rows, columns)
         x = x[:, 1:].transpose(1, 2).unflatten(2, grid)
@@ -99,7 +111,14 @@ class CLIPSegDecoder(nn.Module):
         return logits
 
     def forward(
-        self, activations: Sequence[Tensor], prompts: Tensor, grid: tuple[int, int]
-    ) -> Tensor:
-        """Do both steps: `reduce`, then `segment`."""
-        return self.segment(self.reduce(activations), prompts, grid)
+        self,
+        hidden_states: Sequence[Tensor],
+        conditional_embeddings: Tensor,
+        grid: tuple[int, int],
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> CLIPSegDecoderOutput:
+        """Do both steps: `reduce` the activations, then `segment` with the prompts."""
+        record = Record(output_hidden_states, output_attentions)
+        logits = self.segment(self.reduce(hidden_states), conditional_embeddings, grid, record)
+        return CLIPSegDecoderOutput(logits, record.hidden_states, record.attentions)

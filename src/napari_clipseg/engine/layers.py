@@ -28,6 +28,48 @@ ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Record:
+    """What a pass through blocks leaves behind for whoever asks.
+
+    Parameters
+    ----------
+    hidden_states, attentions : bool
+        What to keep.
+    """
+
+    def __init__(self, hidden_states: bool = False, attentions: bool = False) -> None:
+        self._hidden_states: list[Tensor] | None = [] if hidden_states else None
+        self._attentions: list[Tensor] | None = [] if attentions else None
+
+    @property
+    def weighs(self) -> bool:
+        """Whether attention weights are to be kept."""
+        return self._attentions is not None
+
+    @property
+    def hidden_states(self) -> tuple[Tensor, ...] | None:
+        """What was seen of the tokens, in order."""
+        return None if self._hidden_states is None else tuple(self._hidden_states)
+
+    @property
+    def attentions(self) -> tuple[Tensor, ...] | None:
+        """What was seen of the attention weights, in order."""
+        return None if self._attentions is None else tuple(self._attentions)
+
+    def see(self, x: Tensor) -> None:
+        """Keep tokens ``(batch, tokens, width)``, if they are asked for."""
+        if self._hidden_states is not None:
+            self._hidden_states.append(x)
+
+    def weigh(self, weights: Tensor) -> None:
+        """Keep attention weights ``(batch, heads, tokens, tokens)``, if they are asked for."""
+        if self._attentions is not None:
+            self._attentions.append(weights)
+
+
+NOTHING = Record()
+
+
 class CLIPSegAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al., https://arxiv.org/abs/1706.03762, 3.2)."""
 
@@ -40,7 +82,13 @@ class CLIPSegAttention(nn.Module):
         self.q_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        record: Record = NOTHING,
+    ) -> Tensor:
         """Let each token look at the others: ``(batch, tokens, width)`` to the same.
 
         ``mask`` is True where a token may look, broadcast to
@@ -51,11 +99,24 @@ class CLIPSegAttention(nn.Module):
             proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
+        if record.weighs:
+            record.weigh(_attention_weights(q, k, mask, causal))
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
         # (batch, heads, tokens, width / heads) -> (batch, tokens, width)
         merged: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return merged
+
+
+def _attention_weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """Return the weights that the fused attention does not: ``(batch, heads, tokens, tokens)``."""
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights: Tensor = scores.softmax(dim=-1)
+    return weights
 
 
 class CLIPSegMLP(nn.Module):
@@ -89,9 +150,15 @@ class _Block(nn.Module):
 class CLIPSegEncoderLayer(_Block):
     """A block of CLIP's towers: normalise first, then add."""
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        record: Record = NOTHING,
+    ) -> Tensor:
         """Map ``(batch, tokens, width)`` to the same."""
-        x = x + self.self_attn(self.layer_norm1(x), mask, causal)
+        x = x + self.self_attn(self.layer_norm1(x), mask, causal, record)
         x = x + self.mlp(self.layer_norm2(x))
         return x
 
@@ -99,9 +166,9 @@ class CLIPSegEncoderLayer(_Block):
 class CLIPSegDecoderLayer(_Block):
     """A block of the decoder: add first, then normalise."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, record: Record = NOTHING) -> Tensor:
         """Map ``(batch, tokens, width)`` to the same."""
-        x = self.layer_norm1(x + self.self_attn(x))
+        x = self.layer_norm1(x + self.self_attn(x, record=record))
         x = self.layer_norm2(x + self.mlp(x))
         return x
 
@@ -125,10 +192,18 @@ class CLIPSegEncoder(nn.Module):
             for _ in range(depth)
         )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        record: Record = NOTHING,
+    ) -> Tensor:
         """Map ``(batch, tokens, width)`` to the same, through all blocks."""
         for layer in self.layers:
-            x = layer(x, mask, causal)
+            record.see(x)
+            x = layer(x, mask, causal, record)
+        record.see(x)
         return x
 
     def extract(self, x: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:

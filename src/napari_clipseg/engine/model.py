@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_clipseg.engine.config import CLIPSegConfig
 from napari_clipseg.engine.decoder import CLIPSegDecoder
+from napari_clipseg.engine.outputs import CLIPSegImageSegmentationOutput, CLIPSegOutput
+from napari_clipseg.engine.pretrained import Pretrained
 from napari_clipseg.engine.text import CLIPSegTextModel
 from napari_clipseg.engine.vision import CLIPSegVisionModel
-from napari_clipseg.engine.weights import load_weights
 
 
-@dataclass(frozen=True)
-class CLIPSegOutput:
-    """What `CLIPSegModel` gives.
-
-    Attributes
-    ----------
-    logits_per_image, logits_per_text : Tensor
-        ``(images, texts)`` and its transpose: cosine similarities times the temperature.
-    text_embeds, image_embeds : Tensor
-        ``(texts, projection_dim)`` and ``(images, projection_dim)``, of length 1.
-    """
-
-    logits_per_image: Tensor
-    logits_per_text: Tensor
-    text_embeds: Tensor
-    image_embeds: Tensor
-
-
-@dataclass(frozen=True)
-class CLIPSegImageSegmentationOutput:
-    """What `CLIPSegForImageSegmentation` gives.
-
-    Attributes
-    ----------
-    logits : Tensor
-        ``(batch, height, width)``; their sigmoid is the probability.
-    conditional_embeddings : Tensor
-        ``(batch, projection_dim)``, the prompts as vectors.
-    """
-
-    logits: Tensor
-    conditional_embeddings: Tensor
-
-
-class CLIPSegModel(nn.Module):
+class CLIPSegModel(Pretrained[CLIPSegConfig]):
     """CLIP: both towers, each projected to the space that they share."""
 
+    config_class = CLIPSegConfig
+    prefix = "clip."
+
     def __init__(self, config: CLIPSegConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.text_model = CLIPSegTextModel(config.text_config)
         self.vision_model = CLIPSegVisionModel(config.vision_config)
         text, vision = config.text_config.hidden_size, config.vision_config.hidden_size
@@ -84,44 +53,74 @@ class CLIPSegModel(nn.Module):
         pixel_values: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        return_loss: bool = False,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = True,
     ) -> CLIPSegOutput:
-        """Compare every picture with every text (https://arxiv.org/abs/2103.00020, figure 3)."""
-        image = nn.functional.normalize(self.get_image_features(pixel_values), dim=-1)
-        features = self.get_text_features(input_ids, attention_mask, position_ids)
-        text = nn.functional.normalize(features, dim=-1)
-        logits_per_text = self.logit_scale.exp() * text @ image.T
-        return CLIPSegOutput(logits_per_text.T, logits_per_text, text, image)
-
-
-class CLIPSegForImageSegmentation(nn.Module):
-    """CLIP with the CLIPSeg decoder: a picture and a prompt to a map of logits."""
-
-    def __init__(self, config: CLIPSegConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.clip = CLIPSegModel(config)
-        self.decoder = CLIPSegDecoder(config)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Load a checkpoint folder in the public format, in float32, ready for inference.
+        """Compare every picture with every text (https://arxiv.org/abs/2103.00020, figure 3).
 
         Parameters
         ----------
-        folder : str or Path
-            Holds ``config.json`` and ``model.safetensors``.
+        input_ids : Tensor
+            ``(texts, tokens)``.
+        pixel_values : Tensor
+            ``(pictures, channels, height, width)``, normalised.
+        attention_mask, position_ids : Tensor, optional
+            See `CLIPSegTextModel`.
+        return_loss : bool
+            Whether to give the contrastive loss; the k-th text then belongs to the k-th
+            picture.
+        output_attentions, output_hidden_states, interpolate_pos_encoding : bool
+            See the towers.
 
         Raises
         ------
-        CheckpointError
-            If a file is missing or broken, or the weights are not those of the config.
+        ValueError
+            If the loss is asked for, and there are not as many texts as pictures.
         """
-        config = CLIPSegConfig.from_pretrained(folder)
-        # On the meta device nothing is allocated or initialised, so no second copy exists.
-        with torch.device("meta"):
-            model = cls(config)
-        load_weights(model, folder)
-        return model.eval()
+        vision = self.vision_model(
+            pixel_values, output_attentions, output_hidden_states, interpolate_pos_encoding
+        )
+        text = self.text_model(
+            input_ids, attention_mask, position_ids, output_attentions, output_hidden_states
+        )
+        image_embeds = F.normalize(self.visual_projection(vision.pooler_output), dim=-1)
+        text_embeds = F.normalize(self.text_projection(text.pooler_output), dim=-1)
+        logits_per_text = self.logit_scale.exp() * text_embeds @ image_embeds.T
+        loss = contrastive_loss(logits_per_text) if return_loss else None
+        return CLIPSegOutput(
+            loss, logits_per_text.T, logits_per_text, text_embeds, image_embeds, text, vision
+        )
+
+
+def contrastive_loss(logits: Tensor) -> Tensor:
+    """Return CLIP's loss of ``(n, n)`` similarities, of which the diagonal belongs together.
+
+    The mean of the cross entropies along both axes (https://arxiv.org/abs/2103.00020, figure 3).
+    """
+    if logits.shape[0] != logits.shape[1]:
+        raise ValueError(
+            f"Got {logits.shape[0]} texts and {logits.shape[1]} pictures; the loss wants as many "
+            f"texts as pictures, in the same order."
+        )
+    own = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
+    """CLIP with the CLIPSeg decoder: a picture and a prompt to a map of logits.
+
+    All parameters can be trained. To train the decoder alone, as the paper does, freeze
+    the rest: ``model.clip.requires_grad_(False)``.
+    """
+
+    config_class = CLIPSegConfig
+
+    def __init__(self, config: CLIPSegConfig) -> None:
+        super().__init__(config)
+        self.clip = CLIPSegModel(config)
+        self.decoder = CLIPSegDecoder(config)
 
     def get_conditional_embeddings(
         self,
@@ -156,6 +155,10 @@ class CLIPSegForImageSegmentation(nn.Module):
         conditional_embeddings: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = True,
     ) -> CLIPSegImageSegmentationOutput:
         """Segment pictures, one prompt each.
 
@@ -171,6 +174,10 @@ class CLIPSegForImageSegmentation(nn.Module):
             ``(batch, projection_dim)``: prompts that are vectors already.
         attention_mask, position_ids : Tensor, optional
             See `CLIPSegTextModel`.
+        labels : Tensor, optional
+            ``(batch, height, width)``, 0 to 1, of the logits' size: the masks to learn.
+        output_attentions, output_hidden_states, interpolate_pos_encoding : bool
+            See `CLIPSegVisionModel` and `CLIPSegDecoder`.
 
         Returns
         -------
@@ -181,7 +188,8 @@ class CLIPSegForImageSegmentation(nn.Module):
         ------
         ValueError
             If there is no picture, not exactly one kind of prompt, another number of
-            prompts than of pictures, or vectors of another length than the model's.
+            prompts than of pictures, vectors of another length than the model's, or labels
+            of another size than the logits.
         """
         if pixel_values is None:
             raise ValueError("Got no pixel_values; give the pictures to segment.")
@@ -199,8 +207,33 @@ class CLIPSegForImageSegmentation(nn.Module):
                 f"Got prompts of shape {tuple(conditional_embeddings.shape)} for "
                 f"{len(pixel_values)} pictures; wanted {wanted}, one vector a picture."
             )
-        vision = self.clip.vision_model
-        activations = vision.activations(pixel_values, self.config.extract_layers)
-        grid = vision.embeddings.grid(pixel_values.shape[-2], pixel_values.shape[-1])
-        logits = self.decoder(activations, conditional_embeddings, grid)
-        return CLIPSegImageSegmentationOutput(logits, conditional_embeddings)
+        vision = self.clip.vision_model(
+            pixel_values,
+            output_attentions,
+            output_hidden_states=True,
+            interpolate_pos_encoding=interpolate_pos_encoding,
+        )
+        # Hidden state 0 is what goes into block 0, so block i gives hidden state i + 1.
+        activations = [vision.hidden_states[i + 1] for i in self.config.extract_layers]
+        grid = self.clip.vision_model.embeddings.grid(*pixel_values.shape[-2:])
+        decoded = self.decoder(
+            activations, conditional_embeddings, grid, output_attentions, output_hidden_states
+        )
+        return CLIPSegImageSegmentationOutput(
+            None if labels is None else mask_loss(decoded.logits, labels),
+            decoded.logits,
+            conditional_embeddings,
+            self.clip.visual_projection(vision.pooler_output),
+            vision if output_hidden_states else replace(vision, hidden_states=None),
+            decoded,
+        )
+
+
+def mask_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean binary cross entropy of ``(batch, height, width)`` logits with masks."""
+    if labels.shape != logits.shape:
+        raise ValueError(
+            f"Got labels of shape {tuple(labels.shape)}; wanted {tuple(logits.shape)}, the size of "
+            f"the logits. Resize the masks."
+        )
+    return F.binary_cross_entropy_with_logits(logits, labels.to(logits))

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from napari_clipseg.engine.config import CLIPSegTextConfig
-from napari_clipseg.engine.layers import INITIAL_STD, CLIPSegEncoder
+from napari_clipseg.engine.layers import INITIAL_STD, CLIPSegEncoder, Record
+from napari_clipseg.engine.outputs import BaseModelOutputWithPooling
+from napari_clipseg.engine.pretrained import Pretrained
 
 # Configurations written before the id was put right say 2, whatever the vocabulary.
 LEGACY_EOS = 2
-
-
-@dataclass(frozen=True)
-class EncoderOutput:
-    """What a tower gives.
-
-    Attributes
-    ----------
-    last_hidden_state : Tensor
-        ``(batch, tokens, width)``, after the last block.
-    pooler_output : Tensor
-        ``(batch, width)``, the one token that stands for the whole.
-    """
-
-    last_hidden_state: Tensor
-    pooler_output: Tensor
 
 
 class CLIPSegTextEmbeddings(nn.Module):
@@ -55,11 +39,14 @@ class CLIPSegTextEmbeddings(nn.Module):
         return embeddings
 
 
-class CLIPSegTextModel(nn.Module):
+class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
     """The text tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4)."""
 
+    config_class = CLIPSegTextConfig
+    prefix = "clip.text_model."
+
     def __init__(self, config: CLIPSegTextConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.eos_token_id = config.eos_token_id
         self.embeddings = CLIPSegTextEmbeddings(config)
         self.encoder = CLIPSegEncoder(
@@ -78,7 +65,9 @@ class CLIPSegTextModel(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-    ) -> EncoderOutput:
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BaseModelOutputWithPooling:
         """Encode prompts.
 
         Parameters
@@ -90,23 +79,28 @@ class CLIPSegTextModel(nn.Module):
             after the end changes nothing and a mask is needed for other paddings alone.
         position_ids : Tensor, optional
             ``(batch, tokens)`` or ``(tokens,)``, counted from 0 by default.
+        output_attentions, output_hidden_states : bool
+            Whether to give those, too.
 
         Returns
         -------
-        EncoderOutput
+        BaseModelOutputWithPooling
             Pooled at the end token of each row.
         """
+        record = Record(output_hidden_states, output_attentions)
         x = self.embeddings(input_ids, position_ids)
         if attention_mask is None or bool(attention_mask.all()):
-            x = self.encoder(x, causal=True)
+            x = self.encoder(x, causal=True, record=record)
         else:
             length = input_ids.shape[-1]
             back = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
             # (batch, 1, 1, tokens) and (tokens, tokens) -> (batch, 1, tokens, tokens)
-            x = self.encoder(x, mask=attention_mask.bool()[:, None, None, :] & back)
+            mask = attention_mask.bool()[:, None, None, :] & back
+            x = self.encoder(x, mask, record=record)
         x = self.final_layer_norm(x)
         if self.eos_token_id == LEGACY_EOS:
             end = input_ids.argmax(dim=-1)
         else:
             end = (input_ids == self.eos_token_id).int().argmax(dim=-1)
-        return EncoderOutput(x, x[torch.arange(len(x), device=x.device), end])
+        pooled = x[torch.arange(len(x), device=x.device), end]
+        return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)

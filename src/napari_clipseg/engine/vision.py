@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_clipseg.engine.config import CLIPSegVisionConfig
-from napari_clipseg.engine.layers import INITIAL_STD, CLIPSegEncoder
-from napari_clipseg.engine.text import EncoderOutput
+from napari_clipseg.engine.layers import INITIAL_STD, CLIPSegEncoder, Record
+from napari_clipseg.engine.outputs import BaseModelOutputWithPooling
+from napari_clipseg.engine.pretrained import Pretrained
 
 
 class CLIPSegVisionEmbeddings(nn.Module):
@@ -61,11 +62,14 @@ class CLIPSegVisionEmbeddings(nn.Module):
         return torch.cat([weight[:1], patches[0].flatten(1).T])
 
 
-class CLIPSegVisionModel(nn.Module):
+class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
     """The vision tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4)."""
 
+    config_class = CLIPSegVisionConfig
+    prefix = "clip.vision_model."
+
     def __init__(self, config: CLIPSegVisionConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.embeddings = CLIPSegVisionEmbeddings(config)
         # The misspelt name is that of the published weights.
         self.pre_layrnorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -80,10 +84,45 @@ class CLIPSegVisionModel(nn.Module):
         )
         self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, pixel_values: Tensor) -> EncoderOutput:
-        """Encode pictures ``(batch, channels, height, width)``, pooled at the class token."""
-        x = self.encoder(self.pre_layrnorm(self.embeddings(pixel_values)))
-        return EncoderOutput(x, self.post_layernorm(x[:, 0]))
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = True,
+    ) -> BaseModelOutputWithPooling:
+        """Encode pictures.
+
+        Parameters
+        ----------
+        pixel_values : Tensor
+            ``(batch, channels, height, width)``, normalised, of any size from one patch on.
+        output_attentions, output_hidden_states : bool
+            Whether to give those, too.
+        interpolate_pos_encoding : bool
+            Whether pictures of another size than the config's are taken.
+
+        Returns
+        -------
+        BaseModelOutputWithPooling
+            Pooled at the class token.
+
+        Raises
+        ------
+        ValueError
+            If a picture is smaller than a patch, or of another size when that is not taken.
+        """
+        side = self.config.image_size
+        height, width = pixel_values.shape[-2:]
+        if not interpolate_pos_encoding and (height, width) != (side, side):
+            raise ValueError(
+                f"The picture is {height} x {width} pixels, the model's positions are for "
+                f"{side} x {side}. Resize it, or let interpolate_pos_encoding be true."
+            )
+        record = Record(output_hidden_states, output_attentions)
+        x = self.encoder(self.pre_layrnorm(self.embeddings(pixel_values)), record=record)
+        pooled = self.post_layernorm(x[:, 0])
+        return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)
 
     def activations(self, pixel_values: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
         """Return the outputs of ``blocks``, each ``(batch, 1 + patches, width)``.

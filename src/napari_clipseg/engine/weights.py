@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_clipseg.engine.errors import CheckpointError
@@ -16,7 +18,7 @@ IGNORED_SUFFIX = ".position_ids"
 NAMED_IN_ERRORS = 3
 
 
-def load_weights(model: nn.Module, folder: str | Path) -> None:
+def load_weights(model: nn.Module, folder: str | Path, prefix: str = "") -> None:
     """Fill ``model`` with the weights of a checkpoint folder, as float32.
 
     Parameters
@@ -25,6 +27,9 @@ def load_weights(model: nn.Module, folder: str | Path) -> None:
         May lie on the meta device: its parameters are replaced, not copied into.
     folder : str or Path
         Holds ``model.safetensors``.
+    prefix : str
+        Where the model's keys begin in the weights of a larger model; the others are then
+        passed over. A file without such keys is read as the model's own.
 
     Raises
     ------
@@ -42,15 +47,26 @@ def load_weights(model: nn.Module, folder: str | Path) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if not name.endswith(IGNORED_SUFFIX)]  # noqa: SIM118
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            if prefix and not any(name.startswith(prefix) for name in names):
+                prefix = ""
+            keys = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
+            shapes = {key: tuple(file.get_slice(keys[key]).get_shape()) for key in keys}
             _require_match(path, expected, shapes)
-            state = {name: file.get_tensor(name).float() for name in names}
+            state = {key: file.get_tensor(keys[key]).float() for key in keys}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is no whole safetensors file: {error}. "
             f"{_what_happened(path)}"
         ) from error
     model.load_state_dict(state, strict=True, assign=True)
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """Write a model's weights as ``model.safetensors``; an older file stays until it is done."""
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    partial = folder / f"{WEIGHTS_FILE}.partial"
+    save_file(state, partial, metadata={"format": "pt"})
+    os.replace(partial, folder / WEIGHTS_FILE)
 
 
 def _require_match(
