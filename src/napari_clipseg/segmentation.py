@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,7 @@ def segment_steps(
     """
     given = _as_list(prompts)
     if threshold is not None:
-        check_threshold(threshold)
+        threshold = check_threshold(threshold)
     total = 2 + 2 * len(given)
     yield Progress(0, total, "Loading the model")
     engine = _engine(model)
@@ -147,7 +147,7 @@ def segment_steps(
     known = finite(plane)
     for i, prompt in enumerate(given):
         yield Progress(2 + 2 * i, total, f"Reading prompt {i + 1} of {len(given)}")
-        embedding = engine.embed([_as_prompt(prompt)])
+        embedding = engine.embed([_as_prompt(prompt, i + 1)])
         yield Progress(3 + 2 * i, total, f"Answering prompt {i + 1} of {len(given)}")
         logits = engine.decode(features, embedding)[0]
         maps.append(np.where(known, sigmoid(to_plane(logits, plane.shape)), np.float32(0)))
@@ -159,8 +159,9 @@ def segment_steps(
     )
 
 
-def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    given = [prompts] if isinstance(prompts, str | np.ndarray) else list(prompts)
+def _as_list(prompts: Any) -> list[Prompt]:
+    one = isinstance(prompts, str | np.ndarray) or not isinstance(prompts, Iterable)
+    given = [prompts] if one else list(prompts)
     if not given:
         raise ValueError("Got no prompt; give a text such as 'nuclei', or a reference image.")
     for prompt in given:
@@ -174,8 +175,15 @@ def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     return given
 
 
-def _as_prompt(prompt: Prompt) -> Prompt:
-    return prompt.strip() if isinstance(prompt, str) else to_picture(as_plane(prompt))
+def _as_prompt(prompt: Prompt, number: int) -> Prompt:
+    if isinstance(prompt, str):
+        return prompt.strip()
+    try:
+        return to_picture(as_plane(prompt))
+    except TypeError as error:
+        raise TypeError(f"Prompt {number}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"Prompt {number}: {error}") from error
 
 
 def _names(prompts: Sequence[Prompt]) -> list[str]:

@@ -6,6 +6,8 @@ Names and defaults are those of the public classes, so that public files fit as 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +15,7 @@ from typing import Any, Self
 from napari_clipseg.engine.errors import CheckpointError
 
 CONFIG_FILE = "config.json"
+Index = int  # a number that may be 0, where a plain int counts something
 ACTIVATIONS = ("quick_gelu", "gelu", "relu")
 
 
@@ -29,10 +32,7 @@ class _TowerConfig:
     attention_dropout: float
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.type == "int" and not item.name.endswith("_token_id"):
-                _require_positive(type(self).__name__, item.name, value)
+        _require_types(self)
         _require_divisible(
             type(self).__name__,
             ("hidden_size", self.hidden_size),
@@ -86,9 +86,9 @@ class CLIPSegTextConfig(_TowerConfig):
     attention_dropout: float = 0.0
     vocab_size: int = 49408
     max_position_embeddings: int = 77
-    pad_token_id: int = 1
-    bos_token_id: int = 49406
-    eos_token_id: int = 49407
+    pad_token_id: Index | None = 1
+    bos_token_id: Index | None = 49406
+    eos_token_id: Index = 49407
 
 
 @dataclass(frozen=True)
@@ -173,14 +173,13 @@ class CLIPSegConfig:
     decoder_attention_dropout: float = 0.0
     decoder_hidden_act: str = "quick_gelu"
     decoder_intermediate_size: int = 2048
-    conditional_layer: int = 0
+    conditional_layer: Index = 0
     use_complex_transposed_convolution: bool = False
     default_threshold: float = 0.3
 
     def __post_init__(self) -> None:
+        _require_types(self)
         object.__setattr__(self, "extract_layers", tuple(self.extract_layers))
-        for name in ("projection_dim", "reduce_dim", "decoder_intermediate_size"):
-            _require_positive("CLIPSegConfig", name, getattr(self, name))
         _require_divisible(
             "CLIPSegConfig",
             ("reduce_dim", self.reduce_dim),
@@ -188,7 +187,8 @@ class CLIPSegConfig:
         )
         depth = self.vision_config.num_hidden_layers
         ascending = list(self.extract_layers) == sorted(set(self.extract_layers))
-        if not self.extract_layers or not ascending or not self._within(depth):
+        within = all(0 <= i < depth for i in self.extract_layers)
+        if not self.extract_layers or not ascending or not within:
             raise ValueError(
                 f"CLIPSegConfig.extract_layers is {list(self.extract_layers)}; wanted one or more "
                 f"ascending block numbers from 0 to {depth - 1}, the vision encoder's last."
@@ -203,9 +203,12 @@ class CLIPSegConfig:
                 f"CLIPSegConfig.default_threshold is {self.default_threshold}; "
                 f"wanted a probability between 0 and 1."
             )
-
-    def _within(self, depth: int) -> bool:
-        return all(isinstance(i, int) and 0 <= i < depth for i in self.extract_layers)
+        patch = self.vision_config.patch_size
+        if self.use_complex_transposed_convolution and (patch < 4 or self.reduce_dim < 2):
+            raise ValueError(
+                f"CLIPSegConfig.use_complex_transposed_convolution wants a patch_size of at least "
+                f"4 and a reduce_dim of at least 2; they are {patch} and {self.reduce_dim}."
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CLIPSegConfig:
@@ -282,13 +285,33 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _require_positive(owner: str, name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{owner}.{name} is {value!r}; wanted a whole number of at least 1.")
+# By annotation: what a value must be, in words and as a test; a JSON file may hold anything.
+_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("a whole number of at least 1", lambda x: _is_int(x) and x >= 1),
+    "Index": ("a whole number of at least 0", lambda x: _is_int(x) and x >= 0),
+    "Index | None": ("a whole number or null", lambda x: x is None or _is_int(x)),
+    "float": ("a number", lambda x: _is_int(x) or (isinstance(x, float) and math.isfinite(x))),
+    "bool": ("true or false", lambda x: isinstance(x, bool)),
+    "tuple[int, ...]": (
+        "a list of whole numbers",
+        lambda x: isinstance(x, list | tuple) and all(map(_is_int, x)),
+    ),
+}
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require_types(config: Any) -> None:
+    for item in fields(config):
+        value = getattr(config, item.name)
+        wanted, fits = _TYPES.get(str(item.type), ("", lambda _: True))
+        if not fits(value):
+            raise ValueError(f"{type(config).__name__}.{item.name} is {value!r}; wanted {wanted}.")
 
 
 def _require_divisible(owner: str, whole: tuple[str, int], part: tuple[str, int]) -> None:
-    _require_positive(owner, *part)
     if whole[1] % part[1]:
         raise ValueError(
             f"{owner}.{whole[0]} is {whole[1]}, which {part[0]} {part[1]} does not divide."

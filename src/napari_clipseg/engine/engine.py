@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_clipseg.engine.config import CLIPSegConfig
+from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.hub import locate
 from napari_clipseg.engine.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.processor import CLIPSegProcessor
@@ -153,6 +154,8 @@ class Engine:
         ------
         ValueError
             If the vectors are of another length than the model's.
+        CheckpointError
+            If the model's answer is not finite.
         """
         wanted = self.config.projection_dim
         if embeddings.ndim != 2 or embeddings.shape[1] != wanted:
@@ -166,6 +169,11 @@ class Engine:
         reduced = [x.repeat_interleave(prompts, dim=0) for x in features.reduced]
         logits = self._model.decoder.segment(reduced, vectors.repeat(pictures, 1), features.grid)
         maps: NDArray[np.float32] = logits.float().cpu().numpy()
+        if not np.isfinite(maps).all():
+            raise CheckpointError(
+                f"The model {self.name!r} answered with values that are no numbers: its weights "
+                f"are damaged. Get the checkpoint's files again."
+            )
         return maps.reshape(pictures, prompts, *maps.shape[1:])
 
 

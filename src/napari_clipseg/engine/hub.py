@@ -32,11 +32,15 @@ def locate(model: str | Path) -> Path:
     """
     if str(model) == BUNDLED:
         return CHECKPOINTS / BUNDLED
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(model).expanduser()
+        found = str(model) != "" and folder.is_dir()
+    except (OSError, RuntimeError):  # too long a name, or the home of nobody
+        folder, found = Path(model), False
+    if found:
         return folder
     looks_like_a_path = isinstance(model, Path) or folder.is_absolute() or "\\" in str(model)
-    if looks_like_a_path or str(model).count("/") != 1 or str(model).startswith("."):
+    if looks_like_a_path or str(model).count("/") != 1 or str(model).startswith((".", "~")):
         raise CheckpointError(
             f"There is no checkpoint {str(model)!r}. Wanted {BUNDLED!r}, an existing folder, or "
             f"a name on the hub such as {KNOWN[0]!r}."

@@ -60,7 +60,7 @@ class CLIPSegModel(nn.Module):
         text, vision = config.text_config.hidden_size, config.vision_config.hidden_size
         self.visual_projection = nn.Linear(vision, config.projection_dim, bias=False)
         self.text_projection = nn.Linear(text, config.projection_dim, bias=False)
-        self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale_init_value))
+        self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
 
     def get_text_features(
         self,

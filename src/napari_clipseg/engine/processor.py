@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from napari_clipseg.engine.config import CLIPSegConfig, read_json
+from napari_clipseg.engine.config import CLIPSegConfig, CLIPSegTextConfig, read_json
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.text import LEGACY_EOS
+from napari_clipseg.engine.tokenizer import VOCAB_FILE, CLIPTokenizer
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 CHANNELS = 3
@@ -53,7 +54,7 @@ class PictureFormat:
         if isinstance(size, int):
             size = {"height": size, "width": size}
         unit = values.get("do_normalize", True)
-        return cls(
+        picture_format = cls(
             height=int(size["height"]),
             width=int(size["width"]),
             resample=int(values.get("resample", Image.Resampling.BILINEAR)),
@@ -63,6 +64,16 @@ class PictureFormat:
             mean=tuple(map(float, values.get("image_mean", cls.mean))) if unit else (0.0,),
             std=tuple(map(float, values.get("image_std", cls.std))) if unit else (1.0,),
         )
+        picture_format.check()
+        return picture_format
+
+    def check(self) -> None:
+        """Raise ValueError if pictures cannot be prepared like this."""
+        if min(self.height, self.width) < 1:
+            raise ValueError(f"the size is {self.height} x {self.width} pixels")
+        Image.Resampling(self.resample)
+        if not {len(self.mean), len(self.std)} <= {1, CHANNELS} or 0 in self.std:
+            raise ValueError(f"image_mean is {self.mean} and image_std {self.std}")
 
 
 class CLIPSegProcessor:
@@ -98,8 +109,19 @@ class CLIPSegProcessor:
                 f"{path} does not say how pictures are prepared: {error!r}. "
                 f"Get the checkpoint's files again."
             ) from error
-        longest = CLIPSegConfig.from_pretrained(folder).text_config.max_position_embeddings
-        return cls(picture_format, CLIPTokenizer.from_pretrained(folder, longest))
+        config = CLIPSegConfig.from_pretrained(folder)
+        patch = config.vision_config.patch_size
+        if picture_format.height % patch or picture_format.width % patch:
+            # The part of a patch that is left over would shift the map against the picture.
+            raise CheckpointError(
+                f"{path} wants pictures of {picture_format.height} x {picture_format.width} "
+                f"pixels, which are no whole patches of {patch}. Get all files from the same "
+                f"checkpoint."
+            )
+        longest = config.text_config.max_position_embeddings
+        tokenizer = CLIPTokenizer.from_pretrained(folder, longest)
+        _require_same_vocabulary(folder, config.text_config, tokenizer)
+        return cls(picture_format, tokenizer)
 
     def __call__(
         self,
@@ -150,6 +172,8 @@ class CLIPSegProcessor:
         """Return ``(pictures, 3, height, width)``, float32, normalised."""
         if isinstance(pictures, np.ndarray | Image.Image):
             pictures = [pictures]
+        if not pictures:
+            raise ValueError("Got no picture; give at least one.")
         size = (self.picture_format.width, self.picture_format.height)
         resample = Image.Resampling(self.picture_format.resample)
         resized = [np.asarray(_rgb(p).resize(size, resample)) for p in pictures]
@@ -161,6 +185,24 @@ class CLIPSegProcessor:
         )
         x = (x - mean) / std
         return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+
+
+def _require_same_vocabulary(
+    folder: str | Path, config: CLIPSegTextConfig, tokenizer: CLIPTokenizer
+) -> None:
+    end = tokenizer.pad_token_id
+    if tokenizer.highest_id >= config.vocab_size:
+        fault = f"holds ids up to {tokenizer.highest_id}, the model knows {config.vocab_size}"
+    elif config.eos_token_id == LEGACY_EOS and end != tokenizer.highest_id:
+        fault = f"gives the end token the id {end}, which is not its highest"
+    elif config.eos_token_id not in (LEGACY_EOS, end):
+        fault = f"gives the end token the id {end}, config.json says {config.eos_token_id}"
+    else:
+        return
+    # Unnoticed, every prompt would be read at its start token, and all would mean the same.
+    raise CheckpointError(
+        f"{Path(folder) / VOCAB_FILE} {fault}. Get all files from the same checkpoint."
+    )
 
 
 def _rgb(picture: Picture) -> Image.Image:

@@ -82,6 +82,7 @@ class CLIPTokenizer:
         )
         self._backend.add_special_tokens([START, END])
         self.pad_token_id = end
+        self.highest_id = max(vocab.values())
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, max_length: int = 77) -> CLIPTokenizer:
@@ -118,8 +119,14 @@ class CLIPTokenizer:
         Raises
         ------
         ValueError
-            If a text is longer than the model can read.
+            If a text is longer than the model can read, or holds half of a character.
         """
+        for text in texts:
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise ValueError(
+                    f"The prompt {text!r} holds half of a character (a lone surrogate). Write "
+                    f"it again."
+                )
         rows = [encoding.ids for encoding in self._backend.encode_batch(list(texts))]
         for text, row in zip(texts, rows, strict=True):
             if len(row) > self.max_length:

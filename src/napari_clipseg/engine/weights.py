@@ -48,7 +48,7 @@ def load_weights(model: nn.Module, folder: str | Path) -> None:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is no whole safetensors file: {error}. "
-            f"It may have been cut off while it was copied; get it again."
+            f"{_what_happened(path)}"
         ) from error
     model.load_state_dict(state, strict=True, assign=True)
 
@@ -75,6 +75,16 @@ def _require_match(
             f"{path} does not fit the config.json beside it: {'; '.join(problems)}. "
             f"Get both files from the same checkpoint."
         )
+
+
+def _what_happened(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    if start.startswith(b"version https://git-lfs"):
+        return "It only points to the weights; run `git lfs pull` where it was cloned."
+    if start.startswith(b"<"):
+        return "It is a web page, not the file that the page offers; download that one."
+    return "It may have been cut off while it was copied; get it again."
 
 
 def _some(names: list[str]) -> str:

@@ -34,9 +34,14 @@ def to_picture(plane: Plane) -> NDArray[np.uint8]:
     wide: NDArray[np.floating[Any]] = pixels.astype(
         np.float64 if pixels.dtype.itemsize > 2 else np.float32
     )
-    unit = (wide - low) / (high - low if high > low else 1)
-    unit = np.nan_to_num(unit, nan=0.0, posinf=1.0, neginf=0.0)
-    picture = np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+    if high > low:
+        wide, scale = np.clip(wide, low, high), high - low
+        if not np.isfinite(scale):
+            wide, low, scale = wide / 2, low / 2, high / 2 - low / 2
+        unit = (wide - low) / scale
+    else:  # black up to the one value, white above it
+        unit = np.where(wide > high, 1.0, 0.0)
+    picture = np.rint(np.nan_to_num(unit) * 255).astype(np.uint8)
     return picture if plane.rgb else np.repeat(picture[..., None], 3, axis=2)
 
 
@@ -53,11 +58,11 @@ def contrast_limits(plane: Plane) -> tuple[float, float]:
     sample = sample[np.isfinite(sample)]
     if not sample.size:  # every sampled pixel is NaN, others are not
         sample = plane.pixels[np.isfinite(plane.pixels)]
-    values = sample.astype(np.float64)
+    values = sample.astype(np.float64) / 2  # halved, the widest range there is does not overflow
     low, high = np.percentile(values, (BLACK_PERCENTILE, WHITE_PERCENTILE))
     if high <= low:  # flat but for a few pixels: those few are all there is to see
         low, high = values.min(), values.max()
-    return float(low), float(high)
+    return 2 * float(low), 2 * float(high)
 
 
 def _range_of_colours(plane: Plane) -> tuple[float, float]:
