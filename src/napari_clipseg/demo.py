@@ -70,17 +70,19 @@ def draw(sample: Sample, result: Segmentation, path: Path) -> None:
     for prompt, one in zip(sample.prompts, result.probability, strict=True):
         gray = np.rint(one * 255).astype(np.uint8)
         panels.append((f"probability: {prompt}", np.stack([gray] * 3, axis=-1)))
-    panels.append((f"labels above {result.threshold:.2f}", _overlay(image, result.labels)))
-    _side_by_side(panels).save(path)
+    panels.append((f"labels above {result.threshold:.2f}", overlay(image, result.labels)))
+    side_by_side(panels).save(path)
 
 
-def _overlay(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Return an RGB image ``(height, width, 3)`` with each label's colour mixed in by half."""
     colored = COLORS[(labels - 1) % len(COLORS)]
     mixed = (image.astype(np.uint16) + colored) // 2
     return np.where(labels[..., None] > 0, mixed, image).astype(np.uint8)
 
 
-def _side_by_side(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
+def side_by_side(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
+    """Return captioned RGB panels of one shape ``(height, width, 3)``, three a row."""
     height, width = panels[0][1].shape[:2]
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
