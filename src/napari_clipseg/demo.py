@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from napari_clipseg.sample_data import Sample
 from napari_clipseg.segmentation import Segmentation
@@ -17,8 +17,10 @@ from napari_clipseg.segmentation import Segmentation
 COLORS = np.array(
     [(255, 0, 255), (0, 255, 0), (0, 255, 255), (255, 255, 0), (255, 0, 0), (0, 0, 255)], np.uint8
 )
-CAPTION_HEIGHT = 24
-GAP = 6
+CAPTION_HEIGHT = 30
+CAPTION_SIZE = 18
+GAP = 8
+COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,28 @@ def draw(sample: Sample, result: Segmentation, path: Path) -> None:
     for prompt, one in zip(sample.prompts, result.probability, strict=True):
         gray = np.rint(one * 255).astype(np.uint8)
         panels.append((f"probability: {prompt}", np.stack([gray] * 3, axis=-1)))
-    panels.append((f"labels above {result.threshold:.2f}", _overlay(image, result.labels)))
-    _side_by_side(panels).save(path)
+    panels.append((f"labels above {result.threshold:.2f}", overlay(image, result.labels)))
+    side_by_side(panels).save(path)
 
 
-def _overlay(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Return an RGB image ``(height, width, 3)`` with each label's colour mixed in by half."""
     colored = COLORS[(labels - 1) % len(COLORS)]
     mixed = (image.astype(np.uint16) + colored) // 2
     return np.where(labels[..., None] > 0, mixed, image).astype(np.uint8)
 
 
-def _side_by_side(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
+def side_by_side(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
+    """Return captioned RGB panels of one shape ``(height, width, 3)``, three a row."""
     height, width = panels[0][1].shape[:2]
-    size = (len(panels) * (width + GAP) - GAP, height + CAPTION_HEIGHT)
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (columns * (width + GAP) - GAP, rows * (height + CAPTION_HEIGHT + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")
-    write = ImageDraw.Draw(sheet)
+    write, font = ImageDraw.Draw(sheet), ImageFont.load_default(CAPTION_SIZE)
     for i, (caption, panel) in enumerate(panels):
-        left = i * (width + GAP)
-        sheet.paste(Image.fromarray(panel), (left, CAPTION_HEIGHT))
-        write.text((left + 4, 5), caption, fill="black")
+        row, column = divmod(i, columns)
+        left, top = column * (width + GAP), row * (height + CAPTION_HEIGHT + GAP)
+        sheet.paste(Image.fromarray(panel), (left, top + CAPTION_HEIGHT))
+        write.text((left + 4, top + 4), caption, fill="black", font=font)
     return sheet

@@ -75,7 +75,7 @@ def _as_layer(name: str) -> list[LayerData]:
 def _read_png(stem: str) -> NDArray[np.uint8]:
     # Through a stream: the package may be installed where a resource is no file with a path.
     with _folder().joinpath(f"{stem}.png").open("rb") as stream, Image.open(stream) as image:
-        return np.asarray(image)
+        return np.array(image)  # a copy: PIL lends its pixels for reading only
 
 
 def _folder() -> Any:

@@ -29,6 +29,17 @@ def test_the_samples_open(registered, viewer, key):
     assert min(layer.data.shape[:2]) > 100
 
 
+def test_the_demo_s_window_shows_a_sample_and_its_result(registered, viewer, qtbot, checkpoint):
+    from napari_clipseg.sample_data import load_sample
+    from napari_clipseg.widgets.window import show_sample
+
+    dock = show_sample(viewer, "shapes", str(checkpoint("small")))
+    qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=60_000)
+    prompts = load_sample("shapes").prompts
+    assert dock.prompt.prompts() == prompts
+    assert len(viewer.layers) == 1 + len(prompts) + 1
+
+
 def test_the_command_stands_under_layers_segment(registered, viewer):
     from napari._app_model import get_app_model
 

@@ -16,7 +16,8 @@ from magicgui.widgets import (
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from napari.utils.notifications import notification_manager, show_error, show_warning
-from qtpy.QtWidgets import QFileDialog, QLabel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QLabel, QSizePolicy
 
 from napari_clipseg.engine.hub import BUNDLED, KNOWN
 from napari_clipseg.segmentation import Progress, Segmentation
@@ -33,7 +34,7 @@ OTHER_FOLDER = "Choose a folder…"
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
 USER_ERRORS = (ValueError, TypeError)
 START_THRESHOLD = 0.3
-LABEL_WIDTH = 80  # in pixels; the longest label in napari's font
+LABEL_WIDTH = 84  # in pixels; the longest label in napari's font
 
 
 class CLIPSegDock(Container[Widget]):
@@ -64,7 +65,7 @@ class CLIPSegDock(Container[Widget]):
         self.prompt = PromptBox(napari_viewer, self.run)
         self.model = ComboBox(
             label="Model",
-            choices=lambda _: [BUNDLED, *KNOWN, *self._others, OTHER_FOLDER],
+            choices=lambda _: self._models(),
             value=BUNDLED,
             tooltip=(
                 "'demo' comes with the plugin: it knows simple shapes and is there to try things "
@@ -96,14 +97,12 @@ class CLIPSegDock(Container[Widget]):
                 buttons,
                 self.progress,
                 self.threshold,
-                self.status,
             ],
             labels=True,
         )
-        self.status.native.setWordWrap(True)
         for label in self.native.findChildren(QLabel):
-            if label is not self.status.native:
-                label.setMinimumWidth(LABEL_WIDTH)  # else each row's fields begin elsewhere
+            label.setMinimumWidth(LABEL_WIDTH)  # else each row's fields begin elsewhere
+        self._add_status()
         self.prompt.show_kind()
 
         self.run_button.changed.connect(self.run)
@@ -144,6 +143,23 @@ class CLIPSegDock(Container[Widget]):
             self.model.reset_choices()
             self.model.value = model
         self._threshold_chosen = False  # each checkpoint has a threshold of its own
+
+    def _models(self) -> list[tuple[str, str]]:
+        """Return name and value of each choice; a folder goes by its last part."""
+        others = [(Path(other).name or other, other) for other in self._others]
+        return [*((name, name) for name in (BUNDLED, *KNOWN)), *others, (OTHER_FOLDER,) * 2]
+
+    # --- layout -------------------------------------------------------------------------
+
+    def _add_status(self) -> None:
+        """Put the status below the rows: in one of them, it could neither wrap nor grow."""
+        text = self.status.native
+        text.setWordWrap(True)
+        text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        # A long path in a message must not widen the dock.
+        text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+        text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.native.layout().addWidget(text)
 
     # --- from the dock to a job, and back -----------------------------------------------
 

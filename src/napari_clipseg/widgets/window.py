@@ -10,11 +10,13 @@ from napari_clipseg.sample_data import load_sample
 from napari_clipseg.widgets.dock import CLIPSegDock
 
 
-def open_sample(name: str, model: str = "demo") -> tuple[napari.Viewer, CLIPSegDock]:
-    """Open a viewer with a sample and the dock, its prompts filled in, and run.
+def show_sample(viewer: napari.Viewer, name: str, model: str = "demo") -> CLIPSegDock:
+    """Open a sample and the dock in a viewer, fill in the sample's prompts, and run.
 
     Parameters
     ----------
+    viewer : napari.Viewer
+        Where to.
     name : str
         Of the sample.
     model : str
@@ -22,19 +24,19 @@ def open_sample(name: str, model: str = "demo") -> tuple[napari.Viewer, CLIPSegD
 
     Returns
     -------
-    tuple of napari.Viewer and CLIPSegDock
-        The run goes on in the background.
+    CLIPSegDock
+        Its run goes on in the background.
     """
     sample = load_sample(name)
-    viewer = napari.Viewer(title=f"napari-clipseg: {name}")
     viewer.add_image(sample.image, name=name)
     _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
     dock.offer_model(model)
     dock.prompt.text.value = "\n".join(sample.prompts)
     dock.run()
-    return viewer, dock
+    assert isinstance(dock, CLIPSegDock)
+    return dock
 
 
 if __name__ == "__main__":
-    open_sample(*sys.argv[1:])
+    show_sample(napari.Viewer(title="napari-clipseg"), *sys.argv[1:])
     napari.run()
