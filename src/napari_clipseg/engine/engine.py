@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_clipseg.engine.config import CLIPSegConfig
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.features import Features
 from napari_clipseg.engine.hub import locate
 from napari_clipseg.engine.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.processor import CLIPSegProcessor
+from napari_clipseg.engine.prompts import Average, Blend, Prompt, leaves
 
-Prompt = str | NDArray[np.uint8]
+# Vectors of this many texts are kept: 2 kB each for a public checkpoint.
+KEPT_TEXTS = 4096
 
-
-@dataclass(frozen=True)
-class Features:
-    """All that the decoder needs of some pictures, whatever the prompt will be.
-
-    Attributes
-    ----------
-    reduced : tuple of Tensor
-        One ``(pictures, 1 + patches, reduce_dim)`` a decoder block.
-    grid : tuple of int
-        Rows and columns of patches.
-    """
-
-    reduced: tuple[Tensor, ...]
-    grid: tuple[int, int]
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.reduced[0])
+Vector = NDArray[np.float32]
 
 
 class Engine:
@@ -71,13 +55,11 @@ class Engine:
     ) -> None:
         self.name = name
         self.device = device or torch.device("cpu")
-        self._model = model.to(self.device).eval()
+        self.config: CLIPSegConfig = model.config
+        self._model: CLIPSegForImageSegmentation | None = model.to(self.device).eval()
         self._processor = processor
-
-    @property
-    def config(self) -> CLIPSegConfig:
-        """What the model is made of."""
-        return self._model.config
+        self._texts: dict[str, Vector] = {}
+        self._texts_lock = threading.Lock()
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[NDArray[np.uint8]]) -> Features:
@@ -94,19 +76,21 @@ class Engine:
             To be given to `decode`, any number of times.
         """
         pixels = self._processor(images=list(pictures))["pixel_values"].to(self.device)
-        vision, config = self._model.clip.vision_model, self._model.config
-        activations = vision.activations(pixels, config.extract_layers)
+        network = self._network()
+        vision = network.clip.vision_model
+        activations = vision.activations(pixels, self.config.extract_layers)
         grid = vision.embeddings.grid(pixels.shape[-2], pixels.shape[-1])
-        return Features(tuple(self._model.decoder.reduce(activations)), grid)
+        return Features(tuple(network.decoder.reduce(activations)), grid)
 
-    @torch.inference_mode()
-    def embed(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+    def embed(self, prompts: Sequence[Prompt]) -> Vector:
         """Turn prompts into vectors.
 
         Parameters
         ----------
-        prompts : sequence of str or ndarray of uint8
-            Texts, and reference pictures of shape ``(height, width, 3)``, in any order.
+        prompts : sequence of prompts
+            Texts, reference pictures of shape ``(height, width, 3)`` and uint8, ready
+            vectors ``(projection_dim,)``, `Average` and `Blend`, in any order. Vectors of
+            texts are kept, so that a wording used before costs nothing.
 
         Returns
         -------
@@ -116,23 +100,69 @@ class Engine:
         Raises
         ------
         ValueError
-            If there is no prompt, a text is blank or too long, or a picture of another kind.
+            If there is no prompt, a text is blank or too long, or an array of another kind.
+        TypeError
+            If a prompt is of another type.
         """
-        if not prompts:
+        if not len(prompts):
             raise ValueError("Got no prompt; give a text or a reference image.")
-        rows = [self._embed_one(prompt) for prompt in prompts]
-        vectors: NDArray[np.float32] = torch.cat(rows).float().cpu().numpy()
-        return vectors
+        parts = list(leaves(prompts))
+        texts = list(dict.fromkeys(part.strip() for part in parts if isinstance(part, str)))
+        if "" in texts:
+            raise ValueError("Got a blank prompt; write what to look for, such as 'nuclei'.")
+        pictures = [x for x in parts if isinstance(x, np.ndarray) and x.ndim != 1]
+        known: dict[str | int, Vector] = {}
+        known.update(self._embed_texts(texts).items())
+        known |= zip(map(id, pictures), self._embed_pictures(pictures), strict=True)
+        return np.stack([self._vector(prompt, known) for prompt in prompts])
 
-    def _embed_one(self, prompt: Prompt) -> Tensor:
+    def _vector(self, prompt: Prompt, known: Mapping[str | int, Vector]) -> Vector:
+        if isinstance(prompt, Average):
+            vectors = [self._vector(one, known) for one in prompt.prompts]
+            return np.asarray(np.mean(vectors, axis=0), dtype=np.float32)
+        if isinstance(prompt, Blend):
+            image, text = (self._vector(one, known) for one in (prompt.image, prompt.text))
+            return np.asarray(prompt.weight * image + (1 - prompt.weight) * text, np.float32)
         if isinstance(prompt, str):
-            if not prompt.strip():
-                raise ValueError("Got a blank prompt; write what to look for, such as 'nuclei'.")
-            tensors = self._processor(text=prompt)
-        else:
-            tensors = self._processor(visual_prompt=prompt)
-        tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
-        return self._model.get_conditional_embeddings(**tensors)
+            return known[prompt.strip()]
+        if prompt.ndim != 1:
+            return known[id(prompt)]
+        wanted = self.config.projection_dim
+        if len(prompt) != wanted or prompt.dtype.kind != "f":
+            raise ValueError(
+                f"Got a vector of {len(prompt)} values of type {prompt.dtype} as a prompt; wanted "
+                f"{wanted} floats, as embed() of the same checkpoint gives them."
+            )
+        return np.asarray(prompt, dtype=np.float32)
+
+    @torch.inference_mode()
+    def _embed_texts(self, texts: Sequence[str]) -> dict[str, Vector]:
+        """Return the vector of each text; those not kept yet are encoded in one batch."""
+        with self._texts_lock:
+            known = {text: self._texts[text] for text in texts if text in self._texts}
+        new = [text for text in texts if text not in known]
+        if new:
+            tensors = self._processor(text=new)
+            # Attention looks back only, so the padding of shorter texts changes nothing.
+            ids = tensors["input_ids"].to(self.device)
+            vectors = self._network().clip.get_text_features(ids).float().cpu().numpy()
+            known |= zip(new, vectors, strict=True)
+        with self._texts_lock:
+            for text in texts:
+                self._texts.pop(text, None)
+                self._texts[text] = known[text]  # the latest last
+            while len(self._texts) > KEPT_TEXTS:
+                del self._texts[next(iter(self._texts))]
+        return known
+
+    @torch.inference_mode()
+    def _embed_pictures(self, pictures: Sequence[NDArray[Any]]) -> Sequence[Vector]:
+        if not pictures:
+            return []
+        pixels = self._processor(images=list(pictures))["pixel_values"].to(self.device)
+        vectors: NDArray[np.float32]
+        vectors = self._network().clip.get_image_features(pixels).float().cpu().numpy()
+        return list(vectors)
 
     @torch.inference_mode()
     def decode(self, features: Features, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -153,7 +183,7 @@ class Engine:
         Raises
         ------
         ValueError
-            If the vectors are of another length than the model's.
+            If the vectors or the features are not of this model's shape.
         CheckpointError
             If the model's answer is not finite.
         """
@@ -163,11 +193,21 @@ class Engine:
                 f"Got embeddings of shape {embeddings.shape}; wanted (prompts, {wanted}), "
                 f"as embed() of the same engine gives them."
             )
+        blocks, width = len(self.config.extract_layers), self.config.reduce_dim
+        if len(features.reduced) != blocks or features.reduced[0].shape[-1] != width:
+            raise ValueError(
+                f"Got features of {len(features.reduced)} blocks and width "
+                f"{features.reduced[0].shape[-1]}; wanted {blocks} and {width}, as encode() of the "
+                f"same checkpoint gives them."
+            )
+        features = features.to(self.device)
         pictures, prompts = len(features), len(embeddings)
         vectors = torch.from_numpy(np.asarray(embeddings, np.float32)).to(self.device)
         # Every picture meets every prompt: picture by picture, the prompts of each in order.
         reduced = [x.repeat_interleave(prompts, dim=0) for x in features.reduced]
-        logits = self._model.decoder.segment(reduced, vectors.repeat(pictures, 1), features.grid)
+        logits = self._network().decoder.segment(
+            reduced, vectors.repeat(pictures, 1), features.grid
+        )
         maps: NDArray[np.float32] = logits.float().cpu().numpy()
         if not np.isfinite(maps).all():
             raise CheckpointError(
@@ -175,6 +215,28 @@ class Engine:
                 f"are damaged. Get the checkpoint's files again."
             )
         return maps.reshape(pictures, prompts, *maps.shape[1:])
+
+    def unload(self) -> None:
+        """Let go of the network and of what was kept, and free their memory.
+
+        The engine cannot be used again; `load` then reads the checkpoint anew.
+        """
+        with _loading:
+            for key in [key for key, engine in _loaded.items() if engine is self]:
+                del _loaded[key]
+        self._model = None
+        with self._texts_lock:
+            self._texts.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _network(self) -> CLIPSegForImageSegmentation:
+        network = self._model  # one look: another thread may unload in between
+        if network is None:
+            raise RuntimeError(
+                f"The engine of {self.name!r} was unloaded. Load it again with load()."
+            )
+        return network
 
 
 _loaded: dict[tuple[Path, str], Engine] = {}

@@ -1,0 +1,71 @@
+"""What is kept of a picture: all that the decoder needs, whatever the prompt will be."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """The reduced activations of some pictures.
+
+    Attributes
+    ----------
+    reduced : tuple of Tensor
+        One ``(pictures, 1 + patches, reduce_dim)`` a decoder block.
+    grid : tuple of int
+        Rows and columns of patches.
+    """
+
+    reduced: tuple[Tensor, ...]
+    grid: tuple[int, int]
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.reduced[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(x.nbytes for x in self.reduced)
+
+    def to(self, device: str | torch.device) -> Features:
+        """Return the same on a device, such as "cpu" to free a GPU."""
+        return Features(tuple(x.to(device) for x in self.reduced), self.grid)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; one of that name is replaced, once all is written."""
+        path = Path(path)
+        partial = path.with_name(f"{path.name}.partial")
+        tensors = {str(i): x.detach().cpu().contiguous() for i, x in enumerate(self.reduced)}
+        save_file(tensors, partial, metadata={"grid": " ".join(map(str, self.grid))})
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Features:
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is broken, or another kind of file.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                rows, columns = map(int, (file.metadata() or {})["grid"].split())
+                count = len(list(file.keys()))
+                reduced = tuple(file.get_tensor(str(i)) for i in range(count))
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path} holds no features: {error!r}. Encode the pictures again."
+            ) from error
+        return cls(reduced, (rows, columns))
