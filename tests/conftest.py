@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
+from hypothesis import settings
+
+# Before torch is imported: on models as small as the tests' more threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("napari-clipseg", deadline=None)
+settings.load_profile("napari-clipseg")
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +30,32 @@ def checkpoint(tmp_path_factory):
         return folders[size]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def reference(checkpoint):
+    """Load the reference's model of a random checkpoint."""
+    models = {}
+
+    def load(size="small"):
+        if size not in models:
+            from transformers import CLIPSegForImageSegmentation
+
+            models[size] = CLIPSegForImageSegmentation.from_pretrained(checkpoint(size)).eval()
+        return models[size]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def engine(checkpoint):
+    """An engine on the small random checkpoint."""
+    from napari_clipseg.engine.engine import load
+
+    return load(checkpoint("small"), device="cpu")
+
+
+@pytest.fixture
+def folder(checkpoint, tmp_path):
+    """A copy of the small random checkpoint, to be broken."""
+    return Path(shutil.copytree(checkpoint("small"), tmp_path / "checkpoint"))

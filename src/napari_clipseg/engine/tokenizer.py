@@ -102,7 +102,9 @@ class CLIPTokenizer:
                 f"{folder / MERGES_FILE} cannot be read: {error}. Get the checkpoint's files again."
             ) from error
         # The first line says the format's version; "#" is a symbol of its own further down.
-        pairs = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
+        if lines and "#version" in lines[0]:
+            del lines[0]
+        pairs = [tuple(line.split()) for line in lines if line]
         try:
             merges = [(first, second) for first, second in pairs]
             return cls(vocab, merges, max_length)
