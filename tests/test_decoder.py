@@ -38,7 +38,7 @@ def inputs(rows=2, columns=3, depth=3):
 @torch.inference_mode()
 def test_size_of_the_logits(patch, refined, size):
     decoder = make(patch=patch, use_complex_transposed_convolution=refined)
-    assert decoder(*inputs()).shape == (2, *size)
+    assert decoder(*inputs()).logits.shape == (2, *size)
 
 
 @torch.inference_mode()
@@ -49,7 +49,7 @@ def test_reduced_once_a_picture_answers_any_prompt():
     assert [x.shape for x in reduced] == [(2, 7, 8)] * 3
     for vector in (prompts, -prompts, prompts.flip(0)):
         torch.testing.assert_close(
-            decoder.segment(reduced, vector, grid), decoder(activations, vector, grid)
+            decoder.segment(reduced, vector, grid), decoder(activations, vector, grid).logits
         )
 
 
@@ -79,11 +79,11 @@ def test_the_prompt_acts_before_the_conditional_layer(layer):
 def test_a_patch_of_the_map_lies_where_its_token_does():
     decoder = make(extract_layers=(0,))
     for block in decoder.layers:
-        block.forward = lambda x: x
+        block.forward = lambda x, record: x
     activations, prompts, grid = inputs(depth=1)
-    before = decoder(activations, prompts, grid)
+    before = decoder(activations, prompts, grid).logits
     activations[0][:, 1 + 1 * 3 + 2] += 1  # second row, third column
-    changed = (decoder(activations, prompts, grid) - before).abs() > 0
+    changed = (decoder(activations, prompts, grid).logits - before).abs() > 0
     assert changed[:, 16:, 32:].any()
     changed[:, 16:, 32:] = False
     assert not changed.any()

@@ -59,13 +59,13 @@ def test_what_is_left_of_a_patch_is_left_out(model):
     torch.testing.assert_close(rest.logits, cut.logits)
 
 
-def test_the_last_vision_block_does_not_reach_the_mask(checkpoint):
-    # Blocks 1, 2 and 4 of 0 to 4 are read in "small"; with 3 alone, block 4 is not run.
+def test_blocks_after_the_last_extracted_one_are_not_run_for_a_mask(checkpoint):
     model = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small-one-layer"))
-    blocks = model.clip.vision_model.encoder.layers
-    blocks[4].forward = None
+    vision = model.clip.vision_model
+    vision.encoder.layers[4].forward = None  # of blocks 0 to 4; number 3 is read
     with torch.inference_mode():
-        assert model(input_ids=IDS, pixel_values=PICTURES).logits.shape == (2, 64, 64)
+        (activation,) = vision.activations(PICTURES, model.config.extract_layers)
+    assert activation.shape == (2, 17, 48)
 
 
 BAD = {

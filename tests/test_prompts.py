@@ -15,8 +15,8 @@ PICTURE, OTHER = RANDOM.integers(0, 256, (2, 30, 40, 3), dtype=np.uint8)
 
 
 @pytest.fixture
-def engine(checkpoint):
-    engine = load(checkpoint("small"), device="cpu")
+def engine(folder):
+    engine = load(folder, device="cpu")
     yield engine
     engine.unload()
 
@@ -120,23 +120,23 @@ def test_mixtures_that_make_no_sense():
         Blend("rings", PICTURE, 1.5)
 
 
-def test_an_unloaded_engine_says_so_and_is_loaded_anew(checkpoint):
-    engine = load(checkpoint("small"), device="cpu")
+def test_an_unloaded_engine_says_so_and_is_loaded_anew(folder):
+    engine = load(folder, device="cpu")
     before = engine.embed(["rings"])
     engine.unload()
     with pytest.raises(RuntimeError, match=r"was unloaded.*load\(\)"):
         engine.embed(["rings"])
-    again = load(checkpoint("small"), device="cpu")
+    again = load(folder, device="cpu")
     assert again is not engine
     np.testing.assert_array_equal(again.embed(["rings"]), before)
     again.unload()
 
 
-def test_unloading_frees_the_network(checkpoint):
+def test_unloading_frees_the_network(folder):
     import gc
     import weakref
 
-    engine = load(checkpoint("small"), device="cpu")
+    engine = load(folder, device="cpu")
     parameter = weakref.ref(engine._model.clip.logit_scale)
     engine.unload()
     gc.collect()

@@ -149,7 +149,9 @@ def test_no_weights_are_named_with_the_cure(there, folder):
     (folder / "model.safetensors").unlink()
     if there == "a folder":
         (folder / "model.safetensors").mkdir()
-    with pytest.raises(CheckpointError, match=r"has no model\.safetensors\. Choose") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"has no model\.safetensors, nor a pytorch_model\.bin\. Choose"
+    ) as caught:
         CLIPSegForImageSegmentation.from_pretrained(folder)
     assert str(folder) in str(caught.value)
 
