@@ -1,0 +1,92 @@
+"""The scenes that the bundled checkpoint is trained and tested on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from demo_prompts import plain_wording, prompts_for, wording
+from demo_scenes import COLOUR_NAMES, KINDS, STYLES, make_scene, truth_mask
+
+SEEDS = range(2_500_000, 2_500_012)
+
+
+@pytest.mark.parametrize("style", [None, *STYLES])
+def test_same_seed_same_scene(style: str | None) -> None:
+    one, two = (make_scene(7, style=style) for _ in range(2))
+    assert np.array_equal(one.image, two.image)
+    assert np.array_equal(one.instances, two.instances)
+    assert (one.kinds, one.colours, one.sizes) == (two.kinds, two.colours, two.sizes)
+
+
+def test_other_seed_other_scene() -> None:
+    assert not np.array_equal(make_scene(7).image, make_scene(8).image)
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (96, 160), (200, 130)])
+def test_arrays_agree_with_the_table(shape: tuple[int, int]) -> None:
+    for seed in SEEDS:
+        scene = make_scene(seed, shape=shape)
+        assert scene.image.shape == (*shape, 3)
+        assert scene.image.dtype == np.uint8
+        assert scene.instances.shape == shape
+        assert scene.instances.max() <= len(scene.kinds)
+        assert len(scene.kinds) == len(scene.colours) == len(scene.sizes)
+        assert set(scene.kinds) <= set(KINDS)
+        assert set(scene.colours) <= set(COLOUR_NAMES)
+
+
+def test_micrographs_are_gray() -> None:
+    image = make_scene(3, style="micrograph").image
+    assert np.array_equal(image[..., 0], image[..., 1])
+    assert np.array_equal(image[..., 0], image[..., 2])
+
+
+def test_every_kind_is_drawn_and_seen() -> None:
+    seen = {kind: 0 for kind in KINDS}
+    for seed in range(2_600_000, 2_600_040):
+        scene = make_scene(seed)
+        for kind in KINDS:
+            seen[kind] += int(truth_mask(scene, kind, None).sum())
+    assert min(seen.values()) > 200, seen
+
+
+def test_a_thing_stands_out_from_the_ground() -> None:
+    for seed in SEEDS:
+        scene = make_scene(seed, hardness=0.0, style="photo")
+        ground = scene.image[scene.instances == 0].mean(axis=0)
+        for number in np.unique(scene.instances)[1:]:
+            thing = scene.image[scene.instances == number].mean(axis=0)
+            assert np.linalg.norm(thing - ground) > 40, (seed, number)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_prompts_carry_their_truth(seed: int) -> None:
+    scene = make_scene(seed)
+    prompts = prompts_for(scene, np.random.default_rng(0))
+    assert {p.sort for p in prompts} <= {"kind", "colour", "both", "absent"}
+    pairs = set(zip(scene.kinds, scene.colours, strict=True))
+    for prompt in prompts:
+        assert np.array_equal(prompt.truth, truth_mask(scene, prompt.kind, prompt.colour))
+        assert prompt.truth.any() == (prompt.sort != "absent")
+        if prompt.sort == "both":
+            assert (prompt.kind, prompt.colour) in pairs
+    kinds = {p.kind: p.truth for p in prompts if p.sort == "kind"}
+    for one, truth in kinds.items():
+        for other, its in kinds.items():
+            assert one == other or not (truth & its).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "colour", "text"),
+    [("rings", None, "rings"), ("rings", "red", "red rings"), (None, "red", "red things")],
+)
+def test_plain_wording(kind: str | None, colour: str | None, text: str) -> None:
+    assert plain_wording(kind, colour) == text
+
+
+def test_wordings_vary() -> None:
+    rng = np.random.default_rng(0)
+    drawn = {wording(rng, "nuclei", "red") for _ in range(200)}
+    assert {"red nuclei", "red cells"} <= drawn
+    assert any(text.startswith("a photo of a red") for text in drawn)
