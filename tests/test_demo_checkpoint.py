@@ -81,5 +81,4 @@ def test_plain_scenes_and_right_words(engine: Engine, scenes: list[Scene]) -> No
     every = [score for kind in KINDS for score in right[kind]]
     assert np.mean(every) >= 0.5
     for kind in KINDS:
-        # A wrong word is any of the others; which of them come near is in the card's table.
-        assert np.mean(right[kind]) > np.mean(wrong[kind]), kind
+        assert np.mean(right[kind]) > np.mean(wrong[kind], axis=0).max(), kind

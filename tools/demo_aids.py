@@ -1,0 +1,109 @@
+"""What helps the bundled checkpoint to learn and is no part of it: heads, losses, patches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from demo_pool import PAIRS
+from demo_scenes import COLOUR_NAMES, KINDS
+
+MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
+STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
+COLOUR_GRID = 4  # colours are named on 4 x 4 places a patch, kinds on all 8 x 8 pixels
+
+
+def pixels(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Normalise (n, 128, 128, 3) pictures to (n, 3, 128, 128), as the processor does."""
+    x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
+    return (x - MEAN.to(device)) / STD.to(device)
+
+
+class WhitePatches:
+    """Trains the patch embedding in coordinates in which patches are white.
+
+    Nearly all of a patch's energy is its mean colour; edges and corners, which tell a square from a
+    triangle, are a hundred times weaker, and learned that much later. With
+    M = E[x x'] and P = (M + noise)^(-1/2) the weights are W = V P, and V is what is trained.
+    """
+
+    NOISE = 0.01  # of a pixel, in units of the normalised picture, squared
+
+    def __init__(self, weight: Tensor, moments: Tensor) -> None:
+        values, vectors = torch.linalg.eigh(moments + self.NOISE * torch.eye(len(moments)))
+        self.whiten = (vectors * values**-0.5 @ vectors.T).float().to(weight.device)
+        unwhiten = (vectors * values**0.5 @ vectors.T).float().to(weight.device)
+        self.weight = weight
+        self.trained = nn.Parameter(weight.detach().flatten(1) @ unwhiten)
+
+    def set_start_values(self) -> None:
+        """Let each channel that read a patch read a random direction of white patches."""
+        used = self.weight.detach().flatten(1).abs().sum(1, keepdim=True) > 0
+        self.trained.data = torch.randn_like(self.trained) * len(self.whiten) ** -0.5 * used
+        self.put()
+
+    def take_gradient(self) -> None:
+        """Bring the weights' gradient to the trained coordinates."""
+        assert self.weight.grad is not None
+        self.trained.grad = self.weight.grad.flatten(1) @ self.whiten
+
+    @torch.no_grad()
+    def put(self) -> None:
+        """Bring what was trained to the weights."""
+        self.weight.copy_((self.trained @ self.whiten).view_as(self.weight))
+
+
+class Heads(nn.Module):
+    """Name what each pixel shows, and what a prompt means; used in training only."""
+
+    def __init__(self, width: int, extracted: int, patch: int, prompt: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.kinds = nn.Linear(width * extracted, patch**2 * (len(KINDS) + 1))
+        self.colours = nn.Linear(width * extracted, COLOUR_GRID**2 * (len(COLOUR_NAMES) + 1))
+        self.pair = nn.Linear(width, PAIRS)
+        self.meant = nn.Linear(prompt, len(KINDS) + 1 + len(COLOUR_NAMES) + 1)
+
+    def meaning(self, vectors: Tensor, meant: Tensor) -> Tensor:
+        """Return the cross entropy of kind and colour, read off prompts' vectors."""
+        kinds, colours = self.meant(vectors).split([len(KINDS) + 1, len(COLOUR_NAMES) + 1], 1)
+        return F.cross_entropy(kinds, meant[:, 0]) + F.cross_entropy(colours, meant[:, 1])
+
+    def loss(self, activations: list[Tensor], classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the cross entropies of kinds and of colours for (n, 128, 128) classes."""
+        x = torch.cat(activations, dim=-1)[:, 1:]
+        kind = torch.where(classes > 0, (classes - 1) // len(COLOUR_NAMES) + 1, 0)
+        colour = torch.where(classes > 0, (classes - 1) % len(COLOUR_NAMES) + 1, 0)
+        step = self.patch // COLOUR_GRID
+        colour = colour[:, step // 2 :: step, step // 2 :: step]
+        weight = torch.ones(len(KINDS) + 1, device=x.device)
+        weight[0] = 0.4
+        weight[1 + KINDS.index("spots")] = 2.0
+        weight[1 + KINDS.index("filaments")] = 1.5
+        named = F.cross_entropy(
+            self.kinds(x).reshape(-1, len(KINDS) + 1), by_patch(kind, self.patch), weight
+        )
+        coloured = F.cross_entropy(
+            self.colours(x).reshape(-1, len(COLOUR_NAMES) + 1), by_patch(colour, COLOUR_GRID)
+        )
+        return named, coloured
+
+
+def by_patch(values: Tensor, patch: int) -> Tensor:
+    """Order (n, height, width) patch by patch, to one axis."""
+    n, height, width = values.shape
+    x = values.reshape(n, height // patch, patch, width // patch, patch)
+    return x.permute(0, 1, 3, 2, 4).reshape(-1)
+
+
+def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Return cross entropy plus Dice; an empty truth has no Dice."""
+    pixelwise = F.binary_cross_entropy_with_logits(logits, truth)
+    probability = logits.sigmoid()
+    both = (probability * truth).sum((1, 2))
+    dice = 1 - (2 * both + 1) / (probability.sum((1, 2)) + truth.sum((1, 2)) + 1)
+    there = (truth.sum((1, 2)) > 0).float()
+    return pixelwise + 0.5 * (dice * there).sum() / there.sum().clamp(min=1)
