@@ -13,7 +13,7 @@ from transformers import CLIPTokenizer as ReferenceTokenizer
 
 import parity
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.tokenizer import END, CLIPTokenizer
 
 ROOT = Path(__file__).parents[1]
 PUBLIC_MERGES = ROOT.parent / "shared" / "data" / "clip_bpe_vocab_16e6.txt.gz"
@@ -134,6 +134,14 @@ def test_longer_texts_are_refused_with_counts(text, shown, tokenizer):
 def test_half_a_character_is_refused(text, tokenizer):
     with pytest.raises(ValueError, match="half of a character"):
         tokenizer([text])
+
+
+def test_unknown_symbols_become_the_references_token(folder):
+    # "z" and both ways in which the bytes of "é" can begin a word are not known.
+    change_vocab(lambda v: [v.pop(token) for token in ("z", "z</w>", "Ã", "©</w>")])(folder)
+    both = CLIPTokenizer.from_pretrained(folder), ReferenceTokenizer.from_pretrained(folder)
+    assert_same(both, ["a zebra jazz zzz", "é café"])
+    assert (both[0](["a z"]).input_ids == both[0]([f"a {END}"]).input_ids).all()
 
 
 def write(name, change):

@@ -1,7 +1,7 @@
 """Segment images in napari by saying what you want: a text or a reference image.
 
 From Python: ``napari_clipseg.segment(image, ["nuclei", "red rings"])``. In napari:
-Plugins > CLIPSeg, or Layers > Segment.
+Plugins > Segment with a prompt, or Layers > Segment.
 """
 
 from __future__ import annotations

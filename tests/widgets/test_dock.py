@@ -117,6 +117,7 @@ def test_labels_edited_by_hand_are_kept(viewer, dock, run, image, told, then):
         run(text="nuclei")
     np.testing.assert_array_equal(edited.data, strokes)
     assert "edited by hand" in told()
+    assert edited.metadata["napari_clipseg"]["asked"] == ["nuclei"]  # what it was made from
     assert sum(isinstance(layer, Labels) for layer in viewer.layers) == 2
     dock.threshold.value = 0.1
     np.testing.assert_array_equal(edited.data, strokes)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 KEY = "napari_clipseg"
 PROBABILITY, LABELS = "probability", "labels"
+EDITED = "edited"
 COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 
 # What was last written into each Labels layer, to notice the user's own strokes.
@@ -119,7 +120,7 @@ class Result:
                 f"{layer.name!r} was edited by hand and stays as it is; "
                 f"the new labels are in a layer of their own."
             )
-            del layer.metadata[KEY]
+            layer.metadata[KEY] = {**layer.metadata[KEY], EDITED: True}
             layer = None
         if layer is None:
             layer = self._viewer.add_labels(
@@ -136,11 +137,12 @@ class Result:
         return layer
 
     def _find(self, record: dict[str, Any], *also: str) -> Any:
-        """Return the viewer's layer that was made for the same question, if it is there."""
+        """Return the viewer's layer that was made for the same question, and is still ours."""
         keys = ("role", "source_id", "plane", *also)
         for layer in self._viewer.layers:
             found = layer.metadata.get(KEY, {})
-            if found and all(found.get(key) == record[key] for key in keys):
+            ours = found and not found.get(EDITED)
+            if ours and all(found.get(key) == record[key] for key in keys):
                 return layer
         return None
 
