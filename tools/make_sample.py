@@ -24,13 +24,13 @@ CHOSEN: dict[str, tuple[int, str, float, tuple[tuple[str, str | None], ...]]] = 
         4_000_214,
         "photo",
         0.3,
-        (("rings", "red"), ("rings", "green"), ("nuclei", None), ("filaments", None)),
+        (("rings", "red"), ("rings", "green"), ("nuclei", None)),
     ),
     "micrograph": (
         4_000_066,
         "micrograph",
         0.5,
-        (("nuclei", None), ("rings", None), ("spots", None), ("triangles", None)),
+        (("nuclei", None), ("rings", None), ("spots", None)),
     ),
 }
 SHAPE = (384, 512)  # neither square nor a power of two: a harder test of where results lie
