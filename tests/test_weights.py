@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_clipseg.engine import weights
 from napari_clipseg.engine.config import CLIPSegConfig
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
@@ -164,3 +165,24 @@ def test_weights_that_are_no_numbers_show_in_the_first_answer(value, folder):
     features = engine.encode([np.zeros((9, 9, 3), np.uint8)])
     with pytest.raises(CheckpointError, match=r"'mine' .* weights are damaged\. Get"):
         engine.decode(features, engine.embed(["nuclei"]))
+
+
+def test_saved_weights_are_for_whoever_may_read_the_folder(model, tmp_path):
+    model.save_pretrained(tmp_path / "saved")
+    modes = {path.stat().st_mode for path in (tmp_path / "saved").iterdir()}
+    assert len(modes) == 1
+
+
+def test_a_file_that_could_not_be_written_leaves_the_older_one(model, folder, monkeypatch):
+    before = (folder / "model.safetensors").read_bytes()
+
+    def fails(_, path, **__):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weights, "save_file", fails)
+    names = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(OSError, match="No space"):
+        model.save_pretrained(folder)
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert (folder / "model.safetensors").read_bytes() == before

@@ -2,78 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from napari_clipseg.engine.config import CLIPSegConfig, CLIPSegTextConfig, read_json
+from napari_clipseg.engine.config import CLIPSegConfig, CLIPSegTextConfig
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.image_processor import (
+    Picture,
+    ViTImageProcessor,
+    image_processor_file,
+)
 from napari_clipseg.engine.text import LEGACY_EOS
-from napari_clipseg.engine.tokenizer import VOCAB_FILE, CLIPTokenizer
-
-PREPROCESSOR_FILE = "preprocessor_config.json"
-CHANNELS = 3
-
-Picture = NDArray[np.uint8] | Image.Image
-
-
-@dataclass(frozen=True)
-class PictureFormat:
-    """How a picture becomes numbers, as ``preprocessor_config.json`` says.
-
-    Attributes
-    ----------
-    height, width : int
-        Size in pixels that pictures are brought to, whatever their shape.
-    resample : int
-        Pillow's number of the interpolation; 2 is bilinear, with antialiasing.
-    factor : float
-        What the values 0 to 255 are multiplied with first.
-    mean, std : tuple of float
-        Subtracted then, and divided by, for red, green and blue.
-    """
-
-    height: int
-    width: int
-    resample: int = int(Image.Resampling.BILINEAR)
-    factor: float = 1 / 255
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> PictureFormat:
-        """Read the mapping of a ``preprocessor_config.json``, of any age of that format."""
-        size = values["size"]
-        if isinstance(size, int):
-            size = {"height": size, "width": size}
-        unit = values.get("do_normalize", True)
-        picture_format = cls(
-            height=int(size["height"]),
-            width=int(size["width"]),
-            resample=int(values.get("resample", Image.Resampling.BILINEAR)),
-            factor=float(values.get("rescale_factor", 1 / 255))
-            if values.get("do_rescale", True)
-            else 1.0,
-            mean=tuple(map(float, values.get("image_mean", cls.mean))) if unit else (0.0,),
-            std=tuple(map(float, values.get("image_std", cls.std))) if unit else (1.0,),
-        )
-        picture_format.check()
-        return picture_format
-
-    def check(self) -> None:
-        """Raise ValueError if pictures cannot be prepared like this."""
-        if min(self.height, self.width) < 1:
-            raise ValueError(f"the size is {self.height} x {self.width} pixels")
-        Image.Resampling(self.resample)
-        if not {len(self.mean), len(self.std)} <= {1, CHANNELS} or 0 in self.std:
-            raise ValueError(f"image_mean is {self.mean} and image_std {self.std}")
+from napari_clipseg.engine.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.vocabulary import vocabulary_file
 
 
 class CLIPSegProcessor:
@@ -81,53 +24,56 @@ class CLIPSegProcessor:
 
     Parameters
     ----------
-    picture_format : PictureFormat
-        Size and normalisation of pictures.
+    image_processor : ViTImageProcessor
+        For pictures.
     tokenizer : CLIPTokenizer
-        For texts.
+        For texts. Its `decode` and `batch_decode` are to be had here, too.
     """
 
-    def __init__(self, picture_format: PictureFormat, tokenizer: CLIPTokenizer) -> None:
-        self.picture_format = picture_format
+    model_input_names = ("pixel_values", *CLIPTokenizer.model_input_names)
+
+    def __init__(self, image_processor: ViTImageProcessor, tokenizer: CLIPTokenizer) -> None:
+        self.image_processor = image_processor
         self.tokenizer = tokenizer
+        self.decode = tokenizer.decode
+        self.batch_decode = tokenizer.batch_decode
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> CLIPSegProcessor:
-        """Read a checkpoint folder's preprocessor and tokenizer.
+        """Read a checkpoint folder's image processor and tokenizer, in any of their forms.
 
         Raises
         ------
         CheckpointError
-            If a file is missing or broken.
+            If a file is missing or broken, or they are not those of one model.
         """
-        path = Path(folder) / PREPROCESSOR_FILE
-        values = read_json(path)
-        try:
-            picture_format = PictureFormat.from_dict(values)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} does not say how pictures are prepared: {error!r}. "
-                f"Get the checkpoint's files again."
-            ) from error
+        image_processor = ViTImageProcessor.from_pretrained(folder)
         config = CLIPSegConfig.from_pretrained(folder)
-        patch = config.vision_config.patch_size
-        if picture_format.height % patch or picture_format.width % patch:
-            # The part of a patch that is left over would shift the map against the picture.
-            raise CheckpointError(
-                f"{path} wants pictures of {picture_format.height} x {picture_format.width} "
-                f"pixels, which are no whole patches of {patch}. Get all files from the same "
-                f"checkpoint."
-            )
+        _require_whole_patches(folder, config.vision_config.patch_size, image_processor)
         longest = config.text_config.max_position_embeddings
         tokenizer = CLIPTokenizer.from_pretrained(folder, longest)
-        _require_same_vocabulary(folder, config.text_config, tokenizer)
-        return cls(picture_format, tokenizer)
+        require_same_vocabulary(folder, config.text_config, tokenizer)
+        return cls(image_processor, tokenizer)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the files of both, as `from_pretrained` reads them beside a ``config.json``.
+
+        The reference library reads them, too.
+        """
+        self.image_processor.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def __call__(
         self,
         text: str | Sequence[str] | None = None,
         images: Picture | Sequence[Picture] | None = None,
         visual_prompt: Picture | Sequence[Picture] | None = None,
+        *,
+        padding: bool | str = True,
+        truncation: bool | str = False,
+        max_length: int | None = None,
+        do_resize: bool = True,
+        return_tensors: str = "pt",
     ) -> dict[str, Tensor]:
         """Turn what is given into the model's keyword arguments.
 
@@ -140,6 +86,14 @@ class CLIPSegProcessor:
             ``(height, width)`` or ``(height, width, 3)``.
         visual_prompt : picture or sequence of pictures, optional
             Image prompts, cut and darkened already where that is wanted.
+        padding, truncation : bool or str
+        max_length : int, optional
+            Of the texts; see `CLIPTokenizer`. Unlike in the reference library texts are
+            padded unless it is said otherwise, since the model takes nothing else.
+        do_resize : bool
+            False for pictures that are to keep their size, the same for all of a call.
+        return_tensors : str
+            Always "pt", PyTorch's tensors.
 
         Returns
         -------
@@ -150,46 +104,48 @@ class CLIPSegProcessor:
         Raises
         ------
         ValueError
-            If nothing is given, or both a text and a visual prompt, or a picture of
-            another kind or size.
+            If nothing is given, or both a text and a visual prompt, a text that is too long,
+            a picture of another kind or size, or an option that is not known.
+        TypeError
+            If something else than texts and pictures is given.
         """
         if text is None and images is None and visual_prompt is None:
             raise ValueError("Got nothing to prepare; give text, images or visual_prompt.")
         if text is not None and visual_prompt is not None:
             raise ValueError("Got text and visual_prompt; give exactly one kind of prompt.")
+        if return_tensors != "pt":
+            raise ValueError(
+                f"return_tensors is {return_tensors!r}; wanted 'pt', as the model takes them. "
+                f"Call numpy() or tolist() on a tensor to have it otherwise."
+            )
         tensors: dict[str, Tensor] = {}
         if text is not None:
-            batch = self.tokenizer([text] if isinstance(text, str) else text)
+            batch = self.tokenizer(text, padding, truncation, max_length)
             tensors["input_ids"] = batch.input_ids
             tensors["attention_mask"] = batch.attention_mask
         if images is not None:
-            tensors["pixel_values"] = self._pixel_values(images)
+            tensors["pixel_values"] = self.image_processor(images, do_resize=do_resize)
         if visual_prompt is not None:
-            tensors["conditional_pixel_values"] = self._pixel_values(visual_prompt)
+            tensors["conditional_pixel_values"] = self.image_processor(
+                visual_prompt, do_resize=do_resize
+            )
         return tensors
 
-    def _pixel_values(self, pictures: Picture | Sequence[Picture]) -> Tensor:
-        """Return ``(pictures, 3, height, width)``, float32, normalised."""
-        if isinstance(pictures, np.ndarray | Image.Image):
-            pictures = [pictures]
-        if not pictures:
-            raise ValueError("Got no picture; give at least one.")
-        size = (self.picture_format.width, self.picture_format.height)
-        resample = Image.Resampling(self.picture_format.resample)
-        resized = [np.asarray(_rgb(p).resize(size, resample)) for p in pictures]
-        # (pictures, height, width, 3) -> (pictures, 3, height, width)
-        x = np.stack(resized).astype(np.float32) * self.picture_format.factor
-        mean, std = (
-            np.asarray(values, dtype=np.float32)
-            for values in (self.picture_format.mean, self.picture_format.std)
+
+def _require_whole_patches(folder: str | Path, patch: int, pictures: ViTImageProcessor) -> None:
+    if pictures.height % patch or pictures.width % patch:
+        # The part of a patch that is left over would shift the map against the picture.
+        raise CheckpointError(
+            f"{image_processor_file(folder)} wants pictures of {pictures.height} x "
+            f"{pictures.width} pixels, which are no whole patches of {patch}. Get all files from "
+            f"the same checkpoint."
         )
-        x = (x - mean) / std
-        return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
 
 
-def _require_same_vocabulary(
+def require_same_vocabulary(
     folder: str | Path, config: CLIPSegTextConfig, tokenizer: CLIPTokenizer
 ) -> None:
+    """Raise CheckpointError if the tokenizer of a folder is not the one its model was made for."""
     end = tokenizer.pad_token_id
     if tokenizer.highest_id >= config.vocab_size:
         fault = f"holds ids up to {tokenizer.highest_id}, the model knows {config.vocab_size}"
@@ -201,19 +157,5 @@ def _require_same_vocabulary(
         return
     # Unnoticed, every prompt would be read at its start token, and all would mean the same.
     raise CheckpointError(
-        f"{Path(folder) / VOCAB_FILE} {fault}. Get all files from the same checkpoint."
+        f"{vocabulary_file(folder)} {fault}. Get all files from the same checkpoint."
     )
-
-
-def _rgb(picture: Picture) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
-    shape = picture.shape
-    gray_or_rgb = len(shape) == 2 or (len(shape) == 3 and shape[2] == CHANNELS)
-    if picture.dtype != np.uint8 or not gray_or_rgb or 0 in shape:
-        raise ValueError(
-            f"Got a picture of {picture.dtype} and shape {shape}; wanted uint8 and "
-            f"(height, width) or (height, width, 3), not empty. Scale its values to 0 to 255 "
-            f"and put the channels last."
-        )
-    return Image.fromarray(picture).convert("RGB")
