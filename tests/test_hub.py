@@ -10,8 +10,9 @@ import pytest
 
 import napari_clipseg
 from napari_clipseg.engine import hub
-from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.hub import KNOWN, locate
+from napari_clipseg.engine.cached import clipsegs
+from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
+from napari_clipseg.engine.hub import KNOWN, is_hub_name, locate
 
 FILES = {"config.json", "vocab.json", "merges.txt", "preprocessor_config.json", "model.safetensors"}
 
@@ -38,7 +39,8 @@ def put(cache, name, commit="0123456789abcdef0123456789abcdef01234567"):
     place = cache / f"models--{name.replace('/', '--')}"
     snapshot = place / "snapshots" / commit
     snapshot.mkdir(parents=True)
-    (snapshot / "config.json").write_text("{}")
+    for file in FILES:
+        (snapshot / file).write_text("{}")
     (place / "refs").mkdir()
     (place / "refs" / "main").write_text(commit)
     return snapshot
@@ -89,6 +91,9 @@ NOT_THERE = {
     "nothing": "",
     "a name beyond the file system": "x" * 5000,
     "a name with a null": "a\0b",
+    "a name that leaves the cache": "--/..",
+    "a name that no model can have": "white space/x",
+    "no owner": "/clipseg",
 }
 
 
@@ -106,12 +111,22 @@ def test_a_file_is_no_checkpoint(tmp_path):
         locate(path)
 
 
-@pytest.mark.parametrize("name", [*KNOWN, "nobody/nothing", "--/.."])
+@pytest.mark.parametrize("name", [*KNOWN, "nobody/nothing"])
 def test_a_name_that_was_not_downloaded_comes_with_the_command_and_the_licence(name):
-    with pytest.raises(CheckpointError, match="not on this machine") as caught:
+    with pytest.raises(NotDownloadedError, match="not on this machine") as caught:
         locate(name)
-    assert f"hf download {name}" in str(caught.value)
-    assert "licence" in str(caught.value)
+    assert f"`napari-clipseg download {name}`" in str(caught.value)
+    assert "Licence" in str(caught.value)
+    assert caught.value.name == name
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_of_a_known_name_both_sources_of_the_licence_are_told(name):
+    with pytest.raises(NotDownloadedError) as caught:
+        locate(name)
+    assert "the hub's card says apache-2.0" in str(caught.value)
+    assert "MIT licence does not apply to the weights" in str(caught.value)
+    assert " MB)" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -123,12 +138,89 @@ def test_a_downloaded_name_is_found_in_the_cache(name, cache):
             locate(other)
 
 
-def test_a_download_that_has_no_files_yet_is_not_there(cache):
+@pytest.mark.parametrize("file", sorted(FILES))
+@pytest.mark.parametrize("how", ["absent", "a link to nothing"])
+def test_half_a_download_is_not_trusted(file, how, cache):
     snapshot = put(cache, KNOWN[0])
-    (snapshot / "config.json").unlink()
-    snapshot.rmdir()
-    with pytest.raises(CheckpointError, match="not on this machine"):
+    (snapshot / file).unlink()
+    if how == "a link to nothing":
+        try:
+            (snapshot / file).symlink_to("../../blobs/gone")
+        except OSError:
+            pytest.skip("symbolic links cannot be made here")
+    with pytest.raises(NotDownloadedError, match="only in part") as caught:
         locate(KNOWN[0])
+    assert f"{snapshot} lacks" in str(caught.value)
+    assert file in str(caught.value)
+    assert f"`napari-clipseg download {KNOWN[0]}`" in str(caught.value)
+
+
+def test_a_snapshot_without_files_is_not_trusted(cache):
+    snapshot = put(cache, KNOWN[0])
+    for path in snapshot.iterdir():
+        path.unlink()
+    with pytest.raises(NotDownloadedError, match="only in part"):
+        locate(KNOWN[0])
+
+
+@pytest.mark.parametrize("content", ["", "\n", "main", "../../../etc", "0123"], ids=repr)
+def test_a_broken_reference_leads_nowhere(content, cache):
+    put(cache, KNOWN[0])
+    (cache / f"models--{KNOWN[0].replace('/', '--')}" / "refs" / "main").write_text(content)
+    with pytest.raises(NotDownloadedError, match="not on this machine"):
+        locate(KNOWN[0])
+
+
+def test_another_revision_is_found_by_its_name_and_by_its_commit(cache):
+    put(cache, KNOWN[0])
+    other = "f" * 40
+    snapshot = cache / f"models--{KNOWN[0].replace('/', '--')}" / "snapshots" / other
+    snapshot.mkdir()
+    for file in FILES:
+        (snapshot / file).touch()
+    pull = snapshot.parents[1] / "refs" / "refs" / "pr" / "1"
+    pull.parent.mkdir(parents=True)
+    pull.write_text(other)
+    assert locate(KNOWN[0], revision="refs/pr/1") == snapshot
+    assert locate(KNOWN[0], revision=other) == snapshot
+    with pytest.raises(NotDownloadedError, match=r"at the revision v2 .*--revision v2`"):
+        locate(KNOWN[0], revision="v2")
+
+
+def test_a_cache_may_be_given(tmp_path):
+    snapshot = put(tmp_path / "mine", KNOWN[0])
+    assert locate(KNOWN[0], cache_dir=tmp_path / "mine") == snapshot
+
+
+@pytest.mark.parametrize("name", [*KNOWN, "owner/a.b-c_d"])
+def test_names_of_the_hub(name):
+    assert is_hub_name(name)
+
+
+@pytest.mark.parametrize(
+    ("config", "counts"),
+    [
+        ('{"model_type": "clipseg"}', True),
+        ('{"model_type": "clip"}', False),
+        ("{}", False),
+        ("[]", False),
+        ("{", False),
+        (None, False),
+    ],
+)
+def test_clipseg_checkpoints_in_the_cache_are_told_by_their_config(config, counts, cache):
+    snapshot = put(cache, "somebody/a-model")
+    if config is None:
+        (snapshot / "config.json").unlink()
+    else:
+        (snapshot / "config.json").write_text(config)
+    (cache / "datasets--somebody--x").mkdir()
+    assert clipsegs() == (["somebody/a-model"] if counts else [])
+
+
+def test_without_a_cache_there_are_none(cache):
+    assert not cache.exists()
+    assert clipsegs() == []
 
 
 def test_the_cache_lies_where_the_hubs_own_variable_says(tmp_path):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_clipseg import __version__
+from napari_clipseg.cli_models import add_commands
 from napari_clipseg.sample_data import SAMPLES, load_sample
 
 
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--no-window", action="store_true", help="never open napari")
     demo.set_defaults(run=_demo)
+    add_commands(commands)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.cached import lacks, snapshot
+from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
+from napari_clipseg.engine.published import PUBLISHED, offer
 
 BUNDLED = "demo"
-KNOWN = ("CIDAS/clipseg-rd64-refined", "CIDAS/clipseg-rd64", "CIDAS/clipseg-rd16")
+KNOWN = tuple(PUBLISHED)
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 
 
-def locate(model: str | Path) -> Path:
+def locate(
+    model: str | Path, *, revision: str | None = None, cache_dir: str | Path | None = None
+) -> Path:
     """Find a checkpoint's folder. Nothing is ever downloaded here.
 
     Parameters
@@ -19,6 +23,10 @@ def locate(model: str | Path) -> Path:
     model : str or Path
         "demo" for the checkpoint in the package, a folder, or a hub name such as
         "CIDAS/clipseg-rd64-refined" that has been downloaded before.
+    revision : str, optional
+        Branch, tag or commit of a hub name; "main" by default.
+    cache_dir : str or Path, optional
+        The hub's cache; by default where huggingface_hub's own settings say.
 
     Returns
     -------
@@ -27,8 +35,10 @@ def locate(model: str | Path) -> Path:
 
     Raises
     ------
+    NotDownloadedError
+        If a hub name is not in the cache, or only in part.
     CheckpointError
-        If there is no such folder, and no such name in the hub's cache.
+        If there is no such folder.
     """
     if str(model) == BUNDLED:
         return CHECKPOINTS / BUNDLED
@@ -36,24 +46,43 @@ def locate(model: str | Path) -> Path:
         folder = Path(model).expanduser()
         found = str(model) != "" and folder.is_dir()
     except (OSError, RuntimeError):  # too long a name, or the home of nobody
-        folder, found = Path(model), False
+        found = False
     if found:
         return folder
-    looks_like_a_path = isinstance(model, Path) or folder.is_absolute() or "\\" in str(model)
-    if looks_like_a_path or str(model).count("/") != 1 or str(model).startswith((".", "~")):
+    if not is_hub_name(model):
         raise CheckpointError(
             f"There is no checkpoint {str(model)!r}. Wanted {BUNDLED!r}, an existing folder, or "
             f"a name on the hub such as {KNOWN[0]!r}."
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    name = str(model)
+    at = f" --revision {revision}" if revision else ""
+    command = f"Run `napari-clipseg download {name}{at}`"
+    place = snapshot(name, revision, cache_dir)
+    if place is None:
+        known = offer(name)
+        raise NotDownloadedError(
+            f"The checkpoint {name}{at and f' at the revision {revision}'} is not on this machine. "
+            f"{command} to get it ({known.size_text}). {known.licence_text}",
+            name,
+        )
+    if lacking := lacks(place):
+        raise NotDownloadedError(
+            f"The checkpoint {name} is on this machine only in part: {place} lacks "
+            f"{', '.join(lacking)}. {command} to get the rest.",
+            name,
+        )
+    return place
+
+
+def is_hub_name(model: str | Path) -> bool:
+    """Return whether this can be the name of a checkpoint on the hub: OWNER/NAME."""
+    if not isinstance(model, str) or model.count("/") != 1:
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
     try:
-        return Path(snapshot_download(str(model), local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        raise CheckpointError(
-            f"The checkpoint {model} is not on this machine. To get it, read its licence on the "
-            f"model's card (for CIDAS/clipseg-*: the hub says apache-2.0, the authors' own "
-            f"repository says that its MIT licence leaves the weights out), then run "
-            f"`hf download {model}` (about 600 MB) and try again."
-        ) from None
+        validate_repo_id(model)
+    except HFValidationError:
+        return False
+    return True
