@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from skimage.filters import apply_hysteresis_threshold, threshold_otsu
+
+from napari_clipseg.images.probability import FULL, Maps, as_unit, check_maps
+
+Int32 = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+Threshold = float | Sequence[float]
+
+# What one pass over the prompts works on stays in the processor's cache.
+BLOCK_PIXELS = 1 << 17
+SAMPLED_PIXELS = 1_000_000
 
 
 def check_threshold(threshold: float) -> float:
@@ -19,28 +33,169 @@ def check_threshold(threshold: float) -> float:
     return float(threshold)
 
 
-def semantic_labels(probability: NDArray[np.float32], threshold: float) -> NDArray[np.int32]:
-    """Give each pixel to its likeliest prompt, where that one is above the threshold.
+def semantic_labels(
+    probability: Maps,
+    threshold: Threshold,
+    *,
+    low: Threshold | None = None,
+    unwanted: Iterable[int] = (),
+) -> Int32:
+    """Give each pixel to its likeliest prompt among those that are above their thresholds.
 
     Parameters
     ----------
-    probability : ndarray of float
-        ``(prompts, height, width)``, 0 to 1.
-    threshold : float
-        A pixel is labelled where its greatest probability is above this.
+    probability : ndarray
+        ``(prompts, *planes, height, width)``: floats from 0 to 1, or uint8, which stands for
+        value / 255. NaN is above no threshold.
+    threshold : float, or sequence of float
+        A prompt may have a pixel where its probability is above this; one for all prompts,
+        or one each.
+    low : float, or sequence of float, optional
+        For hysteresis: where a prompt is above this only, it may have the pixel if, within
+        the plane, a path of such pixels leads to one above `threshold`.
+    unwanted : iterable of int
+        Prompts, counted from 0, whose pixels become background.
 
     Returns
     -------
     ndarray of int32
-        ``(height, width)``: 0 for nothing, k for the k-th prompt, counted from 1. Of equally
-        likely prompts the first one wins.
+        ``(*planes, height, width)``: 0 for nothing, k for the k-th prompt that is not
+        unwanted, counted from 1. Of equally likely prompts the first one wins.
+
+    Raises
+    ------
+    ValueError
+        If the maps, a threshold, their number or `unwanted` do not fit; the message says how.
+    TypeError
+        If the maps are neither floats nor uint8.
     """
-    threshold = check_threshold(threshold)
-    # Prompt by prompt: a whole-stack argmax would hold one more copy of all maps.
-    best = np.full(probability.shape[1:], threshold, dtype=np.float32)
-    labels = np.zeros(probability.shape[1:], dtype=np.int32)
-    for k, one in enumerate(probability, start=1):
-        better = one > best
-        labels[better] = k
-        best[better] = one[better]
+    check_maps(probability)
+    count = len(probability)
+    highs = _one_each(threshold, count)
+    numbering = _numbering(count, unwanted)
+    labels = np.empty(probability.shape[1:], np.int32)
+    if not labels.size:
+        return labels
+    admitted = None
+    if low is not None:
+        admitted = _hysteresis(probability, _one_each(low, count), highs)
+        highs = [0.0] * count
+
+    levels = [_level(high, probability.dtype) for high in highs]
+    maps = probability.reshape(count, labels.size)
+    flat = labels.reshape(-1)
+    for start in range(0, flat.size, BLOCK_PIXELS):
+        block = slice(start, start + BLOCK_PIXELS)
+        part = maps[:, block] if maps.dtype == np.uint8 else as_unit(maps[:, block])
+        winners = _winners(part, levels, None if admitted is None else admitted[:, block])
+        if numbering is None:
+            flat[block] = winners
+        else:  # all are within the table; without the mode NumPy would make a copy to be sure
+            np.take(numbering, winners, out=flat[block], mode="clip")
     return labels
+
+
+def otsu_threshold(probability: Maps) -> float:
+    """Return the threshold that parts the probabilities best into low and high ones.
+
+    Otsu's method (https://doi.org/10.1109/TSMC.1979.4310076): the threshold with the least
+    variance on its two sides, here of a regular sample of about a million pixels.
+
+    Parameters
+    ----------
+    probability : ndarray
+        Maps of any shape, one threshold for all; floats from 0 to 1, or uint8, which stands
+        for value / 255. NaN is left out.
+
+    Returns
+    -------
+    float
+        0 to 1. If all pixels have one value, that value: nothing is above it.
+
+    Raises
+    ------
+    ValueError
+        If no pixel has a finite value.
+    """
+    step = max(1, int(np.ceil(np.sqrt(probability.size / SAMPLED_PIXELS))))
+    sample = as_unit(probability[..., ::step, ::step])
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:  # every sampled pixel is NaN, others may not be
+        whole = as_unit(probability)
+        sample = whole[np.isfinite(whole)]
+    if not sample.size:
+        raise ValueError(
+            f"No threshold can be found: of the {probability.size} pixels of the map none is "
+            f"finite. Set the threshold by hand."
+        )
+    return float(np.clip(threshold_otsu(sample), 0, 1))
+
+
+def _winners(maps: Maps, levels: Sequence[Any], admitted: Mask | None) -> NDArray[Any]:
+    """Return ``(n,)``, the number of each pixel's prompt, of maps ``(prompts, n)``."""
+    lowest = min(levels)
+    number = np.zeros(maps.shape[1], np.min_scalar_type(len(maps)))
+    best = np.full(maps.shape[1], lowest, maps.dtype)
+    for k, (one, level) in enumerate(zip(maps, levels, strict=True), start=1):
+        better = one > best
+        if level > lowest:
+            better &= one > level
+        if admitted is not None:
+            better &= admitted[k - 1]
+        # Numbers only grow, and a maximum is several times as fast as writing under a mask.
+        np.maximum(number, better * number.dtype.type(k), out=number)
+        if k < len(maps):
+            np.copyto(best, one, where=better)
+    return number
+
+
+def _level(threshold: float, dtype: np.dtype[Any]) -> Any:
+    """Return the threshold as the maps store it: the greatest value that is not above it."""
+    if dtype != np.uint8:
+        return np.float32(threshold)
+    values = as_unit(np.arange(FULL + 1, dtype=np.uint8))
+    return np.uint8(np.count_nonzero(values <= np.float32(threshold)) - 1)
+
+
+def _hysteresis(probability: Maps, lows: Sequence[float], highs: Sequence[float]) -> Mask:
+    """Return ``(prompts, pixels)``, True where a prompt may have the pixel."""
+    for low, high in zip(lows, highs, strict=True):
+        if low > high:
+            raise ValueError(
+                f"The low threshold is {low}, above the threshold {high}. "
+                f"Lower the one or raise the other."
+            )
+    masks = np.empty(probability.shape, np.bool_)
+    for k, *plane in np.ndindex(probability.shape[:-2]):
+        masks[k, *plane] = apply_hysteresis_threshold(
+            as_unit(probability[k, *plane]), np.float32(lows[k]), np.float32(highs[k])
+        )
+    return masks.reshape(len(masks), masks[0].size)
+
+
+def _one_each(threshold: Threshold, count: int) -> list[float]:
+    if np.ndim(threshold) == 0:
+        return [check_threshold(threshold)] * count  # type: ignore[arg-type]
+    given = [check_threshold(one) for one in np.ravel(threshold)]
+    if len(given) != count:
+        raise ValueError(
+            f"Got {len(given)} thresholds for {count} prompts; give one for all, or one each."
+        )
+    return given
+
+
+def _numbering(count: int, unwanted: Iterable[int]) -> Int32 | None:
+    """Return the label of each winner's number, or None where it is the number itself."""
+    left_out = set(unwanted)
+    if not left_out:
+        return None
+    strange = sorted(left_out - set(range(count)))
+    if strange:
+        raise ValueError(
+            f"Got {strange[0]} as an unwanted prompt; wanted numbers from 0 to {count - 1}, "
+            f"one of each of the {count} prompts."
+        )
+    if len(left_out) == count:
+        raise ValueError("All prompts are unwanted; leave at least one that is to be labelled.")
+    wanted = [k not in left_out for k in range(count)]
+    return np.concatenate([[0], np.cumsum(wanted) * wanted]).astype(np.int32)

@@ -1,0 +1,139 @@
+"""Touching objects told apart: a watershed from peaks, one object at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+Int32 = NDArray[np.int32]
+Float32 = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# Peaks that pixels alone make: of a blur of one pixel little is left of them.
+BLUR_SIGMA = 1.0
+# Two parts stay one unless the way between them dips by this share of the lower peak. Of
+# distances: unless the neck is this much narrower than the narrower part, and half a pixel more
+# on each side, which is what the pixels' own steps can make.
+LEAST_DIP = 0.1
+LEAST_STEP = 0.5
+
+
+def split_touching(
+    objects: Int32,
+    likelihood: Float32 | None,
+    min_distance: float,
+    pixel: tuple[float, float] = (1, 1),
+) -> Int32:
+    """Split objects at their necks, or at the dips of a probability map.
+
+    The height of a pixel is its distance to the nearest pixel that is not of the object, or its
+    probability. Each peak floods what is nearest downhill (Meyer's watershed); then parts
+    are joined again where the dip between them is shallow, the shallowest first.
+
+    Parameters
+    ----------
+    objects : ndarray of int32
+        ``(height, width)``, 0 for background.
+    likelihood : ndarray of float32, optional
+        ``(height, width)``: the heights; by default the distances.
+    min_distance : float
+        Of two peaks nearer than this along both axes only the higher counts.
+    pixel : tuple of float
+        Height and width of a pixel, in the unit of `min_distance`.
+
+    Returns
+    -------
+    ndarray of int32
+        ``(height, width)``: a part of each split object keeps its number, others get new ones.
+    """
+    result = objects.copy()
+    count = int(objects.max(initial=0))
+    reach = [int(min_distance / one) for one in pixel]
+    for number, box in enumerate(ndimage.find_objects(objects), start=1):
+        if box is None or all(s.stop - s.start <= r for s, r in zip(box, reach, strict=True)):
+            continue  # no room for two peaks
+        mask = objects[box] == number
+        if likelihood is None:
+            parts = _split(mask, _distance(mask, pixel), reach, LEAST_STEP * max(pixel))
+        else:
+            parts = _split(mask, likelihood[box], reach, 0)
+        new = parts > 1
+        result[box][new] = count - 1 + parts[new]
+        count += int(parts.max()) - 1
+    return result
+
+
+def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
+    """Return the distance of each pixel of an object to the nearest outside of it."""
+    framed = np.zeros([n + 2 for n in mask.shape], np.bool_)
+    framed[1:-1, 1:-1] = mask
+    far = ndimage.distance_transform_edt(framed, sampling=pixel)
+    return np.asarray(far[1:-1, 1:-1], np.float32)
+
+
+def _split(mask: Mask, height: Float32, reach: list[int], step: float) -> Int32:
+    """Return ``(height, width)``: the parts of one object from 1, 0 outside."""
+    height = ndimage.gaussian_filter(np.where(mask, height, 0), BLUR_SIGMA, mode="nearest")
+    height[~mask] = 0  # a blurred hole can be higher than what is around it
+    window = [2 * r + 1 for r in reach]
+    highest = ndimage.maximum_filter(height, window, mode="nearest")
+    peaks = (height == highest) & mask
+    if np.count_nonzero(peaks) == 1 or _one_ridge(mask, height, peaks, step):
+        return mask.astype(np.int32)
+    seeds = _seeds(peaks, window)
+    parts = watershed(-height, seeds, mask=mask, connectivity=2)
+    tops = np.asarray(ndimage.maximum(height, parts, np.arange(seeds.max() + 1)))
+    table = _joined(tops, _ways(parts, height), step)
+    joined: Int32 = table[parts]
+    return joined
+
+
+def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float) -> bool:
+    """Whether a watershed would be for nothing: its parts would all be joined again."""
+    neck = (1 - LEAST_DIP) * float(height[peaks].max()) - step
+    ridge = ndimage.label((height > neck) & mask)[0][peaks]
+    return bool(ridge[0] and (ridge == ridge[0]).all())
+
+
+def _seeds(peaks: Mask, window: list[int]) -> Int32:
+    """Number the peaks; of those in one window, which are equally high, the last one stays."""
+    order = np.where(peaks, np.arange(peaks.size, dtype=np.int32).reshape(peaks.shape), -1)
+    last = (order == ndimage.maximum_filter(order, window, mode="nearest")) & peaks
+    seeds: Int32 = np.cumsum(last, dtype=np.int32).reshape(last.shape) * last
+    return seeds
+
+
+def _ways(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
+    """Return the highest way between each two parts that touch, through edges of pixels."""
+    count = int(parts.max()) + 1
+    pairs, ways = [], []
+    for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        meet = (parts[a] != parts[b]) & (parts[a] > 0) & (parts[b] > 0)
+        one, other = parts[a][meet].astype(np.int64), parts[b][meet]
+        pairs.append(np.minimum(one, other) * count + np.maximum(one, other))
+        ways.append(np.minimum(height[a][meet], height[b][meet]))
+    pair, where = np.unique(np.concatenate(pairs), return_inverse=True)
+    highest = np.zeros(len(pair))
+    np.maximum.at(highest, where, np.concatenate(ways))
+    return list(zip(highest.tolist(), *(n.tolist() for n in np.divmod(pair, count)), strict=True))
+
+
+def _joined(peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float) -> Int32:
+    """Join parts whose dip is shallow; return the new number of each, from 1 without gaps."""
+    peaks = peaks.copy()
+    above = list(range(len(peaks)))  # what each part was joined to, or itself
+
+    def joint(part: int) -> int:
+        while above[part] != part:
+            above[part] = part = above[above[part]]
+        return part
+
+    for way, one, other in sorted(ways, reverse=True):
+        a, b = joint(one), joint(other)
+        if a != b and way > (1 - LEAST_DIP) * min(peaks[a], peaks[b]) - step:
+            peaks[a] = max(peaks[a], peaks[b])
+            above[b] = a
+    roots = [joint(part) for part in above]
+    return np.unique(roots, return_inverse=True)[1].astype(np.int32)

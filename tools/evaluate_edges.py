@@ -1,0 +1,129 @@
+"""Print what edge refinement gives: ``python tools/evaluate_edges.py [--scenes N]``.
+
+The bundled checkpoint is asked for what is there on test scenes that it never saw, at its own
+threshold, and each map is compared with the truth as it is and refined. Boundary F-score: the
+harmonic mean of the share of the found outline that lies within a tolerance of the true
+one, and of the share of the true one that lies within it of the found one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
+from skimage import data
+from skimage.morphology import disk
+
+from demo_scenes import make_scene
+from evaluate_demo import FOLDER, TEST, Mask, answer, ask_texts, coins_mask, overlap
+from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.images.refine import refine_edges
+
+Floats = NDArray[np.float32]
+Refine = Callable[[Floats, NDArray[np.uint8]], Floats]
+
+LARGE = 512  # pixels a side: four times what the checkpoint sees
+
+
+@dataclass(frozen=True)
+class Case:
+    """One prompt on one picture: ``(height, width, 3)``, and two times ``(height, width)``."""
+
+    picture: NDArray[np.uint8]
+    truth: Mask
+    probability: Floats
+
+
+def outline(mask: Mask) -> Mask:
+    """Return the pixels of a mask that have a neighbour outside of it, within the picture."""
+    return mask & ~binary_erosion(mask, border_value=1)
+
+
+def boundary_score(found: Mask, truth: Mask, tolerance: int) -> float:
+    """Return the boundary F-score; 1 where neither has an outline, 0 where one alone has."""
+    lines = outline(found), outline(truth)
+    if not all(line.any() for line in lines):
+        return float(lines[0].any() == lines[1].any())
+    near = [binary_dilation(line, disk(tolerance)) for line in lines]
+    precision, recall = near[1][lines[0]].mean(), near[0][lines[1]].mean()
+    return float(2 * precision * recall / max(precision + recall, 1e-9))
+
+
+def resized(probability: Floats, shape: tuple[int, ...]) -> Floats:
+    """Resize a map bilinearly to the height and width of `shape`."""
+    if probability.shape == shape[:2]:
+        return probability
+    size = (shape[1], shape[0])
+    return np.asarray(Image.fromarray(probability).resize(size, Image.Resampling.BILINEAR))
+
+
+def scene_cases(engine: Engine, scenes: int, side: int) -> Iterator[Case]:
+    """Ask test scenes for all that is in them."""
+    for seed in range(TEST, TEST + scenes):
+        scene = make_scene(seed, shape=(side, side))
+        for one in ask_texts(engine, [scene]):
+            if one.truth.any():
+                yield Case(scene.image, one.truth, resized(one.probability, scene.image.shape))
+
+
+def coins_case(engine: Engine) -> Case:
+    """Ask scikit-image's coins for coins."""
+    picture = np.repeat(data.coins()[..., None], 3, axis=2)
+    # The model sees a square anyway; as one, the answer is a map of the whole picture.
+    square = np.asarray(Image.fromarray(picture).resize((LARGE, LARGE), Image.Resampling.BILINEAR))
+    found = answer(engine, [square], engine.embed(["coins"]))[0, 0]
+    return Case(picture, coins_mask(), resized(found, picture.shape))
+
+
+def measured(
+    cases: list[Case], refine: Refine, threshold: float, tolerance: int
+) -> tuple[float, float]:
+    """Return the mean boundary F-score and the mean IoU."""
+    scores = []
+    for case in cases:
+        found = refine(case.probability[None], case.picture)[0] > threshold
+        scores.append((boundary_score(found, case.truth, tolerance), overlap(found, case.truth)))
+    boundary, area = np.mean(scores, axis=0)
+    return float(boundary), float(area)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", type=int, default=60, help="default: %(default)s")
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # small tensors: more threads only wait for each other
+    engine = load(FOLDER)
+    threshold = engine.config.default_threshold
+    sets = [
+        ("test scenes, 128 x 128", list(scene_cases(engine, args.scenes, 128)), 1),
+        (f"test scenes, {LARGE} x {LARGE}", list(scene_cases(engine, args.scenes // 4, LARGE)), 2),
+        ("`skimage.data.coins()`, 303 x 384", [coins_case(engine)], 2),
+    ]
+    ways: dict[str, Refine] = {
+        "as it is": lambda probability, picture: probability,
+        "guided": refine_edges,
+        "random walker": partial(refine_edges, method="random_walker"),
+    }
+    print(f"Threshold {threshold}; boundary F-score / mean IoU.")
+    print("| pictures | prompts | tolerance | " + " | ".join(ways) + " |")
+    print("|---" * (3 + len(ways)) + "|")
+    for title, cases, tolerance in sets:
+        cells = [
+            "{:.2f} / {:.2f}".format(*measured(cases, way, threshold, tolerance))
+            for way in ways.values()
+        ]
+        print(f"| {title} | {len(cases)} | {tolerance} px | {' | '.join(cells)} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
