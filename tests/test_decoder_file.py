@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import parity
+from napari_clipseg.cli import main
 from napari_clipseg.engine.decoder_file import convert_decoder
 from napari_clipseg.engine.engine import load
 from napari_clipseg.engine.errors import CheckpointError
@@ -408,3 +409,16 @@ def test_half_a_folder_is_not_left_behind(decoder, whole_clip, tmp_path, monkeyp
     with pytest.raises(CheckpointError, match="No space left on device"):
         convert_decoder(decoder, whole_clip[1], tmp_path / "place" / "new")
     assert not list((tmp_path / "place").iterdir())
+
+
+def test_the_command_prints_the_folder_it_made(decoder, clip, tmp_path, capsys):
+    into = tmp_path / "made"
+    assert main(["convert", str(decoder), str(into), "--clip", str(clip)]) == 0
+    assert capsys.readouterr().out.strip() == str(into)
+    assert load(into).size == (352, 352)
+
+
+def test_the_command_says_what_is_wrong(decoder, tmp_path, capsys):
+    assert main(["convert", str(decoder), str(tmp_path / "made"), "--clip", "./nothing"]) == 1
+    assert "./nothing" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,10 +18,17 @@ STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
 COLOUR_GRID = 4  # colours are named on 4 x 4 places a patch, kinds on all 8 x 8 pixels
 
 
-def pixels(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Normalise (n, 128, 128, 3) pictures to (n, 3, 128, 128), as the processor does."""
+def pixels(images: NDArray[np.uint8], device: torch.device, side: int) -> Tensor:
+    """Bring (n, 128, 128, 3) pictures to (n, 3, side, side) numbers, as the processor does."""
     x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
-    return (x - MEAN.to(device)) / STD.to(device)
+    return resize((x - MEAN.to(device)) / STD.to(device), side)
+
+
+def resize(x: Tensor, side: int) -> Tensor:
+    """Resize (n, channels, height, width) bilinearly, as Pillow does."""
+    if x.shape[-1] == side:
+        return x
+    return F.interpolate(x, (side, side), mode="bilinear", antialias=True)
 
 
 class WhitePatches:
@@ -75,6 +84,9 @@ class Heads(nn.Module):
     def loss(self, activations: list[Tensor], classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross entropies of kinds and of colours for (n, 128, 128) classes."""
         x = torch.cat(activations, dim=-1)[:, 1:]
+        side = math.isqrt(x.shape[1]) * self.patch
+        if side != classes.shape[-1]:
+            classes = F.interpolate(classes[:, None].float(), (side, side))[:, 0].long()
         kind = torch.where(classes > 0, (classes - 1) // len(COLOUR_NAMES) + 1, 0)
         colour = torch.where(classes > 0, (classes - 1) % len(COLOUR_NAMES) + 1, 0)
         step = self.patch // COLOUR_GRID

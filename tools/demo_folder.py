@@ -110,7 +110,11 @@ def _json(path: Path, values: Any) -> None:
 
 
 def write_folder(
-    folder: Path, config: CLIPSegConfig, state: dict[str, Tensor], extras: Iterable[Path] = ()
+    folder: Path,
+    config: CLIPSegConfig,
+    state: dict[str, Tensor],
+    side: int,
+    extras: Iterable[Path] = (),
 ) -> None:
     """Write a whole checkpoint folder and put it in place of the one that is there.
 
@@ -121,6 +125,8 @@ def write_folder(
     config : CLIPSegConfig
     state : dict of Tensor
         The model's state dict; stored as float16, which halves the wheel.
+    side : int
+        Of the pictures that the processor makes, in pixels.
     extras : iterable of Path
         Files to be copied in.
     """
@@ -149,7 +155,6 @@ def write_folder(
             "model_max_length": LONGEST,
         },
     )
-    side = config.vision_config.image_size
     _json(
         part / "preprocessor_config.json",
         {

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demo_aids import Heads, WhitePatches, by_patch, mask_loss, pixels
+from demo_aids import Heads, WhitePatches, by_patch, mask_loss, pixels, resize
 from demo_folder import make_config, make_tokenizer
 from demo_pool import SIDE, Batch, Sampler
 from demo_scenes import COLOUR_NAMES, KINDS
@@ -62,6 +62,11 @@ class Trainer:
             self.activations = torch.compile(self.activations)
         self.step = 0
 
+    @property
+    def side(self) -> int:
+        """Of the pictures that the model sees at this step: larger ones at the end."""
+        return self.args.last_side if self.step >= self.args.steps - self.args.last_steps else SIDE
+
     def rates(self) -> tuple[float, float]:
         """Return the learning rates of the tower and of the rest at this step."""
         a, dense, total = self.args, self.args.dense_steps, self.args.steps
@@ -104,7 +109,7 @@ class Trainer:
 
     def _losses(self, batch: Batch, dense: bool) -> dict[str, tuple[float, Tensor]]:
         scenes = len(batch.images)
-        x = pixels(np.concatenate([batch.images, batch.references]), self.device)
+        x = pixels(np.concatenate([batch.images, batch.references]), self.device, self.side)
         activations = self.activations(x, self.config.extract_layers)
         classes = torch.from_numpy(batch.classes.astype(np.int64)).to(self.device)
         own = [one[:scenes] for one in activations]
@@ -131,8 +136,9 @@ class Trainer:
         truths = torch.from_numpy(np.concatenate([batch.truths, batch.reference_truths]))
         truths = truths.to(self.device).float()
         reduced = [one[rows] for one in self.model.decoder.reduce(own)]
-        grid = (SIDE // self.config.vision_config.patch_size,) * 2
+        grid = (self.side // self.config.vision_config.patch_size,) * 2
         logits = self.model.decoder.segment(reduced, torch.cat([asked, mixed]), grid)
+        logits = resize(logits[:, None], SIDE)[:, 0]
         losses["text"] = (1.0, mask_loss(logits[: len(asked)], truths[: len(asked)]))
         losses["image"] = (0.5, mask_loss(logits[len(asked) :], truths[len(asked) :]))
         # The words are to be told apart before the masks need it.
@@ -196,7 +202,7 @@ def validate(trainer: Trainer, sampler: Sampler, batches: int = 4) -> dict[str, 
     for n in range(batches):
         batch = sampler.draw(n, 32, prompts=0 if dense else 4, references=16)
         activations = model.clip.vision_model.activations(
-            pixels(batch.images, device), config.extract_layers
+            pixels(batch.images, device, trainer.side), config.extract_layers
         )
         if dense:
             x = torch.cat(activations, dim=-1)[:, 1:]
@@ -209,19 +215,19 @@ def validate(trainer: Trainer, sampler: Sampler, batches: int = 4) -> dict[str, 
                 join[k] += ((found == k + 1) | (truth == k + 1)).sum()
             continue
         reduced = model.decoder.reduce(activations)
-        grid = (SIDE // config.vision_config.patch_size,) * 2
+        grid = (trainer.side // config.vision_config.patch_size,) * 2
         ids = trainer.tokenizer(batch.texts).input_ids.to(device)
         prompts = torch.cat(
             [
                 model.clip.get_text_features(ids),
-                model.clip.get_image_features(pixels(batch.references, device))[
+                model.clip.get_image_features(pixels(batch.references, device, trainer.side))[
                     torch.from_numpy(batch.reference_of).to(device)
                 ],
             ]
         )
         rows = torch.from_numpy(np.concatenate([batch.asked, batch.reference_asked])).to(device)
         logits = model.decoder.segment([one[rows] for one in reduced], prompts, grid)
-        found = (logits > 0).cpu().numpy()
+        found = (resize(logits[:, None], SIDE)[:, 0] > 0).cpu().numpy()
         truths = np.concatenate([batch.truths, batch.reference_truths])
         for i, (mask, truth) in enumerate(zip(found, truths, strict=True)):
             if truth.any():

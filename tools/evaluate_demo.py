@@ -29,7 +29,9 @@ from demo_pool import LEAST, reference_mask
 from demo_prompts import plain_wording, prompts_for
 from demo_scenes import KINDS, Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.images.plan import Window
 from napari_clipseg.images.references import visual_prompt
+from napari_clipseg.images.stitch import on_pixels, sigmoid
 from other_scenes import make_other_scene
 
 FOLDER = Path(__file__).parents[1] / "src" / "napari_clipseg" / "checkpoints" / "demo"
@@ -60,9 +62,11 @@ def overlap(found: Mask, truth: Mask) -> float:
 def answer(
     engine: Engine, images: Sequence[NDArray[np.uint8]], vectors: Floats
 ) -> NDArray[np.float32]:
-    """Return (images, prompts, height, width) probabilities in the model's square."""
+    """Return (images, prompts, height, width) probabilities of square images of one size."""
     logits = engine.decode(engine.encode(images), vectors)
-    return 1 / (1 + np.exp(-logits))
+    side = len(images[0])
+    whole = Window(0, 0, side), slice(0, side), slice(0, side)
+    return sigmoid(np.stack([on_pixels(one, *whole) for one in logits]))
 
 
 def reference_bank(count: int) -> dict[tuple[str, str], list[NDArray[np.uint8]]]:

@@ -4,7 +4,9 @@ Two stages, from one seed. First the vision tower alone (in CLIPSeg it comes tra
 head on the extracted tokens names kind and colour at each pixel of the patch, another on the class
 token names what a reference shows. Then everything, with text and image prompts mixed and
 interpolated (https://arxiv.org/abs/2112.10003, section 3.3), the tower at a lower rate, the heads
-as an aside. Scenes go from plain to hard. What is written is a running average of the weights.
+as an aside. Scenes go from plain to hard. At the end the pictures are larger, as CLIPSeg's own are
+larger than CLIP's: the same weights then look at a finer grid. What is written is a running
+average of the weights.
 
 ``--resume`` goes on from the last saved state; batches depend on seed and step alone.
 """
@@ -46,6 +48,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--lr", type=float, default=1e-3)
     add("--tower-rate", type=float, default=0.8, help="of lr, in the last stage")
     add("--dense-weight", type=float, default=1.0, help="of the dense loss in the last stage")
+    add("--last-side", type=int, default=160, help="of the pictures at the end, in pixels")
+    add("--last-steps", type=int, default=2500, help="with these")
     add("--ramp", type=float, default=0.6, help="share of the steps from plain to all scenes")
     add("--warmup", type=int, default=100)
     add("--average", type=float, default=0.997, help="of the running mean of weights")
@@ -61,7 +65,7 @@ def export(trainer: Trainer, log: Path, folder: Path) -> None:
     """Write the checkpoint folder, with the log and its curve."""
     curve = log.with_name("training_curve.png")
     plot_log(log, curve)
-    write_folder(folder, trainer.config, trainer.average.state_dict(), [log, curve])
+    write_folder(folder, trainer.config, trainer.average.state_dict(), trainer.side, [log, curve])
     print(f"wrote {folder}", flush=True)
 
 

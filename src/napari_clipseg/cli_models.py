@@ -1,10 +1,11 @@
-"""The commands about checkpoints: ``models``, ``download``, ``verify`` and ``path``."""
+"""The commands about checkpoints: ``models``, ``download``, ``verify``, ``path``, ``convert``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from napari_clipseg.engine.published import CARDS, PUBLISHED, megabytes, offer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # asking for help is to be quick
 
 INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 TENTHS = 10
+CLIP = "openai/clip-vit-base-patch16"  # what the original decoders were trained on
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,6 +47,22 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         command.add_argument("--revision", help="branch, tag or commit; default: main")
         command.set_defaults(run=run)
     download.add_argument("--yes", action="store_true", help="agree without being asked")
+    convert = commands.add_parser(
+        "convert",
+        help="make a checkpoint folder of a .pth decoder and CLIP",
+        description=(
+            "Put a decoder file of the original repository (rd64-uni.pth, rd64-uni-refined.pth, "
+            "rd16-uni.pth) onto CLIP ViT-B/16, and write a checkpoint folder as the others are."
+        ),
+    )
+    convert.add_argument("decoder", type=Path, help="the .pth file")
+    convert.add_argument("into", type=Path, help="the folder to make")
+    convert.add_argument(
+        "--clip",
+        default=CLIP,
+        help="folder of CLIP, or its name on the hub once downloaded; default: %(default)s",
+    )
+    convert.set_defaults(run=_convert)
 
 
 def _models(_: argparse.Namespace) -> int:
@@ -110,6 +128,13 @@ def _download(arguments: argparse.Namespace) -> int:
     finally:
         bar.end()
     print(folder)
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from napari_clipseg.engine.decoder_file import convert_decoder
+
+    print(convert_decoder(arguments.decoder, arguments.clip, arguments.into))
     return 0
 
 

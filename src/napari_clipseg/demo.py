@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_clipseg.results import Segmentation
 from napari_clipseg.sample_data import Sample
-from napari_clipseg.segmentation import Segmentation
 
 # One colour a label, in the order of the dock's colormaps.
 COLORS = np.array(

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.labels import check_threshold, semantic_labels
-from napari_clipseg.images.pixels import to_picture
-from napari_clipseg.images.source import Plane, as_plane, finite
-from napari_clipseg.images.stitch import sigmoid, to_plane
+from napari_clipseg.asking import Prompt, as_list, as_prompt, names_of
+from napari_clipseg.images.instances import InstanceOptions
+from napari_clipseg.images.labels import semantic_labels
+from napari_clipseg.images.mosaic import Mosaic, batches
+from napari_clipseg.images.output import DType, create_map
+from napari_clipseg.images.pixels import NOT_FINITE, Appearance, settle
+from napari_clipseg.images.plan import Detail, Plan
+from napari_clipseg.images.planning import Planes, make_plan
+from napari_clipseg.images.refine import refine_edges
+from napari_clipseg.images.source import Source, as_source
+from napari_clipseg.results import Labelling, Segmentation
 
 if TYPE_CHECKING:  # importing this module must not import torch
     from napari_clipseg.engine.engine import Engine
-
-Prompt = str | NDArray[Any]
+Region = Sequence[Sequence[float]] | NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -31,38 +37,45 @@ class Progress:
         Steps.
     doing : str
         What comes next, for a progress bar's text.
+    partial : Segmentation, optional
+        What is done so far; the rest of its map is still 0.
     """
 
     done: int
     total: int
     doing: str
+    partial: Segmentation | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Segmentation:
-    """What a run gives.
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """What is chosen for a run besides image, prompts and model; see `segment`."""
 
-    Attributes
-    ----------
-    probability : ndarray of float32
-        ``(prompts, height, width)``, 0 to 1. Pixels that were not finite have 0.
-    threshold : float
-        What `labels` were made with.
-    prompts : tuple of str
-        The texts; "image prompt 1" and so on for reference images.
-    model : str
-        Name of the checkpoint.
-    """
+    threshold: float | Sequence[float] | None = None
+    low: float | None = None
+    unwanted: Prompt | Sequence[Prompt] = ()
+    instances: InstanceOptions | None = None
+    planes: Planes | None = None
+    region: Region | None = None
+    level: int | None = None
+    detail: Detail = field(default_factory=Detail)
+    appearance: Appearance = field(default_factory=Appearance)
+    refine: bool = False
+    into: str | Path | None = None
+    dtype: DType = "float32"
 
-    probability: NDArray[np.float32]
-    threshold: float
-    prompts: tuple[str, ...]
-    model: str
-
-    @property
-    def labels(self) -> NDArray[np.int32]:
-        """``(height, width)``: 0 for nothing, k where prompt k is the likeliest above it."""
-        return semantic_labels(self.probability, self.threshold)
+    def plan(self, source: Source, engine: Engine, prompts: int = 1) -> Plan:
+        """Plan the run; see `images.planning.make_plan`."""
+        return make_plan(
+            source,
+            side=max(engine.size),
+            patch=engine.config.vision_config.patch_size,
+            prompts=prompts,
+            detail=self.detail,
+            planes=self.planes,
+            region=self.region,
+            level=self.level,
+        )
 
 
 def segment(
@@ -70,36 +83,78 @@ def segment(
     prompts: Prompt | Sequence[Prompt],
     *,
     model: str | Path | Engine = "demo",
-    threshold: float | None = None,
+    threshold: float | Sequence[float] | None = None,
+    low: float | None = None,
+    unwanted: Prompt | Sequence[Prompt] = (),
+    instances: InstanceOptions | None = None,
+    axes: str | Sequence[str] | None = None,
+    planes: Planes | None = None,
+    region: Region | None = None,
+    level: int | None = None,
+    detail: Detail | str | float = "one look",
+    appearance: Appearance | None = None,
+    refine: bool = False,
+    into: str | Path | None = None,
+    dtype: DType = "float32",
 ) -> Segmentation:
-    """Segment a 2D image with text or image prompts.
+    """Segment an image with text or image prompts.
 
     Parameters
     ----------
-    image : array-like
-        ``(height, width)`` gray, or ``(height, width, 3)`` or ``(height, width, 4)`` colour,
-        of any real type. Gray is stretched between robust percentiles; colour is taken as
-        it is (0 to 1 for floats).
-    prompts : str, ndarray, or sequence of them
-        Each a text, such as "red rings", or an RGB array that shows an example.
+    image : array-like, layer, OME-Zarr group, or Source
+        A numpy, dask, zarr or xarray array of any real type, a napari image layer, an
+        OME-Zarr group, or a list of ever coarser levels; see `images.source.as_source`.
+    prompts : str, ndarray, Average, Blend, or sequence of them
+        Each a text, such as "red rings", an RGB array that shows an example, or a mixture.
     model : str, Path or Engine
         "demo", a checkpoint folder, the name of a downloaded hub checkpoint, or what
         `load` returned.
-    threshold : float, optional
-        Probability, 0 to 1, above which a pixel is labelled; the checkpoint's own by default.
+    threshold : float or sequence of float, optional
+        Probability, 0 to 1, above which a pixel is labelled, for all prompts or one each; the
+        checkpoint's own by default.
+    low : float, optional
+        For hysteresis: pixels above this are labelled, too, where they touch one above the
+        threshold.
+    unwanted : prompt or sequence of prompts
+        What is not wanted: pixels that such a prompt wins become background.
+    instances : InstanceOptions, optional
+        Makes each object a label of its own; without it, each prompt is one label.
+    axes : str or sequence of str, optional
+        Names of the image's axes, such as "tczyx"; see `images.axes.name_axes`.
+    planes : mapping, optional
+        Such as ``{"z": slice(3, 9), "t": 0}``; all planes by default.
+    region : array-like, optional
+        ``(corners, 2)``, row and column in pixels: two corners of a rectangle, or an outline.
+        The map covers its rows and columns.
+    level : int, optional
+        Which level of a multiscale image; by default the coarsest that is fine enough.
+    detail : Detail, "one look", "medium", "fine", or float
+        How closely to look; a number is the side of a tile in pixels.
+    appearance : Appearance, optional
+        Contrast, gamma, inversion, channels and colours that the model sees.
+    refine : bool
+        Whether to pull the map to the image's own edges, see `images.refine.refine_edges`; for
+        maps in memory.
+    into : str or Path, optional
+        A new ``.zarr`` folder (OME-Zarr) or ``.npy`` file for the map; memory by default.
+    dtype : "float32", "float16" or "uint8"
+        Of the map; in uint8, 255 stands for 1.
 
     Returns
     -------
     Segmentation
-        With ``.probability`` and ``.labels``.
+        With ``.probability``, ``(prompts, *planes, height, width)``, and ``.labels``,
+        ``(*planes, height, width)``.
 
     Raises
     ------
     ValueError
-        If the image, a prompt, the threshold or the checkpoint cannot be used; the message
+        If the image, a prompt, a choice or the checkpoint cannot be used; the message
         says why, and the cure.
     TypeError
         If the image holds no real numbers, or a prompt is neither text nor array.
+    MemoryError
+        If the map would not fit into memory, and no file is given for it.
 
     Examples
     --------
@@ -107,7 +162,22 @@ def segment(
     >>> result.probability.shape, result.labels.shape  # doctest: +SKIP
     ((2, 512, 512), (512, 512))
     """
-    steps = segment_steps(as_plane(image), prompts, model=model, threshold=threshold)
+    source = image if isinstance(image, Source) else as_source(image, axes=axes)
+    choices = Choices(
+        threshold=threshold,
+        low=low,
+        unwanted=unwanted,
+        instances=instances,
+        planes=planes,
+        region=region,
+        level=level,
+        detail=detail if isinstance(detail, Detail) else Detail(detail),  # type: ignore[arg-type]
+        appearance=appearance or Appearance(),
+        refine=refine,
+        into=into,
+        dtype=dtype,
+    )
+    steps = segment_steps(source, prompts, model=model, choices=choices)
     while True:
         try:
             next(steps)
@@ -117,80 +187,156 @@ def segment(
 
 
 def segment_steps(
-    plane: Plane,
+    source: Source,
     prompts: Prompt | Sequence[Prompt],
     *,
     model: str | Path | Engine = "demo",
-    threshold: float | None = None,
+    choices: Choices | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do what `segment` does, step by step.
 
     Yields
     ------
     Progress
-        Before each step; the run can be stopped there.
+        Before each step. The run can be stopped there; what is done is in `Progress.partial`.
 
     Returns
     -------
     Segmentation
         The result, as the generator's return value.
     """
-    given = _as_list(prompts)
-    if threshold is not None:
-        threshold = check_threshold(threshold)
-    total = 2 + 2 * len(given)
-    yield Progress(0, total, "Loading the model")
+    choices = choices or Choices()
+    wanted, unwanted = as_list(prompts), as_list(choices.unwanted, least=0)
+    given = [*wanted, *unwanted]
+    _check_thresholds(choices, len(given))
+    if choices.refine and choices.into is not None:
+        raise ValueError(
+            f"Edges are refined in memory, and the map is to be written into "
+            f"{str(choices.into)!r}. Leave out one of the two."
+        )
+    yield Progress(0, 1, "Loading the model")
     engine = _engine(model)
-    yield Progress(1, total, "Looking at the image")
-    features = engine.encode([to_picture(plane)])
-    maps = []
-    known = finite(plane)
-    for i, prompt in enumerate(given):
-        yield Progress(2 + 2 * i, total, f"Reading prompt {i + 1} of {len(given)}")
-        embedding = engine.embed([_as_prompt(prompt, i + 1)])
-        yield Progress(3 + 2 * i, total, f"Answering prompt {i + 1} of {len(given)}")
-        logits = engine.decode(features, embedding)[0]
-        maps.append(np.where(known, sigmoid(to_plane(logits, plane.shape)), np.float32(0)))
+    plan = choices.plan(source, engine, len(given))
+    total = 2 + plan.passes
+    yield Progress(1, total, "Reading the prompts")
+    embeddings = engine.embed([as_prompt(one, i) for i, one in enumerate(given, start=1)])
+    rendering = settle(source, choices.appearance, plan.planes)
+    result = _empty_result(source, choices, plan, engine, given, len(unwanted))
+    written = create_map(plan, source, into=choices.into, dtype=choices.dtype, about=_about(result))
+    partial = replace(result, probability=written.data, complete=False)
+    done, any_finite = 2, False
+    for number, at in enumerate(np.ndindex(*plan.planes_shape)):
+        plane = plan.planes[number]
+        in_file = choices.into is not None
+        mosaic = Mosaic(source, rendering, plan, plane, whole_bands=in_file)
+        for windows in batches(plan):
+            where = f"plane {number + 1} of {len(plan.planes)}, " if len(plan.planes) > 1 else ""
+            looks = f"look {done - 1} of {plan.passes}" if plan.passes > 1 else ""
+            doing = "Looking at the image" + (f": {where}{looks}" if where or looks else "")
+            # A new one each time: it keeps the labels that were made of it.
+            yield Progress(done, total, doing, replace(partial))
+            pictures = [mosaic.picture(window) for window in windows]
+            features = engine.encode(pictures, resize=False)
+            for rows, band in mosaic.add(windows, engine.decode(features, embeddings)):
+                written.write(at, rows, band)
+            done += len(windows)
+        if choices.refine:
+            yield Progress(done, total, "Following the image's edges", replace(partial))
+            maps = written.data[(slice(None), *at)]
+            radius = max(1, round(plan.patch_pixels / 2))
+            refined = refine_edges(maps, mosaic.whole_picture(), radius=radius)
+            # What is not finite, or outside of the region, stays 0.
+            written.write(at, slice(0, plan.height), np.where(maps > 0, refined, np.float32(0)))
+        written.end_plane(at)
+        any_finite |= mosaic.any_finite
+    if not any_finite:
+        raise ValueError(NOT_FINITE)
+    return replace(result, probability=written.data)
+
+
+def preview(
+    image: Any,
+    *,
+    model: str | Path | Engine = "demo",
+    axes: str | Sequence[str] | None = None,
+    choices: Choices | None = None,
+    look: int = 0,
+    plane: int = 0,
+) -> NDArray[np.uint8]:
+    """Return exactly the picture that goes into the model.
+
+    Parameters
+    ----------
+    image, model, axes
+        As for `segment`.
+    choices : Choices, optional
+        Of the run.
+    look : int
+        Which one of a plane: the overview comes first, if there is one, then the tiles row by row.
+    plane : int
+        Which of the plan's planes.
+
+    Returns
+    -------
+    ndarray of uint8
+        ``(rows, columns, 3)``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such look or plane.
+    """
+    source = image if isinstance(image, Source) else as_source(image, axes=axes)
+    choices = choices or Choices()
+    plan = choices.plan(source, _engine(model))
+    for name, number, most in (("look", look, len(plan.looks)), ("plane", plane, len(plan.planes))):
+        if not 0 <= number < most:
+            raise IndexError(f"There is no {name} {number}; the plan has {most}, from 0.")
+    rendering = settle(source, choices.appearance, plan.planes)
+    return Mosaic(source, rendering, plan, plan.planes[plane]).picture(plan.looks[look])
+
+
+def _check_thresholds(choices: Choices, prompts: int) -> None:
+    """Refuse now what `labels` would after the whole run."""
+    for one in (choices.threshold, choices.low):
+        if one is not None:
+            semantic_labels(np.zeros((prompts, 1, 1), np.float32), one)
+
+
+def _empty_result(
+    source: Source,
+    choices: Choices,
+    plan: Plan,
+    engine: Engine,
+    given: Sequence[Prompt],
+    unwanted: int,
+) -> Segmentation:
+    threshold = choices.threshold
+    if threshold is None:
+        threshold = engine.config.default_threshold
+    elif np.ndim(threshold) == 0:
+        threshold = float(threshold)  # type: ignore[arg-type]
+    height, width = (a * b for a, b in zip(source.spacing, plan.factor, strict=True))
     return Segmentation(
-        probability=np.concatenate(maps),
-        threshold=engine.config.default_threshold if threshold is None else threshold,
-        prompts=tuple(_names(given)),
+        probability=None,
+        labelling=Labelling(threshold, choices.low, choices.instances),
+        prompts=tuple(names_of(given)),
         model=engine.name,
+        unwanted=unwanted,
+        axes=plan.axes,
+        planes=plan.planes,
+        origin=plan.origin,
+        factor=plan.factor,
+        spacing=(height, width),
+        unit=source.unit,
+        path=None if choices.into is None else Path(choices.into),
     )
 
 
-def _as_list(prompts: Any) -> list[Prompt]:
-    one = isinstance(prompts, str | np.ndarray) or not isinstance(prompts, Iterable)
-    given = [prompts] if one else list(prompts)
-    if not given:
-        raise ValueError("Got no prompt; give a text such as 'nuclei', or a reference image.")
-    for prompt in given:
-        if not isinstance(prompt, str | np.ndarray):
-            raise TypeError(
-                f"Got a prompt of type {type(prompt).__name__}; wanted a text or an array "
-                f"of shape (height, width, 3)."
-            )
-        if isinstance(prompt, str) and not prompt.strip():
-            raise ValueError("Got a blank prompt; write what to look for, such as 'nuclei'.")
-    return given
-
-
-def _as_prompt(prompt: Prompt, number: int) -> Prompt:
-    if isinstance(prompt, str):
-        return prompt.strip()
-    try:
-        return to_picture(as_plane(prompt))
-    except TypeError as error:
-        raise TypeError(f"Prompt {number}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"Prompt {number}: {error}") from error
-
-
-def _names(prompts: Sequence[Prompt]) -> list[str]:
-    return [
-        prompt.strip() if isinstance(prompt, str) else f"image prompt {i}"
-        for i, prompt in enumerate(prompts, start=1)
-    ]
+def _about(result: Segmentation) -> dict[str, Any]:
+    """Return what is recorded with a map in a file."""
+    about = {"model": result.model, "prompts": list(result.prompts), "unwanted": result.unwanted}
+    return {"napari_clipseg": about}
 
 
 def _engine(model: str | Path | Engine) -> Engine:

@@ -41,7 +41,7 @@ def test_text_prompts_become_maps_and_labels_as_segment_gives_them(viewer, dock,
     low, high = viewer.layers["cells"].contrast_limits
     stretched = np.clip((image.astype(float) - low) / (high - low), 0, 1)
     as_seen = np.repeat(np.rint(stretched * 255).astype(np.uint8)[..., None], 3, axis=2)
-    wanted = segment(as_seen, ["nuclei", "red rings"], model=dock.model.value)
+    wanted = segment(as_seen, ["nuclei", "red rings"], model=dock.model.value, refine=True)
     np.testing.assert_allclose(viewer.layers[1].data, wanted.probability[0], atol=1e-6)
     np.testing.assert_allclose(viewer.layers[2].data, wanted.probability[1], atol=1e-6)
     np.testing.assert_array_equal(viewer.layers[3].data, wanted.labels)
@@ -72,7 +72,7 @@ def test_the_user_s_layers_are_not_changed(viewer, run, image):
 def test_the_threshold_moves_the_labels_without_the_model(viewer, dock, run, image, monkeypatch):
     viewer.add_image(image)
     run(text="nuclei")
-    monkeypatch.setattr(Engine, "encode", lambda *_: pytest.fail("the model was asked"))
+    monkeypatch.setattr(Engine, "encode", lambda *_, **__: pytest.fail("the model was asked"))
     probability, labels = viewer.layers[-2].data, viewer.layers[-1]
     for threshold in (0.2, 0.45, 0.6):
         dock.threshold.value = threshold

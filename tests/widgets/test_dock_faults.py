@@ -21,10 +21,10 @@ def held(monkeypatch):
     reached, go_on = threading.Event(), threading.Event()
     encode = Engine.encode
 
-    def wait_then_encode(self, pictures):
+    def wait_then_encode(self, pictures, **options):
         reached.set()
         assert go_on.wait(30)
-        return encode(self, pictures)
+        return encode(self, pictures, **options)
 
     monkeypatch.setattr(Engine, "encode", wait_then_encode)
     yield reached, go_on
@@ -149,7 +149,7 @@ def test_a_broken_checkpoint(viewer, dock, run, told, image, checkpoint, tmp_pat
 def test_a_fault_of_the_engine_comes_with_its_traceback(
     viewer, dock, run, told, image, monkeypatch
 ):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("out of memory, say")
 
     viewer.add_image(image)

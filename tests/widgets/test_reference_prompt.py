@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_clipseg import segment
+from napari_clipseg.engine.prompts import Average
 from napari_clipseg.images.references import visual_prompt
 
 
@@ -18,14 +19,14 @@ def test_a_rectangle_on_the_image_itself(viewer, dock, run, image):
     run(reference=layer, region=region)
     mask = np.zeros((40, 60), dtype=bool)
     mask[10:18, 20:31] = True
-    wanted = segment(image, visual_prompt(image, mask), model=dock.model.value)
+    wanted = segment(image, visual_prompt(image, mask), model=dock.model.value, refine=True)
     probability, labels = viewer.layers[-2:]
     assert probability.name == "cells · like here in cells"
     np.testing.assert_allclose(probability.data, wanted.probability[0], atol=1e-6)
     np.testing.assert_array_equal(labels.data, wanted.labels)
     (asked,) = labels.metadata["napari_clipseg"]["asked"]
     assert asked["image"] == "cells"
-    np.testing.assert_allclose(asked["outline"][0], [9.6, 20], atol=0.01)
+    np.testing.assert_allclose(asked["outlines"][0][0], [9.6, 20], atol=0.01)
 
 
 def test_another_image_as_a_whole(viewer, dock, run, image):
@@ -33,7 +34,7 @@ def test_another_image_as_a_whole(viewer, dock, run, image):
     example = viewer.add_image(image[:20, :20], name="example", rgb=True)
     dock.image.value = viewer.layers["cells"]
     run(reference=example, region=None)
-    wanted = segment(image, image[:20, :20], model=dock.model.value)
+    wanted = segment(image, image[:20, :20], model=dock.model.value, refine=True)
     assert viewer.layers[-2].name == "cells · like example"
     np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=1e-6)
 
@@ -47,3 +48,18 @@ def test_a_moved_rectangle_updates_the_same_layers(viewer, run, image):
     run(reference=layer, region=region)
     assert len(viewer.layers) == 4
     assert not np.array_equal(viewer.layers[-2].data, first)
+
+
+def test_several_selected_shapes_are_one_prompt_of_several_examples(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells")
+    boxes = [np.array([[2, 2], [2, 9], [9, 9], [9, 2]]) + shift for shift in (0, 20)]
+    region = viewer.add_shapes(boxes, name="here")
+    region.selected_data = {0, 1}
+    run(reference=layer, region=region)
+    cut = []
+    for shift in (0, 20):
+        mask = np.zeros((40, 60), dtype=bool)
+        mask[2 + shift : 9 + shift, 2 + shift : 9 + shift] = True
+        cut.append(visual_prompt(image, mask))
+    wanted = segment(image, Average(cut), model=dock.model.value, refine=True)
+    np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=0.01)

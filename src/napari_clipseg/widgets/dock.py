@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLabel, QSizePolicy
+from qtpy.QtWidgets import QLabel, QSizePolicy
 
-from napari_clipseg.engine.hub import BUNDLED, KNOWN
-from napari_clipseg.segmentation import Progress, Segmentation
-from napari_clipseg.widgets.layers import read_plane
+from napari_clipseg.results import Segmentation
+from napari_clipseg.segmentation import Progress
+from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
+from napari_clipseg.widgets.layers import read_layer
+from napari_clipseg.widgets.models import ModelBox
+from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.prompts import PromptBox, image_layers
 from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.worker import Failure, Job, start
@@ -30,10 +34,12 @@ if TYPE_CHECKING:
     import napari
     from superqt.utils import GeneratorWorker
 
-OTHER_FOLDER = "Choose a folder…"
+    from napari_clipseg.engine.published import Offer
+
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
-USER_ERRORS = (ValueError, TypeError)
+USER_ERRORS = (ValueError, TypeError, MemoryError)
 START_THRESHOLD = 0.3
+FIRST_LOOK = 2  # the step of a run that looks at the image first
 LABEL_WIDTH = 84  # in pixels; the longest label in napari's font
 
 
@@ -48,30 +54,26 @@ class CLIPSegDock(Container[Widget]):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self._viewer = napari_viewer
-        self._worker: GeneratorWorker[Progress, None, Segmentation | Failure] | None = None
+        self.ask_to_download = ask
+        self._worker: GeneratorWorker[Progress, None, Segmentation | Failure] | Download | None = (
+            None
+        )
         self._job: Job | None = None
         self._source: Image | None = None
         self._source_data: object = None
         self._result: Result | None = None
-        self._others: list[str] = []
+        self._partial: Segmentation | None = None
         self._threshold_chosen = False
         self._closed = False
 
         self.image = ComboBox(
             label="Image",
             choices=lambda _: image_layers(napari_viewer),
-            tooltip="The image layer to segment. Of a stack, the plane that is shown.",
+            tooltip="The image layer to segment.",
         )
         self.prompt = PromptBox(napari_viewer, self.run)
-        self.model = ComboBox(
-            label="Model",
-            choices=lambda _: self._models(),
-            value=BUNDLED,
-            tooltip=(
-                "'demo' comes with the plugin: it knows simple shapes and is there to try things "
-                "out. The others need a download of 600 MB first, or choose a folder."
-            ),
-        )
+        self.model = ModelBox()
+        self.run_options = OptionsBox()
         self.run_button = PushButton(text="Run", tooltip="Segment (Enter in the text)")
         self.cancel_button = PushButton(text="Cancel", enabled=False)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
@@ -94,9 +96,11 @@ class CLIPSegDock(Container[Widget]):
                 self.image,
                 *self.prompt.widgets,
                 self.model,
+                *self.run_options.widgets,
                 buttons,
                 self.progress,
                 self.threshold,
+                self.run_options.objects,
             ],
             labels=True,
         )
@@ -108,9 +112,12 @@ class CLIPSegDock(Container[Widget]):
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
         self.threshold.changed.connect(self._on_threshold)
+        self.run_options.objects.changed.connect(self._relabel)
+        self.image.changed.connect(self.run_options.show_for)
         self.model.changed.connect(self._on_model)
         self.native.destroyed.connect(self._on_destroyed)
         self._choose_active_image()
+        self.run_options.show_for(self.image.value)
 
     # --- what a user can do -------------------------------------------------------------
 
@@ -124,30 +131,27 @@ class CLIPSegDock(Container[Widget]):
             self._report(error)
             return
         self._job = job
+        if (offer := missing(job.model)) is not None:
+            self._download(offer)
+            return
         self._set_running(True)
         self._worker = start(
-            job, progressed=self._on_progress, returned=self._on_returned, aborted=self._on_aborted
+            job,
+            progressed=self._on_progress,
+            returned=self._on_returned,
+            ended=partial(self._on_ended, job),
         )
 
     def cancel(self) -> None:
-        """Stop the run after the step that it is in; nothing is added."""
+        """Stop the run after the step that it is in; tiles and planes that are done are kept."""
         if self._worker is not None:
             self._worker.quit()
             self.status.value = "Stopping…"
 
     def offer_model(self, model: str) -> None:
         """Choose a checkpoint by name or folder; a new one joins the choices."""
-        if model not in self.model.choices:
-            self._others.append(model)
-        with self.model.changed.blocked():
-            self.model.reset_choices()
-            self.model.value = model
-        self._threshold_chosen = False  # each checkpoint has a threshold of its own
-
-    def _models(self) -> list[tuple[str, str]]:
-        """Return name and value of each choice; a folder goes by its last part."""
-        others = [(Path(other).name or other, other) for other in self._others]
-        return [*((name, name) for name in (BUNDLED, *KNOWN)), *others, (OTHER_FOLDER,) * 2]
+        self.model.offer(model)
+        self._on_model()
 
     # --- layout -------------------------------------------------------------------------
 
@@ -161,6 +165,21 @@ class CLIPSegDock(Container[Widget]):
         text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.native.layout().addWidget(text)
 
+    # --- a model that is not here -------------------------------------------------------
+
+    def _download(self, offer: Offer) -> None:
+        """Fetch a checkpoint if the user wants it; the run starts when it is there."""
+        if self.ask_to_download(offer, self.native):
+            self._set_running(True)
+            self._worker = Download(
+                offer.name,
+                progressed=self._on_progress,
+                returned=self._on_downloaded,
+                stopped=self._on_download_stopped,
+            )
+        else:
+            self.status.value = declined(offer)
+
     # --- from the dock to a job, and back -----------------------------------------------
 
     def _read_job(self) -> Job:
@@ -168,17 +187,19 @@ class CLIPSegDock(Container[Widget]):
             raise ValueError("There is no image layer to segment. Open an image first.")
         self._source = self.image.value
         self._source_data = self._source.data
+        image = read_layer(self._source, self._viewer.dims.point)
+        threshold = self.threshold.value if self._threshold_chosen else None
         return Job(
-            plane=read_plane(self._source, self._viewer.dims.point),
+            image=image,
             prompts=self.prompt.prompts(),
             model=self.model.value,
-            threshold=self.threshold.value if self._threshold_chosen else None,
+            choices=self.run_options.choices(image, threshold),
         )
 
     def _show(self, segmentation: Segmentation) -> None:
         assert self._job is not None
         assert self._source is not None
-        name = self._job.plane.name
+        name = self._job.image.name
         if self._source not in self._viewer.layers:
             self._warn(f"{name!r} was removed while it was segmented, so its result was dropped.")
         elif self._source.data is not self._source_data:
@@ -188,7 +209,7 @@ class CLIPSegDock(Container[Widget]):
             )
         else:
             self._result = Result(self._viewer, self._source, self._job, segmentation)
-            self._set_threshold_silently(segmentation.threshold)
+            self._set_threshold_silently(self._result.threshold)
             self.status.value = self._result.summary()
 
     def _report(self, error: Exception) -> None:
@@ -207,6 +228,7 @@ class CLIPSegDock(Container[Widget]):
         self.cancel_button.enabled = running
         self.progress.visible = running
         if running:
+            self._partial = None
             self.progress.value = 0
             self.status.value = ""
 
@@ -226,6 +248,8 @@ class CLIPSegDock(Container[Widget]):
             return
         self.progress.max = progress.total
         self.progress.value = progress.done
+        several = progress.total > FIRST_LOOK + 1
+        self._partial = progress.partial if several and progress.done > FIRST_LOOK else None
         if not self._worker.abort_requested:
             self.status.value = f"{progress.doing}…"
 
@@ -239,24 +263,42 @@ class CLIPSegDock(Container[Widget]):
         else:
             self._show(outcome)
 
-    def _on_aborted(self) -> None:
-        if self._closed:
-            return
+    def _on_downloaded(self, outcome: Path | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self._on_returned(outcome)
+        elif not self._closed:
+            self._worker = None
+            self._set_running(False)
+            self.run()
+
+    def _on_download_stopped(self) -> None:
+        if not self._closed:
+            self._worker = None
+            self._set_running(False)
+            self.status.value = STOPPED
+
+    def _on_ended(self, job: Job) -> None:
+        if self._closed or self._worker is None or job is not self._job:
+            return  # it returned, and the next run may be on
         self._worker = None
         self._set_running(False)
-        self.status.value = "Cancelled; nothing was added."
+        if self._partial is None:
+            self.status.value = "Cancelled; nothing was added."
+        else:
+            self._show(self._partial)
+            self.status.value = f"Stopped; what was done is shown.\n{self.status.value}"
 
-    def _on_threshold(self, value: float) -> None:
+    def _on_threshold(self) -> None:
         self._threshold_chosen = True
+        self._relabel()
+
+    def _relabel(self) -> None:
         if self._result is not None:
-            self._result.set_threshold(value)
+            self._result.set_labelling(self.threshold.value, self.run_options.instances)
             self.status.value = self._result.summary()
 
-    def _on_model(self, model: str) -> None:
-        if model == OTHER_FOLDER:
-            folder = QFileDialog.getExistingDirectory(self.native, "Checkpoint folder")
-            model = str(Path(folder)) if folder else BUNDLED
-        self.offer_model(model)
+    def _on_model(self) -> None:
+        self._threshold_chosen = False  # each checkpoint has a threshold of its own
 
     def _on_destroyed(self) -> None:
         self._closed = True

@@ -1,4 +1,4 @@
-"""napari layers, read and placed: a plane out of an image layer, and where its result lies.
+"""napari layers, read and placed: an image layer as a source, and where its result lies.
 
 Everything here runs on the GUI thread and returns plain values, so that the worker never
 touches a layer.
@@ -15,50 +15,41 @@ from napari.layers import Image, Shapes
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_clipseg.images.source import Plane, as_plane
+from napari_clipseg.images.axes import COLUMN, ROW, SAMPLE
+from napari_clipseg.images.source import Source
+from napari_clipseg.results import Segmentation
 
-# Of a multiscale layer, the coarsest level is read whose sides are still at least this long:
-# the model looks at a few hundred pixels, and finer levels may not fit into memory.
-ENOUGH_PIXELS = 1024
 ELLIPSE_CORNERS = 64
 # Shape types of napari that enclose an area.
 AREAS = ("rectangle", "ellipse", "polygon")
 
 
-@dataclass(frozen=True)
-class LayerPlane:
-    """What is to be segmented of an image layer; no napari object is in it.
+@dataclass(frozen=True, eq=False)
+class LayerImage:
+    """An image layer as it was when it was read; no napari object is in it.
 
     Attributes
     ----------
     name : str
         Of the layer.
-    data : array-like
-        ``(height, width)`` or ``(height, width, channels)``; may be lazy.
-    rgb : bool
-        Whether the last axis holds colours.
-    contrast_limits : tuple of float, optional
-        Those of the layer.
-    index : tuple of int
-        Where the plane lies along the layer's axes before the last two.
-    factor : tuple of float
-        Pixels of the full-resolution layer for each of ``data``, down and across.
+    source : Source
+        Its data, lazy as they came. All axes before rows and columns are axes of planes.
+    shown : tuple of int
+        Where the plane lies that the viewer shows.
     """
 
     name: str
-    data: Any
-    rgb: bool
-    contrast_limits: tuple[float, float] | None
-    index: tuple[int, ...] = ()
-    factor: tuple[float, float] = (1.0, 1.0)
+    source: Source
+    shown: tuple[int, ...] = ()
 
-    def load(self) -> Plane:
-        """Read the pixels. Slow for lazy data: to be called in the worker."""
-        return as_plane(self.data, rgb=self.rgb, contrast_limits=self.contrast_limits)
+    @property
+    def shown_planes(self) -> dict[str, int]:
+        """The plane that is shown, as `make_plan` takes it."""
+        return dict(zip(self.source.plane_axes, self.shown, strict=True))
 
 
-def read_plane(layer: Image, point: Sequence[float] = ()) -> LayerPlane:
-    """Take the plane of an image layer that the viewer shows.
+def read_layer(layer: Image, point: Sequence[float] = ()) -> LayerImage:
+    """Take an image layer.
 
     Parameters
     ----------
@@ -78,30 +69,30 @@ def read_plane(layer: Image, point: Sequence[float] = ()) -> LayerPlane:
             f"The image layer {layer.name!r} has shape {tuple(layer.data.shape)}; wanted an "
             f"image with at least one pixel. Choose another layer."
         )
-    leading = layer.ndim - 2
-    index = _index(layer, point)[:leading]
     rgb = bool(layer.rgb)
     low, high = layer.contrast_limits
-    limits = None if rgb else (float(low), float(high))
-    if not layer.multiscale:
-        return LayerPlane(layer.name, layer.data[index], rgb, limits, index)
-    full, level = layer.data[0].shape, _enough(layer.data, leading)
-    # Levels may be coarser along the other axes too.
-    at_level = tuple(i * n // whole for i, n, whole in zip(index, level.shape, full, strict=False))
-    factor = (full[leading] / level.shape[leading], full[leading + 1] / level.shape[leading + 1])
-    return LayerPlane(layer.name, level[at_level], rgb, limits, index, factor)
+    leading = [f"axis {i}" for i in range(layer.ndim - 2)]  # whatever its sliders are called
+    source = Source(
+        levels=tuple(layer.data) if layer.multiscale else (layer.data,),
+        axes=(*leading, ROW, COLUMN, *([SAMPLE] if rgb else [])),
+        contrast_limits=None if rgb else (float(low), float(high)),
+        spacing=(abs(float(layer.scale[-2])), abs(float(layer.scale[-1]))),
+        unit=str(layer.units[-2]),
+    )
+    return LayerImage(layer.name, source, _index(layer, point)[: len(leading)])
 
 
-def placement(layer: Image, plane: LayerPlane) -> dict[str, Any]:
-    """Return the arguments that put a result of ``plane`` exactly onto its layer.
+def placement(layer: Image, result: Segmentation) -> dict[str, Any]:
+    """Return the arguments that put a result exactly onto its layer.
 
-    The result is to have as many axes as the layer; those before the last two have length 1.
+    The result has as many axes as the layer; planes are taken to lie side by side.
     """
     ndim = layer.ndim
     factor = np.ones(ndim)
-    factor[-2:] = plane.factor
-    offset = (factor - 1) / 2  # a coarse pixel's centre is that of the pixels under it
-    offset[: len(plane.index)] = plane.index
+    factor[-2:] = result.factor
+    offset = np.zeros(ndim)
+    offset[-2:] = result.origin
+    offset[: ndim - 2] = result.planes[0]
     to_physical = Affine(
         scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear
     )
@@ -116,35 +107,37 @@ def placement(layer: Image, plane: LayerPlane) -> dict[str, Any]:
     }
 
 
-def region_outline(shapes: Shapes, image: Image, plane: LayerPlane) -> NDArray[np.float64]:
-    """Return the corners of a shape in pixels of an image's plane.
+def region_outlines(shapes: Shapes, image: Image) -> list[NDArray[np.float64]]:
+    """Return the corners of shapes in pixels of an image, at its finest level.
 
-    Of several shapes it is the selected one, or else the one drawn last.
+    These are the selected shapes that enclose an area, or else the one that was drawn last.
 
     Returns
     -------
-    ndarray of float
-        ``(corners, 2)``, row and column.
+    list of ndarray of float
+        ``(corners, 2)`` each, row and column.
 
     Raises
     ------
     ValueError
         If the layer has no shape that encloses an area.
     """
-    candidates = sorted(shapes.selected_data) or range(len(shapes.data))
-    usable = [i for i in candidates if shapes.shape_type[i] in AREAS]
-    if not usable:
+    areas = [i for i in range(len(shapes.data)) if shapes.shape_type[i] in AREAS]
+    chosen = [i for i in areas if i in shapes.selected_data] or areas[-1:]
+    if not chosen:
         raise ValueError(
             f"The Shapes layer {shapes.name!r} has no rectangle to take the reference from. "
             f"Draw one around an example, or choose 'whole image' as the region."
         )
-    corners = np.asarray(shapes.data[usable[-1]], dtype=float)
-    if shapes.shape_type[usable[-1]] == "ellipse":
+    return [_outline(shapes, i, image) for i in chosen]
+
+
+def _outline(shapes: Shapes, number: int, image: Image) -> NDArray[np.float64]:
+    corners = np.asarray(shapes.data[number], dtype=float)
+    if shapes.shape_type[number] == "ellipse":
         corners = _ellipse(corners)
     world = [shapes.data_to_world(corner) for corner in corners]
-    pixels = np.array([image.world_to_data(point)[-2:] for point in world])
-    factor = np.asarray(plane.factor)
-    return np.asarray((pixels - (factor - 1) / 2) / factor)
+    return np.array([image.world_to_data(point)[-2:] for point in world], dtype=float)
 
 
 def _index(layer: Image, point: Sequence[float]) -> tuple[int, ...]:
@@ -152,11 +145,6 @@ def _index(layer: Image, point: Sequence[float]) -> tuple[int, ...]:
     shape = layer.data.shape[: layer.ndim]
     where = layer.world_to_data(point) if len(point) else np.zeros(layer.ndim)
     return tuple(int(np.clip(np.rint(i), 0, n - 1)) for i, n in zip(where, shape, strict=True))
-
-
-def _enough(levels: Sequence[Any], leading: int) -> Any:
-    enough = [level for level in levels if min(level.shape[leading : leading + 2]) >= ENOUGH_PIXELS]
-    return enough[-1] if enough else levels[0]
 
 
 def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:

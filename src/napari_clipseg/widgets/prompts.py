@@ -11,7 +11,7 @@ from napari.layers import Image, Shapes
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_clipseg.widgets.layers import read_plane, region_outline
+from napari_clipseg.widgets.layers import read_layer, region_outlines
 from napari_clipseg.widgets.result import is_result
 from napari_clipseg.widgets.worker import Reference
 
@@ -53,7 +53,7 @@ class PromptBox:
             choices=lambda _: [(WHOLE, None), *((s.name, s) for s in shapes_layers(viewer))],
             tooltip=(
                 "A Shapes layer with a rectangle around the example. Of several shapes the "
-                "selected one counts, or else the last one drawn."
+                "selected ones count, as one example each, or else the last one drawn."
             ),
         )
         self.widgets: list[Widget] = [self.kind, self.text, self.reference, self.region]
@@ -89,11 +89,11 @@ class PromptBox:
             raise ValueError(
                 "There is no image layer to take the example from. Open an image that shows one."
             )
-        plane = read_plane(image, self._viewer.dims.point)
+        read = read_layer(image, self._viewer.dims.point)
         if shapes is None:
-            return Reference(plane, None, f"like {image.name}")
-        outline = region_outline(shapes, image, plane)
-        return Reference(plane, outline, f"like {shapes.name} in {image.name}")
+            return Reference(read, (), f"like {image.name}")
+        outlines = tuple(region_outlines(shapes, image))
+        return Reference(read, outlines, f"like {shapes.name} in {image.name}")
 
     def show_kind(self) -> None:
         """Show the widgets of the chosen kind of prompt, and hide the others."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from napari.utils.notifications import show_info
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_clipseg import __version__
-from napari_clipseg.images.labels import semantic_labels
-from napari_clipseg.segmentation import Segmentation
+from napari_clipseg.images.instances import InstanceOptions
+from napari_clipseg.results import Labelling, Segmentation
 from napari_clipseg.widgets.layers import placement
 from napari_clipseg.widgets.worker import Job
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 KEY = "napari_clipseg"
 PROBABILITY, LABELS = "probability", "labels"
 EDITED = "edited"
+SETTLED_MS = 300  # without a new threshold, until objects are measured
 COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 
 # What was last written into each Labels layer, to notice the user's own strokes.
@@ -56,46 +59,68 @@ class Result:
     ) -> None:
         self._viewer = viewer
         self._job = job
-        self._probability = segmentation.probability
-        self._place = placement(source, job.plane)
-        self._axes = (1,) * (source.ndim - 2)
+        self._segmentation = segmentation
+        self._place = placement(source, segmentation)
+        planes = segmentation.planes
         self._record = {
             "version": __version__,
             "source": source.name,
             "source_id": str(source.unique_id),
-            "plane": list(job.plane.index),
+            "plane": list(planes[0]) if len(planes) == 1 else "all",
             "asked": job.asked,
             "model": segmentation.model,
+            "complete": segmentation.complete,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.probability_layers = [self._show_map(i) for i in range(len(job.names))]
-        self.threshold = segmentation.threshold
         self.labels_layer = self._show_labels()
+        self._measure = QTimer()
+        self._measure.setSingleShot(True)
+        self._measure.setInterval(SETTLED_MS)
+        self._measure.timeout.connect(self.measure)
+        self.measure()
 
-    def set_threshold(self, threshold: float) -> None:
+    @property
+    def threshold(self) -> float:
+        """What the labels are made with."""
+        return float(np.ravel(self._segmentation.threshold)[0])
+
+    def set_labelling(self, threshold: float, instances: InstanceOptions | None) -> None:
         """Make the labels anew from the kept probability maps; the model is not asked."""
         if self.labels_layer not in self._viewer.layers:
             return
-        self.threshold = threshold
+        self._segmentation = replace(
+            self._segmentation, labelling=Labelling(threshold, instances=instances)
+        )
         self.labels_layer = self._show_labels()
+        self._measure.start()  # once the threshold rests
+
+    def measure(self) -> None:
+        """Give the Labels layer the table of its objects."""
+        if self.labels_layer in self._viewer.layers and not _edited(self.labels_layer):
+            self.labels_layer.features = self._segmentation.objects
 
     def summary(self) -> str:
         """Return a line for each prompt: what part of the image its label covers."""
-        labels = self.labels_layer.data
-        return "\n".join(
-            f"{name}: {np.count_nonzero(labels == k) / labels.size:.1%} of the image"
-            for k, name in enumerate(self._job.names, start=1)
-        )
+        classes, labels = self._segmentation.classes, self._segmentation.labels
+        lines = []
+        for k, name in enumerate(self._job.names, start=1):
+            mine = classes == k
+            line = f"{name}: {np.count_nonzero(mine) / classes.size:.1%} of the image"
+            if self._segmentation.labelling.instances is not None:
+                line += f", {np.count_nonzero(np.unique(labels[mine]))} objects"
+            lines.append(line)
+        return "\n".join(lines)
 
     def _show_map(self, i: int) -> Image:
         prompt = self._job.names[i]
         record = {**self._record, "role": PROBABILITY, "prompt": prompt}
-        data = self._shaped(self._probability[i])
+        data = self._segmentation.probability[i]
         layer = self._find(record, "prompt")
         if layer is None:
             return self._viewer.add_image(
                 data,
-                name=f"{self._job.plane.name} · {prompt}",
+                name=f"{self._job.image.name} · {prompt}",
                 colormap=COLORS[i % len(COLORS)],
                 blending="additive",
                 contrast_limits=(0, 1),
@@ -113,7 +138,9 @@ class Result:
             "prompts": names,
             "threshold": self.threshold,
         }
-        data = self._shaped(semantic_labels(self._probability, self.threshold))
+        by_object = self._segmentation.labelling.instances is not None
+        colormap = label_colormap() if by_object else _label_colors(len(names))
+        data = self._segmentation.labels
         layer = self._find(record, "prompts")
         if layer is not None and _edited(layer):
             show_info(
@@ -125,14 +152,16 @@ class Result:
         if layer is None:
             layer = self._viewer.add_labels(
                 data,
-                name=f"{self._job.plane.name} · {', '.join(names)} · labels",
-                colormap=_label_colors(len(names)),
+                name=f"{self._job.image.name} · {', '.join(names)} · labels",
+                colormap=colormap,
                 opacity=0.5,
                 metadata={KEY: record},
                 **self._place,
             )
         else:
             self._update(layer, data, record)
+            if type(layer.colormap) is not type(colormap):
+                layer.colormap = colormap
         _written[_unwrapped(layer)] = data.copy()
         return layer
 
@@ -151,10 +180,6 @@ class Result:
         layer.metadata[KEY] = record
         for name, value in self._place.items():
             setattr(layer, name, value)
-
-    def _shaped(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Give a plane as many axes as its source layer has."""
-        return plane.reshape(self._axes + plane.shape)
 
 
 def _edited(layer: Labels) -> bool:

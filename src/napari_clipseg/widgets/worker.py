@@ -10,42 +10,44 @@ import numpy as np
 from numpy.typing import NDArray
 from superqt.utils import GeneratorWorker, create_worker
 
-from napari_clipseg.images.pixels import to_picture
-from napari_clipseg.images.references import outline_mask, visual_prompt
-from napari_clipseg.segmentation import Progress, Segmentation, segment_steps
-from napari_clipseg.widgets.layers import LayerPlane
+from napari_clipseg.engine.prompts import Average
+from napari_clipseg.images.pixels import Appearance, settle
+from napari_clipseg.images.references import example
+from napari_clipseg.results import Segmentation
+from napari_clipseg.segmentation import Choices, Progress, segment_steps
+from napari_clipseg.widgets.layers import LayerImage
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An image prompt: a plane, and the part of it that shows an example.
+    """An image prompt: an image, and the parts of its shown plane that are examples.
 
     Attributes
     ----------
-    plane : LayerPlane
-        Where the example is.
-    outline : ndarray of float, optional
-        ``(corners, 2)`` in pixels of the plane; without it the whole plane is the example.
+    image : LayerImage
+        Where the examples are.
+    outlines : tuple of ndarray of float
+        ``(corners, 2)`` each, in pixels; without any the whole plane is the example.
     name : str
         For the result's layers.
     """
 
-    plane: LayerPlane
-    outline: NDArray[np.float64] | None
+    image: LayerImage
+    outlines: tuple[NDArray[np.float64], ...]
     name: str
 
     @property
     def asked(self) -> dict[str, Any]:
         """The prompt as values that JSON can hold."""
-        outline = None if self.outline is None else np.round(self.outline, 2).tolist()
-        return {"image": self.plane.name, "plane": list(self.plane.index), "outline": outline}
+        outlines = [np.round(outline, 2).tolist() for outline in self.outlines]
+        return {"image": self.image.name, "plane": list(self.image.shown), "outlines": outlines}
 
-    def picture(self) -> NDArray[np.uint8]:
-        """Read the plane and cut the example out: ``(height, width, 3)``."""
-        picture = to_picture(self.plane.load())
-        if self.outline is None:
-            return picture
-        return visual_prompt(picture, outline_mask(picture.shape[:2], self.outline))
+    def prompt(self) -> Average:
+        """Read the examples and cut them out; of several the mean is asked for."""
+        source, shown = self.image.source, self.image.shown
+        rendering = settle(source, Appearance(), [shown])
+        outlines = self.outlines or (None,)
+        return Average([example(source, rendering, shown, one) for one in outlines])
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,20 @@ class Job:
 
     Attributes
     ----------
-    plane : LayerPlane
+    image : LayerImage
         What to segment.
     prompts : tuple of str or Reference
         What to look for.
     model : str
         "demo", a checkpoint folder, or the name of a downloaded one.
-    threshold : float, optional
-        The checkpoint's own by default.
+    choices : Choices
+        How.
     """
 
-    plane: LayerPlane
+    image: LayerImage
     prompts: tuple[str | Reference, ...]
     model: str
-    threshold: float | None
+    choices: Choices
 
     @property
     def asked(self) -> list[Any]:
@@ -92,14 +94,18 @@ def start(
     *,
     progressed: Callable[[Progress], None],
     returned: Callable[[Segmentation | Failure], None],
-    aborted: Callable[[], None],
+    ended: Callable[[], None],
 ) -> GeneratorWorker[Progress, None, Segmentation | Failure]:
-    """Start a run in a worker thread; the callbacks are called on the GUI thread."""
+    """Start a run in a worker thread; the callbacks are called on the GUI thread.
+
+    `ended` is called last, however the run ended. It alone tells of a run that was stopped: one
+    that is stopped during its last step neither returns nor says that it was aborted.
+    """
     return create_worker(
         _steps,
         job,
         _start_thread=True,
-        _connect={"yielded": progressed, "returned": returned, "aborted": aborted},
+        _connect={"yielded": progressed, "returned": returned, "finished": ended},
     )
 
 
@@ -111,9 +117,9 @@ def _steps(job: Job) -> Generator[Progress, None, Segmentation | Failure]:
     """
     try:
         yield Progress(0, 1, "Reading the image")
-        prompts = [p if isinstance(p, str) else p.picture() for p in job.prompts]
+        prompts = [p if isinstance(p, str) else p.prompt() for p in job.prompts]
         result = yield from segment_steps(
-            job.plane.load(), prompts, model=job.model, threshold=job.threshold
+            job.image.source, prompts, model=job.model, choices=job.choices
         )
     except Exception as error:
         return Failure(error)

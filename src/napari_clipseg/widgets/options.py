@@ -1,0 +1,72 @@
+"""How to segment: how closely to look, which planes, and what becomes a label."""
+
+from __future__ import annotations
+
+from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets.bases import Widget
+from napari.layers import Image
+
+from napari_clipseg.images.instances import InstanceOptions
+from napari_clipseg.images.plan import Detail
+from napari_clipseg.segmentation import Choices
+from napari_clipseg.widgets.layers import LayerImage
+
+DETAILS = {
+    "the whole image in one look": "one look",
+    "medium tiles": "medium",
+    "fine tiles (small things, slower)": "fine",
+}
+SHOWN, ALL = "the one shown", "all of them"
+
+
+class OptionsBox:
+    """The widgets that choose how to segment; they lie in the dock's own rows."""
+
+    def __init__(self) -> None:
+        self.detail = ComboBox(
+            label="Detail",
+            choices=list(DETAILS.items()),
+            value="one look",
+            tooltip=(
+                "The model sees a few hundred pixels at a time. Tiles let it look closer: small "
+                "things in large images are found, and it takes longer."
+            ),
+        )
+        self.planes = ComboBox(
+            label="Planes",
+            choices=[SHOWN, ALL],
+            value=SHOWN,
+            tooltip="Of a stack: the plane that is shown, or one after the other.",
+        )
+        self.objects = CheckBox(
+            text="One label per object",
+            tooltip=(
+                "Number the objects, touching ones split, and measure each. Otherwise each prompt "
+                "is one label."
+            ),
+        )
+        self.refine = CheckBox(
+            text="Follow the image's edges",
+            value=True,
+            tooltip="Pull the model's coarse maps to the edges of the image.",
+        )
+        self.widgets: list[Widget] = [self.detail, self.planes, self.refine]
+
+    @property
+    def instances(self) -> InstanceOptions | None:
+        """How objects are told apart; None where they are not."""
+        return InstanceOptions(split="distance") if self.objects.value else None
+
+    def show_for(self, image: Image | None) -> None:
+        """Show the choice of planes where there are several."""
+        self.planes.visible = image is not None and image.ndim > 2
+
+    def choices(self, image: LayerImage, threshold: float | None) -> Choices:
+        """Return what is chosen for a run."""
+        return Choices(
+            threshold=threshold,
+            instances=self.instances,
+            planes=image.shown_planes if self.planes.value == SHOWN else None,
+            detail=Detail(self.detail.value),
+            refine=self.refine.value,
+        )

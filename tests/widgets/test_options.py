@@ -1,0 +1,130 @@
+"""Detail, planes, objects and edges in the dock: each as `segment` gives it."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from napari_clipseg import segment
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.images.instances import InstanceOptions
+
+
+@pytest.fixture
+def large():
+    """An image that is larger than the small checkpoint's square, so that tiles differ."""
+    return np.random.default_rng(0).integers(0, 255, (230, 300), dtype=np.uint8)
+
+
+@pytest.fixture
+def stack():
+    return np.random.default_rng(1).integers(0, 255, (3, 40, 60), dtype=np.uint8)
+
+
+def wanted(image, dock, **options):
+    limits = {"refine": True, **options}
+    return segment(image, "nuclei", model=dock.model.value, **limits)
+
+
+def test_fine_tiles(viewer, dock, run, large):
+    viewer.add_image(large, contrast_limits=(0, 255))
+    dock.run_options.detail.value = "fine"
+    run(text="nuclei")
+    layer = viewer.layers[-2]
+    same = viewer.layers[0]
+    np.testing.assert_allclose(
+        layer.data, wanted(same, dock, detail="fine").probability[0], atol=1e-5
+    )
+    assert not np.allclose(layer.data, wanted(same, dock).probability[0], atol=1e-3)
+
+
+def test_the_map_as_the_model_gives_it(viewer, dock, run, large):
+    viewer.add_image(large, contrast_limits=(0, 255))
+    dock.run_options.refine.value = False
+    run(text="nuclei")
+    raw = wanted(viewer.layers[0], dock, refine=False).probability[0]
+    np.testing.assert_allclose(viewer.layers[-2].data, raw, atol=1e-5)
+    assert not np.allclose(raw, wanted(viewer.layers[0], dock).probability[0], atol=1e-3)
+
+
+def test_planes_are_chosen_for_stacks_alone(viewer, dock, large, stack):
+    flat = viewer.add_image(large)
+    deep = viewer.add_image(stack)
+    dock.image.value = flat
+    assert not dock.run_options.planes.visible
+    dock.image.value = deep
+    assert dock.run_options.planes.visible
+
+
+def test_all_planes_of_a_stack(viewer, dock, run, stack):
+    layer = viewer.add_image(stack, contrast_limits=(0, 255), scale=(3, 0.5, 0.5))
+    dock.image.value = layer
+    dock.run_options.planes.value = "all of them"
+    run(text="nuclei")
+    probability, labels = viewer.layers[-2:]
+    assert probability.data.shape == labels.data.shape == stack.shape
+    for i in range(len(stack)):
+        one = wanted(layer, dock, planes={"z": i})
+        np.testing.assert_allclose(probability.data[i], one.probability[0, 0], atol=1e-5)
+    np.testing.assert_allclose(probability.extent.world, layer.extent.world)
+    assert labels.metadata["napari_clipseg"]["plane"] == "all"
+
+
+def test_one_label_an_object_and_back(viewer, dock, run, large):
+    viewer.add_image(large, contrast_limits=(0, 255))
+    run(text="nuclei")
+    labels = viewer.layers[-1]
+    # So that there are several objects, on whatever the random checkpoint answers.
+    dock.threshold.value = round(float(np.median(viewer.layers[-2].data)), 2)
+    by_prompt = labels.data.copy()
+    dock.run_options.objects.value = True
+    found = wanted(
+        viewer.layers[0],
+        dock,
+        threshold=dock.threshold.value,
+        instances=InstanceOptions(split="distance"),
+    )
+    assert viewer.layers[-1] is labels or viewer.layers[-1] == labels
+    np.testing.assert_array_equal(labels.data, found.labels)
+    assert f"{found.labels.max()} objects" in dock.status.value
+    dock.run_options.objects.value = False
+    np.testing.assert_array_equal(labels.data, by_prompt)
+
+
+def test_objects_are_measured_once_the_threshold_rests(viewer, dock, run, qtbot, large):
+    viewer.add_image(large, contrast_limits=(0, 255), scale=(0.5, 0.5))
+    dock.run_options.objects.value = True
+    run(text="nuclei")
+    labels = viewer.layers[-1]
+    dock.threshold.value = round(float(np.median(viewer.layers[-2].data)), 2)
+    qtbot.waitUntil(lambda: len(labels.features) == labels.data.max(), timeout=10_000)
+    table = labels.features.set_index("index")
+    for number in (1, labels.data.max()):
+        assert table["area"][number] == (labels.data == number).sum() * 0.25
+        assert table["prompt"][number] == "nuclei"
+
+
+def test_what_was_done_before_a_stop_is_kept(viewer, dock, qtbot, stack, monkeypatch):
+    layer = viewer.add_image(stack, contrast_limits=(0, 255))
+    dock.image.value = layer
+    dock.run_options.planes.value = "all of them"
+    encode, seen, stopped = Engine.encode, [], threading.Event()
+
+    def encode_then_stop(self, pictures, **options):
+        seen.append(len(pictures))
+        if len(seen) == 2:  # the second plane is looked at
+            stopped.wait(30)
+        return encode(self, pictures, **options)
+
+    monkeypatch.setattr(Engine, "encode", encode_then_stop)
+    dock.prompt.text.value = "nuclei"
+    dock.run()
+    qtbot.waitUntil(lambda: len(seen) == 2, timeout=30_000)
+    dock.cancel()
+    stopped.set()
+    qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=30_000)
+    assert "Stopped; what was done is shown" in dock.status.value
+    probability = viewer.layers[-2]
+    assert probability.data[0].any()
+    assert not probability.data[2].any()
+    assert probability.metadata["napari_clipseg"]["complete"] is False

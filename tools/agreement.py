@@ -1,0 +1,70 @@
+"""Print how far the labels of int8, and of half precision, lie from those of float32.
+
+``python tools/agreement.py [--scenes N]``: the bundled checkpoint, on its samples and on scenes
+that it was neither trained nor chosen on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demo_prompts import prompts_for
+from demo_scenes import make_scene
+from napari_clipseg.engine.devices import pick_device
+from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.sample_data import SAMPLES, load_sample
+
+FIRST_SEED = 6_000_000
+SCENES = 60
+
+
+def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
+    """Yield pictures, each with what to ask of it: things that are there, and absent ones."""
+    for sample in map(load_sample, SAMPLES):
+        image = sample.image if sample.image.ndim == 3 else np.dstack([sample.image] * 3)
+        yield image, list(sample.prompts)
+    for seed in range(FIRST_SEED, FIRST_SEED + scenes):
+        scene = make_scene(seed)
+        if texts := [prompt.text for prompt in prompts_for(scene)]:
+            yield scene.image, texts
+
+
+def marked(engine: Engine, picture: NDArray[np.uint8], texts: list[str]) -> NDArray[np.bool_]:
+    """Return ``(texts, height, width)``: where each is likelier than the checkpoint's threshold."""
+    level = engine.config.default_threshold
+    logits = engine.decode(engine.encode([picture], keep=False), engine.embed(texts))[0]
+    return logits > np.log(level / (1 - level))
+
+
+def label_agreement(one: Engine, other: Engine, scenes: int = SCENES) -> float:
+    """Return the IoU of what two engines mark, of all pixels of all answers together."""
+    both = either = 0
+    for picture, texts in questions(scenes):
+        a, b = (marked(engine, picture, texts) for engine in (one, other))
+        both += int((a & b).sum())
+        either += int((a | b).sum())
+    return both / either
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=int, default=SCENES, help="default: %(default)s")
+    scenes = parser.parse_args().scenes
+    full = load("demo", device="cpu")
+    others = [load("demo", device="cpu", fast=True)]
+    if pick_device().type != "cpu":
+        others.append(load("demo"))
+    for other in others:
+        agreement = label_agreement(full, other, scenes)
+        print(
+            f"{other.precision} on {other.device}: label IoU {agreement:.4f} with float32 on the "
+            f"CPU ({scenes} scenes, {len(SAMPLES)} samples)"
+        )
+
+
+if __name__ == "__main__":
+    main()
