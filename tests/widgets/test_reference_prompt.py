@@ -63,3 +63,33 @@ def test_several_selected_shapes_are_one_prompt_of_several_examples(viewer, dock
         cut.append(visual_prompt(image, mask))
     wanted = segment(image, Average(cut), model=dock.model.value, refine=True)
     np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=0.01)
+
+
+def test_the_selected_label_of_a_labels_layer(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells", scale=(0.5, 0.5), translate=(3, 4))
+    painted = np.zeros((20, 30), dtype=int)  # half as fine as the image
+    painted[4:8, 10:14] = 2
+    painted[12:16, 20:26] = 2
+    painted[0, 0] = 1
+    region = viewer.add_labels(painted, name="painted", scale=(1, 1), translate=(3.25, 4.25))
+    region.selected_label = 2
+    run(reference=layer, region=region)
+    cut = []
+    for rows, columns in ((slice(24, 32), slice(40, 52)), (slice(8, 16), slice(20, 28))):
+        mask = np.zeros((40, 60), dtype=bool)
+        mask[rows, columns] = True
+        cut.append(visual_prompt(image, mask))
+    wanted = segment(image, Average(cut), model=dock.model.value, refine=True)
+    assert viewer.layers[-2].name == "cells · like label 2 of painted"
+    # The corners that the outline cuts off make a small difference.
+    np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=0.05)
+
+
+@pytest.mark.parametrize("selected", [0, 7])
+def test_a_label_that_is_nowhere(viewer, dock, run, image, told, selected):
+    layer = viewer.add_image(image, name="cells")
+    region = viewer.add_labels(np.ones((40, 60), dtype=int), name="painted")
+    region.selected_label = selected
+    run(reference=layer, region=region)
+    assert f"no pixel of its selected label, {selected}" in told()
+    assert len(viewer.layers) == 2

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Shapes
+from napari.layers import Image, Labels, Shapes
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
+from skimage.measure import find_contours, label, regionprops
 
 from napari_clipseg.images.axes import COLUMN, ROW, SAMPLE
 from napari_clipseg.images.source import Source
 from napari_clipseg.results import Segmentation
 
 ELLIPSE_CORNERS = 64
+MOST_EXAMPLES = 16  # of one label
 # Shape types of napari that enclose an area.
 AREAS = ("rectangle", "ellipse", "polygon")
 
@@ -132,6 +134,50 @@ def region_outlines(shapes: Shapes, image: Image) -> list[NDArray[np.float64]]:
     return [_outline(shapes, i, image) for i in chosen]
 
 
+def label_outlines(
+    labels: Labels, image: Image, point: Sequence[float] = ()
+) -> list[NDArray[np.float64]]:
+    """Return the outlines of a Labels layer's selected label, in pixels of an image.
+
+    Parameters
+    ----------
+    labels : Labels
+        In whose plane that the viewer shows the label lies.
+    image : Image
+        At its finest level.
+    point : sequence of float
+        The viewer's position in world coordinates; needed for stacks.
+
+    Returns
+    -------
+    list of ndarray of float
+        ``(corners, 2)``, row and column, of each connected part; of the largest 16, if there
+        are more. Holes are not told.
+
+    Raises
+    ------
+    ValueError
+        If the plane has no pixel of that label.
+    """
+    data = labels.data[0] if labels.multiscale else labels.data
+    plane = _index(labels, point)[: labels.ndim - 2]
+    mask = np.asarray(data[plane]) == labels.selected_label
+    if not mask.any() or not labels.selected_label:
+        raise ValueError(
+            f"The plane shown of {labels.name!r} has no pixel of its selected label, "
+            f"{labels.selected_label}. Select the label of an example, such as with the picker."
+        )
+    parts = sorted(regionprops(label(mask)), key=lambda part: -part.area)[:MOST_EXAMPLES]
+    outlines = []
+    for part in parts:
+        contours = find_contours(np.pad(part.image.astype(float), 1), 0.5)
+        corners = max(contours, key=len) - 1 + part.bbox[:2]
+        world = [labels.data_to_world((*plane, *corner)) for corner in corners]
+        pixels = [image.world_to_data(place)[-2:] for place in world]
+        outlines.append(np.array(pixels, dtype=float))
+    return outlines
+
+
 def _outline(shapes: Shapes, number: int, image: Image) -> NDArray[np.float64]:
     corners = np.asarray(shapes.data[number], dtype=float)
     if shapes.shape_type[number] == "ellipse":
@@ -140,7 +186,7 @@ def _outline(shapes: Shapes, number: int, image: Image) -> NDArray[np.float64]:
     return np.array([image.world_to_data(point)[-2:] for point in world], dtype=float)
 
 
-def _index(layer: Image, point: Sequence[float]) -> tuple[int, ...]:
+def _index(layer: Image | Labels, point: Sequence[float]) -> tuple[int, ...]:
     """Return the layer's pixel at a world position, within its data."""
     shape = layer.data.shape[: layer.ndim]
     where = layer.world_to_data(point) if len(point) else np.zeros(layer.ndim)

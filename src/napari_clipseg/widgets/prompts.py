@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, RadioButtons, TextEdit
 from magicgui.widgets.bases import Widget
-from napari.layers import Image, Shapes
+from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_clipseg.widgets.layers import read_layer, region_outlines
+from napari_clipseg.widgets.layers import label_outlines, read_layer, region_outlines
 from napari_clipseg.widgets.result import is_result
 from napari_clipseg.widgets.worker import Reference
 
@@ -50,10 +50,11 @@ class PromptBox:
         )
         self.region = ComboBox(
             label="Region",
-            choices=lambda _: [(WHOLE, None), *((s.name, s) for s in shapes_layers(viewer))],
+            choices=lambda _: [(WHOLE, None), *((x.name, x) for x in region_layers(viewer))],
             tooltip=(
                 "A Shapes layer with a rectangle around the example. Of several shapes the "
-                "selected ones count, as one example each, or else the last one drawn."
+                "selected ones count, as one example each, or else the last one drawn. Or a "
+                "Labels layer: its selected label marks the examples."
             ),
         )
         self.widgets: list[Widget] = [self.kind, self.text, self.reference, self.region]
@@ -84,16 +85,21 @@ class PromptBox:
         return texts
 
     def _reference(self) -> Reference:
-        image, shapes = self.reference.value, self.region.value
+        image, region = self.reference.value, self.region.value
+        point = self._viewer.dims.point
         if image is None:
             raise ValueError(
                 "There is no image layer to take the example from. Open an image that shows one."
             )
-        read = read_layer(image, self._viewer.dims.point)
-        if shapes is None:
+        read = read_layer(image, point)
+        if region is None:
             return Reference(read, (), f"like {image.name}")
-        outlines = tuple(region_outlines(shapes, image))
-        return Reference(read, outlines, f"like {shapes.name} in {image.name}")
+        if isinstance(region, Labels):
+            outlines = label_outlines(region, image, point)
+            name = f"like label {region.selected_label} of {region.name}"
+            return Reference(read, tuple(outlines), name)
+        outlines = region_outlines(region, image)
+        return Reference(read, tuple(outlines), f"like {region.name} in {image.name}")
 
     def show_kind(self) -> None:
         """Show the widgets of the chosen kind of prompt, and hide the others."""
@@ -108,9 +114,9 @@ def image_layers(viewer: napari.Viewer) -> list[Image]:
     return [x for x in viewer.layers if isinstance(x, Image) and not is_result(x)]
 
 
-def shapes_layers(viewer: napari.Viewer) -> list[Shapes]:
-    """Return the Shapes layers of a viewer."""
-    return [x for x in viewer.layers if isinstance(x, Shapes)]
+def region_layers(viewer: napari.Viewer) -> list[Shapes | Labels]:
+    """Return the layers of a viewer that can mark an example."""
+    return [x for x in viewer.layers if isinstance(x, Shapes | Labels)]
 
 
 class _EnterFilter(QObject):
