@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.axes import CHANNEL, COLUMN, ROW, SAMPLE, Axes, name_axes, plane_axes
+from napari_clipseg.images.blocks import BlockReader
 from napari_clipseg.images.ome_zarr import is_ome_zarr, read_ome_zarr
 
 REAL = "buif"  # numpy's letters for bool, integers and floats
@@ -122,15 +124,19 @@ class Source:
             at[name] = where * self._length(name, level) // self._length(name, 0)
         left = [name for name in self.axes if name in (ROW, COLUMN, SAMPLE)]
         order = [left.index(name) for name in (ROW, COLUMN, SAMPLE) if name in left]
-        data = self.levels[level]
+        reader = self._readers[level]
         parts = []
         for channel in channels if CHANNEL in self.axes else (0,):
             at[CHANNEL] = channel
-            part = np.asarray(data[tuple(at[name] for name in self.axes)])
+            part = reader.read(tuple(at[name] for name in self.axes))
             parts.append(part.transpose(order))
         if self.rgb:
             return parts[0]
         return parts[0][..., None] if len(parts) == 1 else np.stack(parts, axis=-1)
+
+    @cached_property
+    def _readers(self) -> tuple[BlockReader, ...]:
+        return tuple(BlockReader(level) for level in self.levels)
 
     def _length(self, name: str, level: int) -> int:
         return int(self.levels[level].shape[self.axes.index(name)])

@@ -1,0 +1,132 @@
+"""Parts of a chunked array, read chunk by chunk; the latest chunks are kept.
+
+Tiles are smaller than chunks, or lie across them: without this, a chunk would be computed or
+decoded anew for each tile that touches it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Two rows of chunks of 1000 x 1000 in uint16, for an image 100,000 pixels wide.
+MOST_BYTES = 400 * 2**20
+Index = tuple[int | slice, ...]
+
+
+class BlockReader:
+    """Reads one array, and keeps what it read last.
+
+    Parameters
+    ----------
+    data : array-like
+        A dask array, or one whose ``chunks`` are sizes, as those of zarr and HDF5 are. Others are
+        read directly.
+    most_bytes : int
+        How much is kept.
+    """
+
+    def __init__(self, data: Any, most_bytes: int = MOST_BYTES) -> None:
+        self._data = data
+        self._most = most_bytes
+        self._edges = _edges(data)
+        self._kept: OrderedDict[Any, NDArray[Any]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def read(self, index: Index) -> NDArray[Any]:
+        """Return ``data[index]``; of an integer or a slice for each axis."""
+        spans = [
+            None if isinstance(one, int) else one.indices(length)
+            for one, length in zip(index, self._data.shape, strict=True)
+        ]
+        if self._edges is None or any(span and span[2] != 1 for span in spans):
+            return np.asarray(self._data[index])
+        sliced = [axis for axis, span in enumerate(spans) if span]
+        wanted = [_touched(self._edges[axis], *spans[axis][:2]) for axis in sliced]  # type: ignore[index]
+        largest = self._data.dtype.itemsize
+        for parts in wanted:
+            largest *= max((stop - start for start, stop in parts), default=0)
+        if not largest or largest > self._most // 4:
+            return np.asarray(self._data[index])
+        with self._lock:
+            return self._assembled(index, spans, sliced, wanted)
+
+    def _assembled(
+        self,
+        index: Index,
+        spans: Sequence[tuple[int, int, int] | None],
+        sliced: Sequence[int],
+        wanted: Sequence[Sequence[tuple[int, int]]],
+    ) -> NDArray[Any]:
+        blocks = [self._block(index, sliced, parts) for parts in product(*wanted)]
+        found = self._fetch(blocks)
+        firsts = [spans[axis][0] for axis in sliced]  # type: ignore[index]
+        lasts = [spans[axis][1] for axis in sliced]  # type: ignore[index]
+        shape = [last - first for first, last in zip(firsts, lasts, strict=True)]
+        result = np.empty(shape, self._data.dtype)
+        for parts, values in zip(product(*wanted), found, strict=True):
+            into, taken = [], []
+            for (start, stop), first, last in zip(parts, firsts, lasts, strict=True):
+                low, high = max(start, first), min(stop, last)
+                into.append(slice(low - first, high - first))
+                taken.append(slice(low - start, high - start))
+            result[tuple(into)] = values[tuple(taken)]
+        return result
+
+    def _block(
+        self, index: Index, sliced: Sequence[int], parts: Sequence[tuple[int, int]]
+    ) -> tuple[Any, ...]:
+        """Return the index of a block: an integer, or (start, stop), for each axis."""
+        block: list[Any] = list(index)
+        for axis, part in zip(sliced, parts, strict=True):
+            block[axis] = part
+        return tuple(block)
+
+    def _fetch(self, blocks: Sequence[tuple[Any, ...]]) -> list[NDArray[Any]]:
+        missing = [block for block in blocks if block not in self._kept]
+        lazy = [
+            self._data[tuple(slice(*one) if isinstance(one, tuple) else one for one in block)]
+            for block in missing
+        ]
+        if hasattr(self._data, "dask"):
+            from dask.base import compute
+
+            lazy = compute(*lazy)  # in several threads
+        for block, values in zip(missing, lazy, strict=True):
+            self._kept[block] = np.asarray(values)
+            self._bytes += self._kept[block].nbytes
+        for block in blocks:
+            self._kept.move_to_end(block)
+        found = [self._kept[block] for block in blocks]
+        while self._bytes > self._most:
+            _, values = self._kept.popitem(last=False)
+            self._bytes -= values.nbytes
+        return found
+
+
+def _edges(data: Any) -> list[NDArray[np.int_]] | None:
+    """Return where chunks begin and end along each axis, or None for what has no chunks."""
+    chunks = getattr(data, "chunks", None)
+    if not chunks or len(chunks) != len(data.shape):
+        return None
+    edges = []
+    for sizes, length in zip(chunks, data.shape, strict=True):
+        if isinstance(sizes, tuple):
+            edges.append(np.concatenate([[0], np.cumsum(sizes)]))
+        else:
+            edges.append(np.append(np.arange(0, length, sizes), length))
+    return edges
+
+
+def _touched(edges: NDArray[np.int_], start: int, stop: int) -> list[tuple[int, int]]:
+    """Return start and end of each chunk that a part of an axis touches."""
+    first = max(0, int(np.searchsorted(edges, start, side="right")) - 1)
+    last = int(np.searchsorted(edges, stop, side="left"))
+    return [(int(edges[i]), int(edges[i + 1])) for i in range(first, last)]
