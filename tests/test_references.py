@@ -6,7 +6,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_clipseg.images.references import outline_mask, visual_prompt
+from napari_clipseg.images.pixels import Appearance, settle
+from napari_clipseg.images.references import example, outline_mask, visual_prompt
+from napari_clipseg.images.source import as_source
+from seeing import Recorded
 
 
 @st.composite
@@ -179,3 +182,94 @@ def test_outlines_without_area_are_refused(outline):
 def test_an_outline_beside_the_image_marks_nothing():
     outline = np.array([(20, 20), (20, 30), (30, 30), (30, 20)], float)
     assert not outline_mask((10, 10), outline).any()
+
+
+SCENE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+
+
+def show(source):
+    return settle(source, Appearance(contrast=(0, 255)))
+
+
+def boxes():
+    """Rectangles with corners off the centres of pixels, some beyond the image."""
+    places = st.integers(-20, 100).map(lambda at: at + 0.3)
+    return st.tuples(places, places, places, places).filter(
+        lambda box: box[0] != box[2] and box[1] != box[3]
+    )
+
+
+@given(boxes(), st.booleans())
+def test_an_example_is_the_prompt_of_the_whole_plane(box, slanted):
+    top, left, bottom, right = box
+    outline = np.array([(top, left), (top, right), (bottom, right + 3.1 * slanted), (bottom, left)])
+    recorded = Recorded(SCENE)
+    source = as_source(recorded)
+    mask = outline_mask(SCENE.shape[:2], outline)
+    if not mask.any():
+        with pytest.raises(ValueError, match=r"covers no pixel of its image\. Draw it over"):
+            example(source, show(source), (), outline)
+        return
+    got = example(source, show(source), (), outline)
+    np.testing.assert_array_equal(got, visual_prompt(SCENE, mask))
+    rows, columns = (np.flatnonzero(recorded.read.any(axis=(1 - axis, 2))) for axis in (0, 1))
+    for read, low, high in ((rows, top, bottom), (columns, left, right)):
+        reach = 12 + 0.1 * abs(high - low) + 3.1 * slanted  # context, blur, and rounding
+        assert read.min() >= min(low, high) - reach
+        assert read.max() <= max(low, high) + reach
+
+
+def test_an_example_of_a_plane_and_channels():
+    stack = np.random.default_rng(1).integers(0, 256, (3, 4, 30, 40), dtype=np.uint8)
+    source = as_source(stack, axes="czyx")
+    rendering = settle(source, Appearance(contrast=(0, 255), channels=[2, 0]))
+    outline = np.array([(5.5, 5.5), (5.5, 20.5), (18.5, 20.5)])
+    picture = np.dstack([stack[2, 3], stack[0, 3], np.zeros_like(stack[0, 3])])
+    wanted = visual_prompt(picture, outline_mask((30, 40), outline))
+    np.testing.assert_array_equal(example(source, rendering, (3,), outline), wanted)
+
+
+def test_without_an_outline_the_whole_plane_is_the_example():
+    stack = np.stack([SCENE[..., 0], SCENE[..., 1]])
+    source = as_source(stack)
+    got = example(source, show(source), (1,))
+    np.testing.assert_array_equal(got, np.dstack([SCENE[..., 1]] * 3))
+
+
+LEVELS = [np.full((4096 >> i, 4096 >> i), 100 + i, np.uint8) for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("side", "level"), [(300, 0), (1020, 0), (1100, 1), (2100, 2), (3300, 2), (None, 3)], ids=str
+)
+def test_a_large_example_is_read_from_a_level_with_pixels_enough(side, level):
+    source = as_source(LEVELS)
+    corner = np.array([(-1, -1), (-1, 1), (1, 1)])
+    outline = None if side is None else 2048 + side / 2 * corner
+    got = example(source, show(source), (), outline)
+    assert got.max() == 100 + level
+    if side is not None:
+        assert got.shape[0] == pytest.approx(1.2 * side / 2**level, rel=0.01)
+
+
+def test_an_example_of_a_level_lies_where_it_does_in_the_image():
+    coarse = np.random.default_rng(0).integers(0, 256, (1024, 1024), dtype=np.uint8)
+    levels = [Recorded(coarse.repeat(2, axis=0).repeat(2, axis=1)), coarse]
+    source = as_source(levels)
+    (top, left), (bottom, right) = (400.2, 601), (1600.8, 1801)
+    outline = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+    rows, columns = np.ogrid[:1024, :1024]
+    # The centre of a pixel lies between those of the four under it.
+    down, across = 2 * rows + 0.5, 2 * columns + 0.5
+    mask = (top < down) & (down < bottom) & (left < across) & (across < right)
+    got = example(source, show(source), (), outline)
+    np.testing.assert_array_equal(got, visual_prompt(np.dstack([coarse] * 3), mask))
+    assert not levels[0].read.any()
+
+
+def test_an_example_without_area_is_refused_before_anything_is_read():
+    recorded = Recorded(SCENE)
+    source = as_source(recorded)
+    with pytest.raises(ValueError, match=r"encloses no area\. Draw"):
+        example(source, show(source), (), np.array([(3.0, 3.0), (3.0, 9.0), (3.0, 5.0)]))
+    assert not recorded.read.any()

@@ -5,28 +5,79 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, some_finite
-from napari_clipseg.engine.errors import CheckpointError
+from kinds import SIDE, WHITE, image, shades, table
+from napari_clipseg.engine.prompts import Average, Blend
+from napari_clipseg.images.instances import InstanceOptions
 from napari_clipseg.images.labels import semantic_labels
-from napari_clipseg.images.source import as_plane, finite
-from napari_clipseg.segmentation import Segmentation, segment, segment_steps
+from napari_clipseg.images.pixels import Appearance
+from napari_clipseg.images.plan import Detail
+from napari_clipseg.images.source import as_source
+from napari_clipseg.segmentation import Choices, preview, segment, segment_steps
+from seeing import Recorded, Seeing, brightness
 
 RGB = COLOUR["RGB uint8"]
 EXAMPLE = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+PLAIN = Appearance(contrast=(0, 255))
+NOISE = np.random.default_rng(1).integers(0, 256, (4, 24, 54), dtype=np.uint8)
+ROWS = {name: row for name, *row in table()}
+
+
+def all_finite(image):
+    finite = np.isfinite(image)
+    return finite if image.ndim == 2 else finite[..., :3].all(axis=2)
 
 
 def check(result, image, prompts):
     assert result.probability.shape == (prompts, *image.shape[:2])
     assert result.probability.dtype == np.float32
     assert ((result.probability >= 0) & (result.probability <= 1)).all()
-    assert (result.probability[:, ~finite(as_plane(image))] == 0).all()
+    assert (result.probability[:, ~all_finite(image)] == 0).all()
     assert result.labels.dtype == np.int32
     wanted = semantic_labels(result.probability, result.threshold)
     np.testing.assert_array_equal(result.labels, wanted)
+
+
+def run(steps):
+    """All progress of a run, and its result."""
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as stop:
+            return seen, stop.value
+
+
+# Any image
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes", "dtype", "planes", "shape", "map_type"), ROWS.values(), ids=ROWS
+)
+def test_any_kind_of_image_gives_its_map(kind, axes, dtype, planes, shape, map_type, tmp_path):
+    array = image(axes, dtype)
+    given_image, options = kind(array, axes, tmp_path)
+    white = 1 if dtype == "bool" else WHITE
+    result = segment(
+        given_image,
+        ["red", "green", "blue"],
+        model=Seeing(SIDE),
+        appearance=Appearance(contrast=(0, white)),
+        dtype=map_type,
+        **options,
+    )
+    assert result.axes == tuple(planes)
+    assert result.probability.shape == (3, *shape)
+    assert result.probability.dtype == map_type
+    assert result.labels.shape == shape
+    assert result.labels.dtype == np.int32
+    probability = result.probability.astype(float) / (255 if map_type == "uint8" else 1)
+    # What each type cannot tell apart, where the logistic function is flattest.
+    atol = {"float32": 0.01, "float16": 3, "uint8": 10}[map_type]
+    np.testing.assert_allclose(brightness(probability), shades(planes, axes, dtype), atol=atol)
 
 
 @pytest.mark.parametrize("image", named(IMAGES))
@@ -37,14 +88,17 @@ def test_any_image_is_segmented(image, engine):
     np.testing.assert_array_equal(image, before)
 
 
-@settings(max_examples=25)
+@settings(max_examples=50)
 @given(image=gray_images(40) | colour_images(40), threshold=st.none() | st.floats(0, 1))
-def test_any_size_and_type_is_segmented(image, threshold, engine):
-    assume(some_finite(image))
-    before = image.copy()
-    result = segment(image, "red rings", model=engine, threshold=threshold)
-    check(result, image, prompts=1)
-    assert result.threshold == (0.3 if threshold is None else threshold)
+def test_any_size_and_type_is_segmented(image, threshold):
+    before, engine = image.copy(), Seeing(16, patch=4)
+    if some_finite(image):
+        result = segment(image, "red rings", model=engine, threshold=threshold)
+        check(result, image, prompts=1)
+        assert result.threshold == (0.5 if threshold is None else threshold)
+    else:
+        with pytest.raises(ValueError, match="no finite pixel"):
+            segment(image, "red rings", model=engine)
     np.testing.assert_array_equal(image, before)
 
 
@@ -53,6 +107,43 @@ def test_an_image_of_any_type_is_an_example(image, engine):
     before = image.copy()
     check(segment(RGB, [image], model=engine), RGB, prompts=1)
     np.testing.assert_array_equal(image, before)
+
+
+def test_pixels_that_are_no_numbers_have_probability_0():
+    channels = np.ones((2, 12, 12), np.float32)
+    channels[0, 3, 4], channels[1, 5] = np.nan, np.inf
+    options = {"model": Seeing(12), "axes": "cyx"}
+    both = segment(channels, "x", **options).probability[0]
+    first = segment(channels, "x", appearance=Appearance(channels=[0]), **options).probability[0]
+    assert (both == 0).sum() == 13
+    assert (first == 0).sum() == 1
+
+
+def test_of_a_lazy_image_only_the_tiles_planes_and_region_are_read():
+    import dask.array
+
+    computed = set()
+
+    def block(block_info=None):
+        computed.add(block_info[None]["chunk-location"])
+        return np.zeros((1, 10, 10), np.uint8)
+
+    lazy = dask.array.map_blocks(block, chunks=((1,) * 6, (10,) * 9, (10,) * 9), dtype=np.uint8)
+    options = {"planes": {"z": slice(2, 4)}, "region": [(20, 40), (49, 69)], "appearance": PLAIN}
+    result = segment(lazy, "x", model=Seeing(), detail=12, **options)
+    assert result.probability.shape == (1, 2, 30, 30)
+    assert computed == {(z, y, x) for z in (2, 3) for y in (2, 3, 4) for x in (4, 5, 6)}
+
+
+def test_of_a_lazy_pyramid_only_the_level_that_is_needed_is_read():
+    fine, coarse = (Recorded(np.zeros((side, side), np.uint8)) for side in (4096, 1024))
+    result = segment([fine, coarse], "x", model=Seeing())
+    assert result.probability.shape == (1, 1024, 1024)
+    assert not fine.read.any()
+    assert coarse.read.all()
+
+
+# The answers
 
 
 def test_the_probability_is_the_engines_answer(engine):
@@ -65,19 +156,13 @@ def test_the_probability_is_the_engines_answer(engine):
 
 
 @pytest.mark.parametrize("shape", [(60, 200), (200, 60), (96, 96), (31, 47)], ids=str)
-def test_the_answer_lies_on_the_image(shape, engine, monkeypatch):
-    # A model that finds what is bright, in its own square.
-    def decode(pictures, _):
-        square = Image.fromarray(pictures[0]).resize((96, 96), Image.Resampling.BILINEAR)
-        return np.asarray(square, np.float32)[None, None, ..., 0] / 25 - 5
-
-    monkeypatch.setattr(engine, "encode", lambda pictures: pictures)
-    monkeypatch.setattr(engine, "decode", decode)
+@pytest.mark.parametrize("detail", ["one look", "fine"])
+def test_the_answer_lies_on_the_image(shape, detail):
     image = np.zeros(shape)
     height, width = shape
     image[height // 5 : height // 2, width // 2 : width * 3 // 4] = 1
-    labels = segment(image, "what is bright", model=engine, threshold=0.5).labels
-    assert np.mean(labels != image) < 0.02
+    labels = segment(image, "what is bright", model=Seeing(48, patch=8), detail=detail).labels
+    assert np.mean(labels != image) < 0.03
     assert np.mean(labels[:, ::-1] != image) > 0.1
     assert np.mean(labels[::-1] != image) > 0.1
 
@@ -105,8 +190,9 @@ def test_prompts_may_come_from_a_generator(engine):
 
 
 def test_a_prompt_has_the_same_answer_among_others(engine):
-    together = segment(RGB, ["dog", EXAMPLE, "red rings"], model=engine).probability
-    for i, prompt in enumerate(["dog", EXAMPLE, "red rings"]):
+    prompts = ["dog", EXAMPLE, Average(["dog", EXAMPLE]), Blend("dog", EXAMPLE, 0.3)]
+    together = segment(RGB, prompts, model=engine).probability
+    for i, prompt in enumerate(prompts):
         alone = segment(RGB, prompt, model=engine).probability[0]
         np.testing.assert_allclose(together[i], alone, atol=1e-5)
 
@@ -118,91 +204,268 @@ def test_a_model_can_be_named_by_its_folder(checkpoint, engine):
     )
 
 
-def test_labels_follow_the_threshold():
-    probability = np.array([[[0.2, 0.5, 0.9]], [[0.1, 0.6, 0.8]]], np.float32)
-    for threshold, labels in ((0, [1, 2, 1]), (0.3, [0, 2, 1]), (0.7, [0, 0, 1])):
-        result = Segmentation(probability, threshold, ("a", "b"), "")
-        assert result.labels.tolist() == [labels]
+def test_tiles_of_the_real_engine_are_blended(engine):
+    image = np.random.default_rng(1).integers(0, 256, (150, 170, 3), dtype=np.uint8)
+    result = segment(image, ["dog", EXAMPLE], model=engine, detail=Detail("fine", overview=0.3))
+    check(result, image, prompts=2)
+    one = segment(image, ["dog", EXAMPLE], model=engine)
+    assert np.abs(result.probability - one.probability).max() > 1e-4
 
 
-STACK = np.zeros((3, 40, 50))
-BAD = {
-    "an empty image": (np.zeros((0, 5)), "dog", {}, ValueError, "The image is empty"),
-    "a stack of planes": (STACK, "dog", {}, ValueError, "Choose one plane of a stack"),
-    "a complex image": (np.ones((4, 4), complex), "dog", {}, TypeError, "complex128"),
-    "an image of NaN": (np.full((4, 4), np.nan), "dog", {}, ValueError, "no finite pixel"),
-    "no prompts": (RGB, [], {}, ValueError, "Got no prompt"),
-    "an empty prompt": (RGB, "", {}, ValueError, "Got a blank prompt"),
-    "a blank prompt": (RGB, ["dog", " \t"], {}, ValueError, "Got a blank prompt"),
-    "None for a prompt": (RGB, None, {}, TypeError, "prompt of type NoneType"),
-    "a number for a prompt": (RGB, ["dog", 5], {}, TypeError, "prompt of type int"),
-    "bytes for a prompt": (RGB, [b"dog"], {}, TypeError, "prompt of type bytes"),
-    "nested prompts": (RGB, [["dog"]], {}, TypeError, "prompt of type list"),
-    "a long prompt": (RGB, "! " * 76, {}, ValueError, "has 78 tokens"),
-    "a stack for a prompt": (RGB, ["dog", STACK], {}, ValueError, "Prompt 2: The image has shape"),
-    "an empty example": (RGB, np.zeros((0, 5, 3)), {}, ValueError, "Prompt 1: The image is empty"),
-    "an array of texts": (RGB, np.array(["dog"]), {}, TypeError, "Prompt 1: The image holds"),
-    "a threshold in percent": (RGB, "dog", {"threshold": 30}, ValueError, "The threshold is 30"),
-    "a threshold of NaN": (RGB, "dog", {"threshold": np.nan}, ValueError, "The threshold is nan"),
-    "no such model": (RGB, "dog", {"model": "./no/thing"}, CheckpointError, "no checkpoint"),
-}
+# Choices
 
 
-@pytest.mark.parametrize(("image", "prompts", "options", "error", "says"), BAD.values(), ids=BAD)
-def test_bad_input_is_refused_with_the_cure(image, prompts, options, error, says, engine):
-    with pytest.raises(error) as caught:
-        segment(image, prompts, **{"model": engine, **options})
-    assert says in str(caught.value)
+def test_planes_are_segmented_one_by_one():
+    planes = {"t": slice(None, None, -1), "z": 1}
+    stack = NOISE.reshape(2, 2, 24, 54)
+    result = segment(stack, "x", model=Seeing(36), axes="tzyx", planes=planes, appearance=PLAIN)
+    assert result.planes == ((1, 1), (0, 1))
+    np.testing.assert_allclose(
+        brightness(result.probability[0]), stack[::-1, 1:2].astype(float), atol=0.01
+    )
 
 
-def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"has no config\.json"):
-        segment(RGB, "dog", model=tmp_path)
+def test_a_rectangle_is_segmented_where_it_lies():
+    engine = Seeing(36)
+    result = segment(NOISE[0], "x", model=engine, region=[(3, 5), (11, 20)], appearance=PLAIN)
+    assert result.probability.shape == (1, 9, 16)
+    assert result.origin == (3, 5)
+    cut = segment(NOISE[0, 3:12, 5:21], "x", model=engine, appearance=PLAIN)
+    np.testing.assert_array_equal(result.probability, cut.probability)
 
 
-def test_bad_prompts_are_refused_before_the_model_is_loaded(tmp_path):
-    for prompts, options in (([], {}), ("dog", {"threshold": 2})):
-        with pytest.raises(ValueError, match=r"Got no prompt|threshold"):
-            segment(RGB, prompts, model=tmp_path, **options)
+def test_beyond_an_outline_nothing_is_found():
+    triangle = [(2.5, 4.5), (18.5, 4.5), (18.5, 40.5)]
+    options = {"model": Seeing(36), "appearance": PLAIN}
+    result = segment(NOISE[0], "x", region=triangle, **options)
+    box = segment(NOISE[0], "x", region=[(3, 5), (18, 40)], **options)
+    rows, columns = np.ogrid[:16, :36]
+    inside = (columns + 0.5) / 36 < (rows + 0.5) / 16
+    np.testing.assert_array_equal(result.probability[0], np.where(inside, box.probability[0], 0))
 
 
-@pytest.mark.parametrize("prompts", [["dog"], ["dog", EXAMPLE, "nuclei"]], ids=len)
-def test_progress_rises_step_by_step(prompts, engine):
-    steps = segment_steps(as_plane(RGB), prompts, model=engine)
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as stop:
-            result = stop.value
-            break
-    assert [step.done for step in seen] == list(range(2 + 2 * len(prompts)))
-    assert {step.total for step in seen} == {len(seen)}
+def test_the_map_of_a_level_knows_where_it_lies():
+    source = as_source([NOISE[0], NOISE[0][::2, ::2]], spacing=(0.5, 0.25), unit="mm")
+    result = segment(source, "x", model=Seeing(), level=1)
+    assert result.probability.shape == (1, 12, 27)
+    assert (result.factor, result.origin) == ((2, 2), (0.5, 0.5))
+    assert (result.spacing, result.unit) == ((1, 0.5), "mm")
+
+
+def test_contrast_is_the_same_for_all_tiles_and_planes():
+    stack = np.zeros((3, 40, 60), np.uint16)
+    stack[1], stack[2, :, 30:] = 500, 1000
+    result = segment(stack, "x", model=Seeing(), detail=12)
+    seen = brightness(result.probability[0])
+    np.testing.assert_allclose(seen[0], 0, atol=0.01)
+    np.testing.assert_allclose(seen[1], 128, atol=0.6)
+    np.testing.assert_allclose(seen[2, :, 45:], 255, atol=0.01)
+
+
+def test_the_model_sees_the_channels_and_colours_that_are_asked_for():
+    engine, channels = Seeing(36), NOISE[:3]
+    appearance = Appearance(channels=[2, 0], invert=True, contrast=(0, 255))
+    seen = segment(channels, "xyz", model=engine, axes="cyx", appearance=appearance).probability
+    (picture,) = engine.pictures
+    np.testing.assert_array_equal(picture[..., 0], 255 - channels[2])
+    np.testing.assert_array_equal(picture[..., 1], 255 - channels[0])
+    assert not picture[..., 2].any()
+    assert seen.shape == (1, 24, 54)
+
+
+def test_unwanted_prompts_come_last_and_win_pixels():
+    image = np.zeros((12, 12, 3), np.uint8)
+    image[:, :8, 0], image[:, 4:, 1] = 200, 250  # red, and green that is stronger
+    result = segment(image, "red", model=Seeing(12), unwanted="green", threshold=0.6)
+    assert result.prompts == ("red", "green")
+    assert (result.unwanted, len(result.probability)) == (1, 2)
+    assert (result.labels == [1] * 4 + [0] * 8).all()
+
+
+def test_hysteresis_and_objects():
+    image = np.zeros((20, 20), np.uint8)
+    image[2:6, 2:6], image[2:6, 6:9] = 250, 150  # a bright thing, and what hangs on to it
+    image[12:16, 2:6] = 150  # not bright enough alone
+    image[12:16, 12:16] = 250
+    result = segment(
+        image,
+        "x",
+        model=Seeing(20),
+        appearance=PLAIN,
+        threshold=0.9,
+        low=0.6,
+        instances=InstanceOptions(),
+    )
+    assert result.labels.max() == 2
+    assert (result.labels[2:6, 2:9] == 1).all()
+    assert (result.labels[12:16, 12:16] == 2).all()
+    assert np.count_nonzero(result.labels) == 28 + 16
+    assert result.objects["area"].tolist() == [28, 16]
+
+
+def test_edges_are_refined_on_request():
+    image = NOISE[0].astype(np.float32)
+    image[5, 5] = np.nan
+    plain, refined = (
+        segment(image, "x", model=Seeing(12, patch=4), refine=refine, dtype="float16").probability
+        for refine in (False, True)
+    )
+    assert refined.dtype == np.float16
+    assert np.abs(refined.astype(float) - plain).max() > 0.01
+    assert refined[0, 5, 5] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+@pytest.mark.parametrize("name", ["map.npy", "map.zarr"])
+def test_a_map_in_a_file_is_that_in_memory(name, dtype, tmp_path):
+    options = {"model": Seeing(), "axes": "tyx", "detail": 20, "dtype": dtype}
+    in_memory = segment(NOISE, ["x", "y"], **options)
+    in_file = segment(NOISE, ["x", "y"], into=tmp_path / name, **options)
+    assert in_file.path == tmp_path / name
+    # Bands of files are others, and rounded otherwise.
+    atol = {"float32": 1e-6, "float16": 5e-4, "uint8": 1}[dtype]
+    np.testing.assert_allclose(
+        np.asarray(in_file.probability), in_memory.probability, atol=atol, rtol=0
+    )
+    labels = semantic_labels(np.asarray(in_file.probability), 0.5)
+    np.testing.assert_array_equal(np.asarray(in_file.labels), labels)
+    assert type(in_file.labels) is (np.ndarray if name == "map.npy" else type(in_file.probability))
+
+
+# What the model sees
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        Choices(),
+        Choices(detail=Detail(20, overlap=0.5)),
+        Choices(detail=Detail(30, overview=0.2), appearance=Appearance(gamma=0.6, invert=True)),
+        Choices(planes={"z": slice(1, 3)}, region=[(3, 4), (20, 40)], detail=Detail("fine")),
+    ],
+    ids=["one look", "tiles", "overview", "region"],
+)
+def test_the_preview_is_exactly_what_the_engine_sees(choices):
+    engine = Seeing(16, patch=8)
+    run(segment_steps(as_source(NOISE), "x", model=engine, choices=choices))
+    plan = choices.plan(as_source(NOISE), engine)
+    previews = [
+        preview(NOISE, model=engine, choices=choices, look=look, plane=plane)
+        for plane in range(len(plan.planes))
+        for look in range(len(plan.looks))
+    ]
+    assert len(previews) == len(engine.pictures) == plan.passes
+    for shown, seen in zip(previews, engine.pictures, strict=True):
+        np.testing.assert_array_equal(shown, seen)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"look": 1}, "There is no look 1; the plan has 1, from 0"),
+        ({"look": -1}, "There is no look -1"),
+        ({"plane": 4}, "There is no plane 4; the plan has 4, from 0"),
+    ],
+)
+def test_there_is_no_preview_of_what_is_not_in_the_plan(options, says):
+    with pytest.raises(IndexError, match=says):
+        preview(NOISE, model=Seeing(), **options)
+
+
+# Progress, and runs that are stopped
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({}, [0, 1, 2, 3, 4, 5]),
+        ({"planes": {"z": 0}}, [0, 1, 2]),
+        ({"detail": Detail(24, overlap=0), "planes": {"z": 0}}, [0, 1, 2]),
+        ({"detail": Detail(12, overlap=0, overview=1), "planes": {"z": 0}}, [0, 1, 2, 3, 8]),
+    ],
+    ids=["planes", "one look", "one row of tiles", "tiles and an overview"],
+)
+def test_progress_rises_step_by_step(options, steps):
+    engine = Seeing()
+    seen, result = run(
+        segment_steps(as_source(NOISE), ["x", "y"], model=engine, choices=Choices(**options))
+    )
+    assert [step.done for step in seen] == steps
+    assert {step.total for step in seen[1:]} == {2 + len(engine.pictures)}
+    assert all(step.done < step.total for step in seen)
     assert len({step.doing for step in seen}) == len(seen)
+    assert [step.partial is None for step in seen] == [True, True] + [False] * (len(seen) - 2)
+    assert result.complete
     np.testing.assert_array_equal(
-        result.probability, segment(RGB, prompts, model=engine).probability
+        result.probability,
+        segment(
+            NOISE,
+            ["x", "y"],
+            model=Seeing(),
+            detail=options.get("detail", Detail()),
+            planes=options.get("planes"),
+        ).probability,
     )
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_a_run_can_be_stopped_between_any_steps(after, engine, monkeypatch):
     called = []
-    for name in ("encode", "embed", "decode"):
+    for name in ("embed", "encode", "decode"):
         real = getattr(engine, name)
-        monkeypatch.setattr(engine, name, lambda *a, n=name, r=real: (called.append(n), r(*a))[1])
-    steps = segment_steps(as_plane(RGB), ["dog"], model=engine)
+
+        def spy(*args, _name=name, _real=real, **options):
+            called.append(_name)
+            return _real(*args, **options)
+
+        monkeypatch.setattr(engine, name, spy)
+    steps = segment_steps(as_source(NOISE), ["dog"], model=engine)
     for _ in range(after + 1):
         next(steps)
     steps.close()
-    assert called == ["encode", "embed", "decode"][: max(0, after - 1)]
+    assert called == ["embed", "encode", "decode"][: [0, 0, 1, 3][after]]
     with pytest.raises(StopIteration):
         next(steps)
+
+
+@pytest.mark.parametrize("into", [None, "map.npy", "map.zarr"])
+def test_what_a_stopped_run_has_done_is_kept(into, tmp_path):
+    choices = Choices(detail=Detail(12, overlap=0), appearance=PLAIN, into=into and tmp_path / into)
+    source, whole = (
+        as_source(NOISE),
+        segment(NOISE, "x", model=Seeing(), detail=Detail(12, overlap=0), appearance=PLAIN),
+    )
+    steps = segment_steps(source, "x", model=Seeing(), choices=choices)
+    for _ in range(2 + 2 * 2 + 2):  # two planes of two rows of tiles, and one row of the third
+        progress = next(steps)
+    partial = progress.partial
+    steps.close()
+    assert not partial.complete
+    done = np.asarray(partial.probability)
+    np.testing.assert_array_equal(done[:, :2], whole.probability[:, :2])
+    assert not done[:, 3].any()
+    if into is None:  # files get whole bands only
+        np.testing.assert_array_equal(done[:, 2, :12], whole.probability[:, 2, :12])
+    assert not done[:, 2, 12:].any()
+    assert partial.labels.shape == (4, 24, 54)
+
+
+def test_labels_of_a_part_are_those_of_what_is_done_so_far():
+    steps = segment_steps(
+        as_source(np.full((3, 12, 12), 255, np.uint8)),
+        "x",
+        model=Seeing(12),
+        choices=Choices(appearance=PLAIN),
+    )
+    counts = [np.count_nonzero(step.partial.labels) for step in steps if step.partial]
+    assert counts == [0, 144, 288]
 
 
 def test_importing_it_imports_no_torch():
     code = (
         "import sys, napari_clipseg.segmentation; "
-        "print(sorted({'torch', 'napari', 'tokenizers', 'transformers'} & set(sys.modules)))"
+        "heavy = {'torch', 'napari', 'tokenizers', 'transformers', 'zarr', 'dask', 'xarray'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -208,7 +208,7 @@ def segment_steps(
     choices = choices or Choices()
     wanted, unwanted = as_list(prompts), as_list(choices.unwanted, least=0)
     given = [*wanted, *unwanted]
-    _check_thresholds(choices, len(given))
+    _check_thresholds(choices.threshold, choices.low, len(given))
     if choices.refine and choices.into is not None:
         raise ValueError(
             f"Edges are refined in memory, and the map is to be written into "
@@ -222,6 +222,7 @@ def segment_steps(
     embeddings = engine.embed([as_prompt(one, i) for i, one in enumerate(given, start=1)])
     rendering = settle(source, choices.appearance, plan.planes)
     result = _empty_result(source, choices, plan, engine, given, len(unwanted))
+    _check_thresholds(result.threshold, choices.low, len(given))
     written = create_map(plan, source, into=choices.into, dtype=choices.dtype, about=_about(result))
     partial = replace(result, probability=written.data, complete=False)
     done, any_finite = 2, False
@@ -296,11 +297,12 @@ def preview(
     return Mosaic(source, rendering, plan, plan.planes[plane]).picture(plan.looks[look])
 
 
-def _check_thresholds(choices: Choices, prompts: int) -> None:
-    """Refuse now what `labels` would after the whole run."""
-    for one in (choices.threshold, choices.low):
-        if one is not None:
-            semantic_labels(np.zeros((prompts, 1, 1), np.float32), one)
+def _check_thresholds(
+    threshold: float | Sequence[float] | None, low: float | None, prompts: int
+) -> None:
+    """Refuse now what `labels` would refuse after the whole run."""
+    threshold = 1.0 if threshold is None else threshold
+    semantic_labels(np.zeros((prompts, 1, 1), np.float32), threshold, low=low)
 
 
 def _empty_result(
