@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_clipseg.choices import Choices
 from napari_clipseg.images import mosaic as module
 from napari_clipseg.images import plan as plan_module
 from napari_clipseg.images.mosaic import batches
@@ -15,7 +16,7 @@ from napari_clipseg.images.pixels import Appearance
 from napari_clipseg.images.plan import Detail
 from napari_clipseg.images.planning import make_plan
 from napari_clipseg.images.source import as_source
-from napari_clipseg.segmentation import Choices, segment
+from napari_clipseg.segmentation import segment
 from seeing import Seeing, brightness
 
 PLAIN = Appearance(contrast=(0, 255))

@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.asking import Prompt, as_list, as_prompt, names_of
+from napari_clipseg.choices import Choices, Region
 from napari_clipseg.images.instances import InstanceOptions
 from napari_clipseg.images.labels import semantic_labels
 from napari_clipseg.images.mosaic import Mosaic, batches
 from napari_clipseg.images.output import DType, create_map
 from napari_clipseg.images.pixels import NOT_FINITE, Appearance, settle
 from napari_clipseg.images.plan import Detail, Plan
-from napari_clipseg.images.planning import Planes, make_plan
+from napari_clipseg.images.planning import Planes
 from napari_clipseg.images.refine import refine_edges
 from napari_clipseg.images.source import Source, as_source
 from napari_clipseg.results import Labelling, Segmentation
 
 if TYPE_CHECKING:  # importing this module must not import torch
     from napari_clipseg.engine.engine import Engine
-Region = Sequence[Sequence[float]] | NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -45,37 +45,6 @@ class Progress:
     total: int
     doing: str
     partial: Segmentation | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, eq=False)
-class Choices:
-    """What is chosen for a run besides image, prompts and model; see `segment`."""
-
-    threshold: float | Sequence[float] | None = None
-    low: float | None = None
-    unwanted: Prompt | Sequence[Prompt] = ()
-    instances: InstanceOptions | None = None
-    planes: Planes | None = None
-    region: Region | None = None
-    level: int | None = None
-    detail: Detail = field(default_factory=Detail)
-    appearance: Appearance = field(default_factory=Appearance)
-    refine: bool = False
-    into: str | Path | None = None
-    dtype: DType = "float32"
-
-    def plan(self, source: Source, engine: Engine, prompts: int = 1) -> Plan:
-        """Plan the run; see `images.planning.make_plan`."""
-        return make_plan(
-            source,
-            side=max(engine.size),
-            patch=engine.config.vision_config.patch_size,
-            prompts=prompts,
-            detail=self.detail,
-            planes=self.planes,
-            region=self.region,
-            level=self.level,
-        )
 
 
 def segment(

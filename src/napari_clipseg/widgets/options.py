@@ -6,9 +6,9 @@ from magicgui.widgets import CheckBox, ComboBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
 
+from napari_clipseg.choices import Choices
 from napari_clipseg.images.instances import InstanceOptions
 from napari_clipseg.images.plan import Detail
-from napari_clipseg.segmentation import Choices
 from napari_clipseg.widgets.layers import LayerImage
 
 DETAILS = {

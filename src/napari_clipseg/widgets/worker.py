@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from superqt.utils import GeneratorWorker, create_worker
 
+from napari_clipseg.choices import Choices
 from napari_clipseg.engine.prompts import Average
 from napari_clipseg.images.pixels import Appearance, settle
 from napari_clipseg.images.references import example
 from napari_clipseg.results import Segmentation
-from napari_clipseg.segmentation import Choices, Progress, segment_steps
+from napari_clipseg.segmentation import Progress, segment_steps
 from napari_clipseg.widgets.layers import LayerImage
 
 
