@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_scenes import make_scene
+from evaluate_demo import overlap
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.images.plan import Detail, Plan
 from napari_clipseg.images.planning import make_plan
@@ -25,12 +26,6 @@ from small_things import make_small_things
 FIRST_SEED = 5_000_001  # of no other set
 PROMPTS = ("nuclei", "rings", "squares")
 Mask = NDArray[np.bool_]
-
-
-def overlap(found: Mask, truth: Mask) -> float:
-    """Return intersection over union; 1 where both are empty."""
-    union = int((found | truth).sum())
-    return int((found & truth).sum()) / union if union else 1.0
 
 
 def agreement(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
