@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,10 +11,14 @@ import pytest
 import torch
 
 from napari_clipseg import segment
-from napari_clipseg.engine.engine import load
+from napari_clipseg.engine.decoder import CLIPSegDecoder
+from napari_clipseg.engine.devices import DeviceWarning
+from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.layers import CLIPSegEncoder
 from napari_clipseg.engine.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.processor import CLIPSegProcessor
+from napari_clipseg.engine.vision import CLIPSegVisionModel
 
 RANDOM = np.random.default_rng(0)
 PICTURES = [
@@ -168,6 +174,131 @@ def test_threads_do_not_disturb_each_other(engine):
         ]
         for want, run in runs:
             np.testing.assert_allclose(run.result().probability, want.probability, atol=1e-5)
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """How many pictures went through the vision tower, call by call."""
+    counts = []
+    activations = CLIPSegVisionModel.activations
+
+    def count(self, pixels, blocks):
+        counts.append(len(pixels))
+        return activations(self, pixels, blocks)
+
+    monkeypatch.setattr(CLIPSegVisionModel, "activations", count)
+    return counts
+
+
+def fresh_engine(checkpoint, **arguments):
+    network = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small"))
+    return Engine(network, CLIPSegProcessor.from_pretrained(checkpoint("small")), **arguments)
+
+
+def test_a_picture_is_looked_at_once(checkpoint, looked):
+    engine = fresh_engine(checkpoint)
+    first = engine.encode([PICTURES[0], PICTURES[1], PICTURES[0].copy()])
+    assert sum(looked) == 2
+    again = engine.encode([PICTURES[1], PICTURES[2]])
+    assert sum(looked) == 3
+    vectors = engine.embed(["rings"])
+    before, after = engine.decode(first, vectors), engine.decode(again, vectors)
+    close(before[2], before[0])
+    close(after[0], before[1])
+    engine.forget()
+    engine.encode([PICTURES[1]])
+    assert sum(looked) == 4
+
+
+def test_a_changed_picture_is_looked_at_again(checkpoint, looked):
+    engine = fresh_engine(checkpoint)
+    picture = PICTURES[0].copy()
+    engine.encode([picture])
+    picture[0, 0] ^= 255
+    engine.encode([picture])
+    assert sum(looked) == 2
+
+
+def test_a_picture_that_is_not_resized_is_another(checkpoint, looked):
+    engine = fresh_engine(checkpoint)
+    picture = np.full((32, 96, 3), 7, np.uint8)
+    assert engine.encode([picture]).grid == (6, 6)
+    assert engine.encode([picture], resize=False).grid == (2, 6)
+    assert engine.encode([picture.reshape(96, 32, 3)], resize=False).grid == (6, 2)
+    assert sum(looked) == 3
+
+
+# name: arguments of the engine, of encode
+NOT_KEPT = {"no room": ({"kept_features": 0}, {}), "not wanted": ({}, {"keep": False})}
+
+
+@pytest.mark.parametrize(("makes", "encodes"), NOT_KEPT.values(), ids=NOT_KEPT)
+def test_features_need_not_be_kept(makes, encodes, checkpoint, looked):
+    engine = fresh_engine(checkpoint, **makes)
+    engine.encode(PICTURES[:1], **encodes)
+    engine.encode(PICTURES[:1], **encodes)
+    assert sum(looked) == 2
+
+
+def test_what_is_kept_has_a_bound(checkpoint):
+    one = fresh_engine(checkpoint).encode(PICTURES[:1]).nbytes
+    engine = fresh_engine(checkpoint, kept_features=2 * one)
+    engine.encode(PICTURES)
+    assert engine._features.nbytes == 2 * one
+
+
+def test_many_answers_are_made_a_few_at_a_time(checkpoint, monkeypatch):
+    engine, sizes = fresh_engine(checkpoint), []
+    segment_ = CLIPSegDecoder.segment
+
+    def count(self, reduced, *rest):
+        sizes.append(len(reduced[0]))
+        return segment_(self, reduced, *rest)
+
+    monkeypatch.setattr(CLIPSegDecoder, "segment", count)
+    features, vectors = engine.encode(PICTURES), engine.embed([f"thing {i}" for i in range(7)])
+    together = engine.decode(features, vectors)
+    assert (sum(sizes), max(sizes)) == (21, 4)
+    for i in range(3):
+        for j in range(7):
+            close(together[i, j], engine.decode(features[i : i + 1], vectors[j : j + 1])[0, 0])
+
+
+def test_when_the_gpu_is_full_the_answers_stay(checkpoint, monkeypatch):
+    wanted = fresh_engine(checkpoint)
+    prompts = ["red rings", EXAMPLE]
+    logits = wanted.decode(wanted.encode(PICTURES), wanted.embed(prompts))
+    # What PyTorch takes for another device than "cpu", and computes on.
+    gpu = torch.device("cpu", 0)
+    engine = fresh_engine(checkpoint, device=gpu)
+    network, forward = engine._batches.placed.network, CLIPSegEncoder.extract
+
+    def full(self, *arguments):
+        if self is network.clip.vision_model.encoder:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(CLIPSegEncoder, "extract", full)
+    vectors = engine.embed(prompts)
+    with pytest.warns(DeviceWarning, match="memory of cpu:0 is full.*goes on on the CPU"):
+        features = engine.encode(PICTURES)
+    assert engine.device == torch.device("cpu")
+    close(engine.decode(features, vectors), logits)
+
+
+LIGHT = """
+import sys
+from napari_clipseg import load
+engine = load({folder!r}, device="cpu")
+heavy = {{"torch._dynamo", "sympy", "scipy", "skimage", "huggingface_hub", "transformers"}}
+print(sorted(heavy & sys.modules.keys()))
+"""
+
+
+def test_loading_imports_no_more_than_it_needs(checkpoint):
+    script = LIGHT.format(folder=str(checkpoint("small")))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_the_threshold_of_the_checkpoint_is_read(folder):

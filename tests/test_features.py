@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_clipseg.engine.features import Features
 
@@ -55,3 +56,31 @@ def test_features_of_another_model_are_told(engine, features):
     other = Features(tuple(x[..., :8] for x in features.reduced), features.grid)
     with pytest.raises(ValueError, match="3 blocks and width 8"):
         engine.decode(other, vectors)
+
+
+def test_some_of_the_pictures(engine, features):
+    vectors = engine.embed(["rings"])
+    whole = engine.decode(features, vectors)
+    np.testing.assert_allclose(engine.decode(features[1:], vectors), whole[1:], atol=1e-5)
+    chosen = features[torch.tensor([1, 0, 1])]
+    np.testing.assert_allclose(engine.decode(chosen, vectors), whole[[1, 0, 1]], atol=1e-5)
+
+
+def test_split_and_joined_they_are_the_same(features):
+    parts = features.split()
+    assert [len(part) for part in parts] == [1, 1]
+    joined = Features.join(parts)
+    assert joined.grid == features.grid
+    for one, other in zip(joined.reduced, features.reduced, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_part_does_not_hold_on_to_the_whole(features):
+    for part in features.split():
+        assert sum(x.untyped_storage().nbytes() for x in part.reduced) == features.nbytes / 2
+
+
+def test_several_grids_are_not_joined(features):
+    other = Features(features.reduced, (4, 9))
+    with pytest.raises(ValueError, match=r"2 grids, such as \(4, 9\) and \(6, 6\).*one size"):
+        Features.join([features, other])

@@ -78,7 +78,9 @@ def test_a_wording_is_read_once(engine, encoded):
 
 
 def test_the_oldest_wordings_are_forgotten_first(engine, encoded, monkeypatch):
-    monkeypatch.setattr("napari_clipseg.engine.engine.KEPT_TEXTS", 2)
+    monkeypatch.setattr(engine._embedder.kept, "limit", 2 * engine.embed(["a"]).nbytes)
+    engine.forget()
+    encoded["texts"].clear()
     engine.embed(["a", "b"])
     engine.embed(["a"])  # used again: younger than b
     engine.embed(["c"])
@@ -88,9 +90,13 @@ def test_the_oldest_wordings_are_forgotten_first(engine, encoded, monkeypatch):
     assert encoded["texts"] == [2, 1, 1]
 
 
-def test_pictures_are_encoded_in_one_batch(engine, encoded):
-    engine.embed([PICTURE, Average([OTHER, PICTURE[:20]])])
-    assert encoded["pictures"] == [3]
+def test_a_reference_is_looked_at_once(engine, encoded):
+    first = engine.embed([PICTURE, Average([OTHER, PICTURE[:20]]), PICTURE.copy()])
+    assert sum(encoded["pictures"]) == 3
+    np.testing.assert_array_equal(first[0], first[2])
+    again = engine.embed([OTHER[::-1], PICTURE])
+    assert sum(encoded["pictures"]) == 4
+    np.testing.assert_array_equal(again[1], first[0])
 
 
 # name: prompts, type of the error, what it says
@@ -137,7 +143,7 @@ def test_unloading_frees_the_network(folder):
     import weakref
 
     engine = load(folder, device="cpu")
-    parameter = weakref.ref(engine._model.clip.logit_scale)
+    parameter = weakref.ref(engine._batches.placed.network.clip.logit_scale)
     engine.unload()
     gc.collect()
     assert parameter() is None
@@ -146,7 +152,7 @@ def test_unloading_frees_the_network(folder):
 def test_several_threads_get_what_one_gets(engine):
     texts = [f"thing {i}" for i in range(8)]
     wanted = {text: load(engine_folder(engine), device="cpu").embed([text]) for text in texts}
-    engine._texts.clear()
+    engine.forget()
     got = {}
     threads = [
         threading.Thread(target=lambda t=text: got.update({t: engine.embed([t, "rings"])}))

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_clipseg.engine.batches import ANSWERS, PICTURES, Batches
 from napari_clipseg.engine.config import CLIPSegConfig
+from napari_clipseg.engine.devices import CPU, pick_device
+from napari_clipseg.engine.embedder import Embedder, Vector
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.features import Features
+from napari_clipseg.engine.half import PROMPT, holds, trial_picture, with_half_towers
 from napari_clipseg.engine.hub import locate
+from napari_clipseg.engine.kept import Kept, digest, is_picture
 from napari_clipseg.engine.model import CLIPSegForImageSegmentation
+from napari_clipseg.engine.placed import Placed
 from napari_clipseg.engine.processor import CLIPSegProcessor
-from napari_clipseg.engine.prompts import Average, Blend, Prompt, leaves
+from napari_clipseg.engine.prompts import Prompt
+from napari_clipseg.engine.quantized import quantize_vision
 
-# Vectors of this many texts are kept: 2 kB each for a public checkpoint.
-KEPT_TEXTS = 4096
-
-Vector = NDArray[np.float32]
+# Of a public checkpoint, the features of 690 pictures.
+KEPT_FEATURES = 256 * 2**20
 
 
 class Engine:
     """A loaded checkpoint that answers prompts: encode once, then decode for each prompt.
+
+    It may be used from several threads.
 
     Parameters
     ----------
@@ -38,6 +44,8 @@ class Engine:
         What was asked for when it was loaded; recorded with results.
     device : torch.device
         Where it computes.
+    kept_features : int
+        Bytes of features that are kept of pictures seen before; 0 to keep none.
 
     Examples
     --------
@@ -51,36 +59,86 @@ class Engine:
         model: CLIPSegForImageSegmentation,
         processor: CLIPSegProcessor,
         name: str = "",
-        device: torch.device | None = None,
+        device: torch.device = CPU,
+        kept_features: int = KEPT_FEATURES,
     ) -> None:
         self.name = name
-        self.device = device or torch.device("cpu")
         self.config: CLIPSegConfig = model.config
-        self._model: CLIPSegForImageSegmentation | None = model.to(self.device).eval()
         self._processor = processor
-        self._texts: dict[str, Vector] = {}
-        self._texts_lock = threading.Lock()
+        self._batches = Batches(Placed(model.to(device).eval(), device), name, self.forget)
+        self._embedder = Embedder(self._batches, processor, self.config.projection_dim)
+        self._features: Kept[Features] = Kept(kept_features)
 
-    @torch.inference_mode()
-    def encode(self, pictures: Sequence[NDArray[np.uint8]]) -> Features:
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width that pictures are brought to, in pixels."""
+        wanted = self._processor.image_processor
+        return wanted.height, wanted.width
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes: the CPU, once the memory of another device did not suffice."""
+        return self._batches.placed.device
+
+    @property
+    def precision(self) -> str:
+        """Numbers that the vision tower multiplies: "float32", "float16" or "int8"."""
+        return self._batches.placed.precision
+
+    def encode(
+        self, pictures: Sequence[NDArray[np.uint8]], *, keep: bool = True, resize: bool = True
+    ) -> Features:
         """Look at pictures once.
 
         Parameters
         ----------
         pictures : sequence of ndarray of uint8
-            ``(height, width, 3)`` each; each is brought to the model's square.
+            ``(height, width, 3)`` each.
+        keep : bool
+            Whether to keep the features, and to use those kept of the same pictures before.
+        resize : bool
+            Whether to bring each picture to the model's square. Without it, all are to have
+            one size: a whole number of patches high and wide.
 
         Returns
         -------
         Features
-            To be given to `decode`, any number of times.
+            To be given to `decode`, any number of times. Not to be written to: they may be
+            those that are kept.
+
+        Raises
+        ------
+        ValueError
+            If there is no picture, one of another kind, or of a size that does not fit.
         """
-        pixels = self._processor(images=list(pictures))["pixel_values"].to(self.device)
-        network = self._network()
-        vision = network.clip.vision_model
-        activations = vision.activations(pixels, self.config.extract_layers)
-        grid = vision.embeddings.grid(pixels.shape[-2], pixels.shape[-1])
-        return Features(tuple(network.decoder.reduce(activations)), grid)
+        pictures = list(pictures)
+        if not (keep and pictures and all(map(is_picture, pictures))):
+            return Features.join(self._encode(pictures, resize))
+        keys = [digest(picture) + bytes([resize]) for picture in pictures]
+        return Features.join(
+            self._features.remember(
+                keys, lambda new: self._encode([pictures[i] for i in new], resize)
+            )
+        )
+
+    def _encode(self, pictures: list[NDArray[np.uint8]], resize: bool) -> list[Features]:
+        """Return the features of each picture."""
+        pixels = self._processor(images=pictures, do_resize=resize)["pixel_values"]
+        patch = self.config.vision_config.patch_size
+        if pixels.shape[-2] % patch or pixels.shape[-1] % patch:
+            raise ValueError(
+                f"Got pictures of {pixels.shape[-2]} x {pixels.shape[-1]} pixels that are not to "
+                f"be resized; wanted whole patches of {patch} x {patch} pixels. Resize them."
+            )
+
+        def step(placed: Placed, part: slice) -> list[Features]:
+            vision, decoder = placed.network.clip.vision_model, placed.network.decoder
+            x = pixels[part].to(placed.device, placed.dtype)
+            activations = vision.activations(x, self.config.extract_layers)
+            reduced = decoder.reduce([activation.float() for activation in activations])
+            return Features(tuple(reduced), vision.embeddings.grid(*x.shape[-2:])).split()
+
+        return self._batches.each(PICTURES, step, len(pixels))
 
     def embed(self, prompts: Sequence[Prompt]) -> Vector:
         """Turn prompts into vectors.
@@ -90,7 +148,7 @@ class Engine:
         prompts : sequence of prompts
             Texts, reference pictures of shape ``(height, width, 3)`` and uint8, ready
             vectors ``(projection_dim,)``, `Average` and `Blend`, in any order. Vectors of
-            texts are kept, so that a wording used before costs nothing.
+            texts and pictures are kept, so that one used before costs nothing.
 
         Returns
         -------
@@ -104,67 +162,8 @@ class Engine:
         TypeError
             If a prompt is of another type.
         """
-        if not len(prompts):
-            raise ValueError("Got no prompt; give a text or a reference image.")
-        parts = list(leaves(prompts))
-        texts = list(dict.fromkeys(part.strip() for part in parts if isinstance(part, str)))
-        if "" in texts:
-            raise ValueError("Got a blank prompt; write what to look for, such as 'nuclei'.")
-        pictures = [x for x in parts if isinstance(x, np.ndarray) and x.ndim != 1]
-        known: dict[str | int, Vector] = {}
-        known.update(self._embed_texts(texts).items())
-        known |= zip(map(id, pictures), self._embed_pictures(pictures), strict=True)
-        return np.stack([self._vector(prompt, known) for prompt in prompts])
+        return self._embedder(prompts)
 
-    def _vector(self, prompt: Prompt, known: Mapping[str | int, Vector]) -> Vector:
-        if isinstance(prompt, Average):
-            vectors = [self._vector(one, known) for one in prompt.prompts]
-            return np.asarray(np.mean(vectors, axis=0), dtype=np.float32)
-        if isinstance(prompt, Blend):
-            image, text = (self._vector(one, known) for one in (prompt.image, prompt.text))
-            return np.asarray(prompt.weight * image + (1 - prompt.weight) * text, np.float32)
-        if isinstance(prompt, str):
-            return known[prompt.strip()]
-        if prompt.ndim != 1:
-            return known[id(prompt)]
-        wanted = self.config.projection_dim
-        if len(prompt) != wanted or prompt.dtype.kind != "f":
-            raise ValueError(
-                f"Got a vector of {len(prompt)} values of type {prompt.dtype} as a prompt; wanted "
-                f"{wanted} floats, as embed() of the same checkpoint gives them."
-            )
-        return np.asarray(prompt, dtype=np.float32)
-
-    @torch.inference_mode()
-    def _embed_texts(self, texts: Sequence[str]) -> dict[str, Vector]:
-        """Return the vector of each text; those not kept yet are encoded in one batch."""
-        with self._texts_lock:
-            known = {text: self._texts[text] for text in texts if text in self._texts}
-        new = [text for text in texts if text not in known]
-        if new:
-            tensors = self._processor(text=new)
-            # Attention looks back only, so the padding of shorter texts changes nothing.
-            ids = tensors["input_ids"].to(self.device)
-            vectors = self._network().clip.get_text_features(ids).float().cpu().numpy()
-            known |= zip(new, vectors, strict=True)
-        with self._texts_lock:
-            for text in texts:
-                self._texts.pop(text, None)
-                self._texts[text] = known[text]  # the latest last
-            while len(self._texts) > KEPT_TEXTS:
-                del self._texts[next(iter(self._texts))]
-        return known
-
-    @torch.inference_mode()
-    def _embed_pictures(self, pictures: Sequence[NDArray[Any]]) -> Sequence[Vector]:
-        if not pictures:
-            return []
-        pixels = self._processor(images=list(pictures))["pixel_values"].to(self.device)
-        vectors: NDArray[np.float32]
-        vectors = self._network().clip.get_image_features(pixels).float().cpu().numpy()
-        return list(vectors)
-
-    @torch.inference_mode()
     def decode(self, features: Features, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Answer all prompts on all pictures.
 
@@ -178,7 +177,7 @@ class Engine:
         Returns
         -------
         ndarray of float32
-            ``(pictures, prompts, height, width)`` logits, of the model's square.
+            ``(pictures, prompts, height, width)`` logits, of the size that was looked at.
 
         Raises
         ------
@@ -187,6 +186,36 @@ class Engine:
         CheckpointError
             If the model's answer is not finite.
         """
+        self._require_own(features, embeddings)
+        pictures, prompts = len(features), len(embeddings)
+        vectors = torch.from_numpy(np.asarray(embeddings, np.float32))
+
+        def step(placed: Placed, part: slice) -> NDArray[np.float32]:
+            # Every picture meets every prompt: picture by picture, the prompts of each in order.
+            pairs = torch.arange(part.start, part.stop)
+            of_pictures = features[pairs // max(prompts, 1)].to(placed.device)
+            of_prompts = vectors[pairs % max(prompts, 1)].to(placed.device)
+            reduced, decoder = of_pictures.reduced, placed.network.decoder
+            logits: NDArray[np.float32]
+            logits = decoder.segment(reduced, of_prompts, features.grid).cpu().numpy()
+            return logits
+
+        if self.precision == "float16":
+            cure = "They are too large for half precision. Load it with half=False."
+        else:
+            cure = "Its weights are damaged. Get the checkpoint's files again."
+        maps = np.empty(0, np.float32)
+        for part, logits in self._batches.run(ANSWERS, step, pictures * prompts):
+            if not np.isfinite(logits).all():
+                raise CheckpointError(
+                    f"The model {self.name!r} answered with values that are no numbers. {cure}"
+                )
+            if part.start == 0:
+                maps = np.empty((pictures * prompts, *logits.shape[1:]), np.float32)
+            maps[part] = logits
+        return maps.reshape(pictures, prompts, *maps.shape[1:])
+
+    def _require_own(self, features: Features, embeddings: NDArray[np.float32]) -> None:
         wanted = self.config.projection_dim
         if embeddings.ndim != 2 or embeddings.shape[1] != wanted:
             raise ValueError(
@@ -200,21 +229,11 @@ class Engine:
                 f"{features.reduced[0].shape[-1]}; wanted {blocks} and {width}, as encode() of the "
                 f"same checkpoint gives them."
             )
-        features = features.to(self.device)
-        pictures, prompts = len(features), len(embeddings)
-        vectors = torch.from_numpy(np.asarray(embeddings, np.float32)).to(self.device)
-        # Every picture meets every prompt: picture by picture, the prompts of each in order.
-        reduced = [x.repeat_interleave(prompts, dim=0) for x in features.reduced]
-        logits = self._network().decoder.segment(
-            reduced, vectors.repeat(pictures, 1), features.grid
-        )
-        maps: NDArray[np.float32] = logits.float().cpu().numpy()
-        if not np.isfinite(maps).all():
-            raise CheckpointError(
-                f"The model {self.name!r} answered with values that are no numbers: its weights "
-                f"are damaged. Get the checkpoint's files again."
-            )
-        return maps.reshape(pictures, prompts, *maps.shape[1:])
+
+    def forget(self) -> None:
+        """Let go of what is kept of pictures and prompts."""
+        self._embedder.kept.clear()
+        self._features.clear()
 
     def unload(self) -> None:
         """Let go of the network and of what was kept, and free their memory.
@@ -224,26 +243,21 @@ class Engine:
         with _loading:
             for key in [key for key, engine in _loaded.items() if engine is self]:
                 del _loaded[key]
-        self._model = None
-        with self._texts_lock:
-            self._texts.clear()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def _network(self) -> CLIPSegForImageSegmentation:
-        network = self._model  # one look: another thread may unload in between
-        if network is None:
-            raise RuntimeError(
-                f"The engine of {self.name!r} was unloaded. Load it again with load()."
-            )
-        return network
+        self.forget()
+        self._batches.unload()
 
 
-_loaded: dict[tuple[Path, str], Engine] = {}
+_loaded: dict[tuple[Path, str, bool, bool], Engine] = {}
 _loading = threading.Lock()
 
 
-def load(model: str | Path = "demo", *, device: str | torch.device | None = None) -> Engine:
+def load(
+    model: str | Path = "demo",
+    *,
+    device: str | torch.device | None = None,
+    fast: bool = False,
+    half: bool = True,
+) -> Engine:
     """Load a checkpoint, or return the engine that was loaded from it before.
 
     Parameters
@@ -253,6 +267,12 @@ def load(model: str | Path = "demo", *, device: str | torch.device | None = None
         checkpoint that has been downloaded before.
     device : str or torch.device, optional
         Such as "cpu", "cuda" or "mps". By default the best that is there.
+    fast : bool
+        Whether to multiply 8-bit integers in the vision tower, on the CPU: faster, and
+        nearly the same.
+    half : bool
+        Whether to use half precision on a GPU, if it gives the answers of full precision
+        on a picture that is tried.
 
     Returns
     -------
@@ -264,31 +284,39 @@ def load(model: str | Path = "demo", *, device: str | torch.device | None = None
     CheckpointError
         If the checkpoint is not there, or its files are not whole.
     ValueError
-        If there is no such device.
+        If there is no such device, or no fast mode on it.
     """
-    place = _device(device)
+    place = pick_device(device)
+    if fast and place.type != "cpu":
+        raise ValueError(
+            f"The fast mode is for the CPU, and the device is {str(place)!r}. Add device='cpu', "
+            f"or leave fast=True out: a GPU has half precision."
+        )
     folder = locate(model)
     with _loading:
-        key = (folder.resolve(), str(place))
+        key = (folder.resolve(), str(place), fast, half)
         if key not in _loaded:
             network = CLIPSegForImageSegmentation.from_pretrained(folder)
-            processor = CLIPSegProcessor.from_pretrained(folder)
-            _loaded[key] = Engine(network, processor, str(model), place)
+            if fast:
+                quantize_vision(network)
+            engine = Engine(network, CLIPSegProcessor.from_pretrained(folder), str(model), place)
+            _loaded[key] = halved(engine) if half and place.type != "cpu" else engine
         return _loaded[key]
 
 
-def _device(device: str | torch.device | None) -> torch.device:
-    available = ["cpu"]
-    if torch.backends.mps.is_available():
-        available.insert(0, "mps")
-    if torch.cuda.is_available():
-        available.insert(0, "cuda")
-    if device is None:
-        return torch.device(available[0])
+def halved(engine: Engine) -> Engine:
+    """Return an engine in half precision, or ``engine`` where that gives other answers."""
+    placed, processor = engine._batches.placed, engine._processor
+    half = Engine(with_half_towers(placed.network), processor, engine.name, placed.device)
+    full_answer = trial(engine)
     try:
-        place = torch.device(device)
-    except RuntimeError:
-        place = None
-    if place is None or place.type not in available:
-        raise ValueError(f"There is no device {str(device)!r} here; there is {available}.")
-    return place
+        half_answer = trial(half)
+    except CheckpointError:  # it left the range of float16
+        return engine
+    return half if holds(full_answer, half_answer) else engine
+
+
+def trial(engine: Engine) -> NDArray[np.float32]:
+    """Return an engine's logits of a text and of an image prompt on the trial's picture."""
+    picture = trial_picture()
+    return engine.decode(engine.encode([picture], keep=False), engine.embed([PROMPT, picture]))

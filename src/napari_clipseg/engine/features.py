@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,45 @@ class Features:
     def nbytes(self) -> int:
         """Size in bytes."""
         return sum(x.nbytes for x in self.reduced)
+
+    def __getitem__(self, pictures: slice | Tensor) -> Features:
+        """Return the features of some of the pictures: of a slice, or by their numbers."""
+        return Features(tuple(x[pictures] for x in self.reduced), self.grid)
+
+    def split(self) -> list[Features]:
+        """Return the features of each picture; none of them holds on to the others' memory."""
+        if len(self) == 1:
+            return [self]
+        return [
+            Features(tuple(x[i : i + 1].clone() for x in self.reduced), self.grid)
+            for i in range(len(self))
+        ]
+
+    @classmethod
+    def join(cls, parts: Sequence[Features]) -> Features:
+        """Return the features of all pictures of ``parts``, in order, on the last one's device.
+
+        Parameters
+        ----------
+        parts : sequence of Features
+            At least one, all of one grid.
+
+        Raises
+        ------
+        ValueError
+            If there are several grids.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        grids = sorted({part.grid for part in parts})
+        if len(grids) > 1:
+            raise ValueError(
+                f"Got pictures of {len(grids)} grids, such as {grids[0]} and {grids[1]} patches; "
+                f"wanted one. Give pictures of one size."
+            )
+        device = parts[-1].reduced[0].device
+        columns = zip(*(part.to(device).reduced for part in parts), strict=True)
+        return cls(tuple(torch.cat(column) for column in columns), parts[0].grid)
 
     def to(self, device: str | torch.device) -> Features:
         """Return the same on a device, such as "cpu" to free a GPU."""

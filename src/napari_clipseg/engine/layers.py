@@ -10,22 +10,66 @@ from torch.nn import functional as F
 
 # Spread of fresh embeddings, as in CLIP: PyTorch's own of 1 would drown the patches.
 INITIAL_STD = 0.02
+QUICK_GELU_SLOPE = 1.702
+# The operator that PyTorch's own compiler puts for a linear layer; some builds lack it.
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def quick_gelu(x: Tensor) -> Tensor:
+def fresh(*shape: int) -> Tensor:
+    """Draw the start values of embeddings: normal, cut off at 100 standard deviations.
+
+    On the meta device, where models are built to be loaded, ``normal_``, ``randn`` and a product
+    with a number import PyTorch's compiler or sympy: up to a second, and 90 MB, of every start.
+    """
+    return nn.init.trunc_normal_(torch.empty(shape), std=INITIAL_STD)
+
+
+def fresh_embedding(rows: int, width: int) -> nn.Embedding:
+    """Return an embedding of `fresh` vectors; `nn.Embedding` itself calls ``normal_``."""
+    embedding: nn.Embedding = nn.Embedding.from_pretrained(fresh(rows, width), freeze=False)
+    return embedding
+
+
+def quick_gelu(x: Tensor, inplace: bool = False) -> Tensor:
     """Approximate GELU as CLIP was trained with it: ``x * sigmoid(1.702 x)``.
 
     Hendrycks and Gimpel, "Gaussian Error Linear Units", https://arxiv.org/abs/1606.08415,
     section 2.
     """
-    return x * torch.sigmoid(1.702 * x)
+    if inplace:  # silu(y) = y * sigmoid(y), with y = 1.702 x
+        return F.silu(x.mul_(QUICK_GELU_SLOPE), inplace=True).mul_(1 / QUICK_GELU_SLOPE)
+    return x * torch.sigmoid(QUICK_GELU_SLOPE * x)
 
 
-ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
+def gelu(x: Tensor, inplace: bool = False) -> Tensor:
+    """Apply the exact GELU; PyTorch has no form of it that overwrites."""
+    return F.gelu(x)
+
+
+# Of each value by itself; True as a second argument allows to overwrite the first.
+ACTIVATION: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "quick_gelu": quick_gelu,
-    "gelu": F.gelu,
+    "gelu": gelu,
     "relu": F.relu,
 }
+
+
+class Linear(nn.Linear):
+    """A linear layer that oneDNN computes, where it may: on a CPU, without gradients.
+
+    `nn.Linear` first writes the bias to each row, then adds a product of the BLAS to that. oneDNN
+    saves that pass, and takes a third less time for the few tokens of a text.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., in)`` to ``(..., out)``."""
+        plain = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > 0
+        if not (HAS_ONEDNN and plain) or torch.is_grad_enabled():
+            return super().forward(x)
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self.weight, self.bias, "none", [], ""
+        )
+        return product
 
 
 class Record:
@@ -77,10 +121,10 @@ class CLIPSegAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.q_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
+        self.k_proj = Linear(width, width)
+        self.v_proj = Linear(width, width)
+        self.q_proj = Linear(width, width)
+        self.out_proj = Linear(width, width)
 
     def forward(
         self,
@@ -125,12 +169,15 @@ class CLIPSegMLP(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str) -> None:
         super().__init__()
         self.activation = ACTIVATION[activation]
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, tokens, width)`` to the same."""
-        out: Tensor = self.fc2(self.activation(self.fc1(x)))
+        # Nobody else holds what fc1 gives. Fresh memory for each step of the activation would
+        # cost more than the arithmetic; but gradients need what came before.
+        inplace = not torch.is_grad_enabled()
+        out: Tensor = self.fc2(self.activation(self.fc1(x), inplace))
         return out
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_clipseg.engine.config import CLIPSegTextConfig
-from napari_clipseg.engine.layers import INITIAL_STD, CLIPSegEncoder, Record
+from napari_clipseg.engine.layers import CLIPSegEncoder, Record, fresh_embedding
 from napari_clipseg.engine.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.pretrained import Pretrained
 
@@ -19,10 +19,10 @@ class CLIPSegTextEmbeddings(nn.Module):
 
     def __init__(self, config: CLIPSegTextConfig) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embedding = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        for embedding in (self.token_embedding, self.position_embedding):
-            nn.init.normal_(embedding.weight, std=INITIAL_STD)
+        self.token_embedding = fresh_embedding(config.vocab_size, config.hidden_size)
+        self.position_embedding = fresh_embedding(
+            config.max_position_embeddings, config.hidden_size
+        )
 
     def forward(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """Map ids ``(batch, tokens)`` to ``(batch, tokens, width)``."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_clipseg.engine.config import CLIPSegVisionConfig
-from napari_clipseg.engine.layers import INITIAL_STD, CLIPSegEncoder, Record
+from napari_clipseg.engine.layers import CLIPSegEncoder, Record, fresh, fresh_embedding
 from napari_clipseg.engine.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.pretrained import Pretrained
 
@@ -19,7 +19,7 @@ class CLIPSegVisionEmbeddings(nn.Module):
         super().__init__()
         self.patch_size = config.patch_size
         self.side = config.image_size // config.patch_size
-        self.class_embedding = nn.Parameter(INITIAL_STD * torch.randn(config.hidden_size))
+        self.class_embedding = nn.Parameter(fresh(config.hidden_size))
         self.patch_embedding = nn.Conv2d(
             config.num_channels,
             config.hidden_size,
@@ -27,8 +27,7 @@ class CLIPSegVisionEmbeddings(nn.Module):
             stride=config.patch_size,
             bias=False,
         )
-        self.position_embedding = nn.Embedding(self.side**2 + 1, config.hidden_size)
-        nn.init.normal_(self.position_embedding.weight, std=INITIAL_STD)
+        self.position_embedding = fresh_embedding(self.side**2 + 1, config.hidden_size)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Map ``(batch, channels, height, width)`` to ``(batch, 1 + patches, width)``."""
