@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from napari_clipseg.engine.batches import Batches, Work
-from napari_clipseg.engine.devices import CPU, DeviceWarning
+from napari_clipseg.engine.devices import CPU
+from napari_clipseg.engine.errors import DeviceWarning
 from napari_clipseg.engine.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.placed import Placed
 

@@ -12,9 +12,8 @@ import torch
 
 from napari_clipseg import segment
 from napari_clipseg.engine.decoder import CLIPSegDecoder
-from napari_clipseg.engine.devices import DeviceWarning
 from napari_clipseg.engine.engine import Engine, load
-from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.errors import CheckpointError, DeviceWarning
 from napari_clipseg.engine.layers import CLIPSegEncoder
 from napari_clipseg.engine.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.processor import CLIPSegProcessor

@@ -7,14 +7,14 @@ Plugins > Segment with a prompt, or Layers > Segment.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_clipseg.engine.engine import load
     from napari_clipseg.segmentation import segment
 
-__version__ = version("napari-clipseg")
+    __version__: str
+
 __all__ = ["__version__", "load", "segment"]
 
 # Imported when first used, so that napari starts without torch.
@@ -24,6 +24,10 @@ _LAZY = {"load": "napari_clipseg.engine.engine", "segment": "napari_clipseg.segm
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-clipseg")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

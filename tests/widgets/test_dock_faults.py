@@ -3,11 +3,13 @@
 import json
 import shutil
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.errors import DeviceWarning
 
 
 @pytest.fixture
@@ -223,3 +225,19 @@ def test_the_viewer_is_closed_while_it_runs(viewer, dock, qtbot, told, image, he
         viewer.close()
         held[1].set()
     assert told() == ""
+
+
+def test_a_device_that_was_too_small_is_told(viewer, dock, run, told, image, monkeypatch):
+    encode = Engine.encode
+
+    def encode_with_a_warning(self, pictures, **options):
+        warnings.warn("The memory of the GPU is full", DeviceWarning, stacklevel=1)
+        warnings.warn("of no interest to a scientist", UserWarning, stacklevel=1)
+        return encode(self, pictures, **options)
+
+    monkeypatch.setattr(Engine, "encode", encode_with_a_warning)
+    viewer.add_image(image)
+    run(text="nuclei")
+    assert "The memory of the GPU is full" in told()
+    assert "of no interest" not in told()
+    assert len(viewer.layers) == 3

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import torch
 
-from napari_clipseg.engine.devices import CPU, DeviceWarning, give_back_memory, is_out_of_memory
+from napari_clipseg.engine.devices import CPU, give_back_memory, is_out_of_memory
+from napari_clipseg.engine.errors import DeviceWarning
 from napari_clipseg.engine.placed import Placed, converted
 
 Result = TypeVar("Result")

@@ -7,10 +7,6 @@ import torch
 CPU = torch.device("cpu")
 
 
-class DeviceWarning(UserWarning):
-    """A device that could not do what was wanted of it; the work goes on another way."""
-
-
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """Return the device that is named, or the best that is there.
 

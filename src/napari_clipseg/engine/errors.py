@@ -45,3 +45,7 @@ class AgreementError(CheckpointError):
 
 class DownloadCancelledError(CheckpointError):
     """A download that was stopped; what was fetched is kept, and the next one goes on there."""
+
+
+class DeviceWarning(UserWarning):
+    """A device that could not do what was wanted of it; the work goes on another way."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import (
     ComboBox,
@@ -20,6 +20,7 @@ from napari.utils.notifications import notification_manager, show_error, show_wa
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
+from napari_clipseg.engine.errors import DeviceWarning
 from napari_clipseg.results import Segmentation
 from napari_clipseg.segmentation import Progress
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
@@ -139,6 +140,7 @@ class CLIPSegDock(Container[Widget]):
             job,
             progressed=self._on_progress,
             returned=self._on_returned,
+            warned=self._on_warned,
             ended=partial(self._on_ended, job),
         )
 
@@ -276,6 +278,10 @@ class CLIPSegDock(Container[Widget]):
             self._worker = None
             self._set_running(False)
             self.status.value = STOPPED
+
+    def _on_warned(self, warning: tuple[Any, ...]) -> None:
+        if isinstance(warning[0], DeviceWarning) and not self._closed:
+            show_warning(str(warning[0]))
 
     def _on_ended(self, job: Job) -> None:
         if self._closed or self._worker is None or job is not self._job:

@@ -95,18 +95,25 @@ def start(
     *,
     progressed: Callable[[Progress], None],
     returned: Callable[[Segmentation | Failure], None],
+    warned: Callable[[tuple[Any, ...]], None],
     ended: Callable[[], None],
 ) -> GeneratorWorker[Progress, None, Segmentation | Failure]:
     """Start a run in a worker thread; the callbacks are called on the GUI thread.
 
     `ended` is called last, however the run ended. It alone tells of a run that was stopped: one
     that is stopped during its last step neither returns nor says that it was aborted.
+    `warned` gets what `warnings.showwarning` would, the warning first.
     """
     return create_worker(
         _steps,
         job,
         _start_thread=True,
-        _connect={"yielded": progressed, "returned": returned, "finished": ended},
+        _connect={
+            "yielded": progressed,
+            "returned": returned,
+            "warned": warned,
+            "finished": ended,
+        },
     )
 
 
