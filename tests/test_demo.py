@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from napari_clipseg.demo import COLORS, draw, iou, measure
+from napari_clipseg.results import Labelling, Segmentation
 from napari_clipseg.sample_data import Sample
-from napari_clipseg.segmentation import Segmentation
 
 TRUTH = np.zeros((20, 30), np.uint8)
 TRUTH[2:6, 3:9] = 1  # 24 pixels
@@ -17,7 +17,7 @@ PROMPTS = ("nuclei", "red rings")
 
 def result_of(labels, prompts=PROMPTS):
     probability = np.stack([labels == k for k in range(1, len(prompts) + 1)]).astype(np.float32)
-    return Segmentation(probability, 0.5, prompts, "random")
+    return Segmentation(probability, Labelling(0.5), prompts, "random")
 
 
 def sample_of(image=GRAY, truth=TRUTH):

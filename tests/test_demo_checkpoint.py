@@ -11,6 +11,7 @@ from demo_prompts import plain_wording
 from demo_scenes import KINDS, Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.engine.hub import CHECKPOINTS
+from napari_clipseg.segmentation import segment
 
 FOLDER = CHECKPOINTS / "demo"
 # Seeds that nothing was trained or chosen on, of another million than the card's table.
@@ -32,9 +33,7 @@ def scenes() -> list[Scene]:
 
 def overlaps(engine: Engine, scene: Scene, texts: list[str], kinds: list[str]) -> np.ndarray:
     """Return (texts, kinds) IoU of what each text marks with where each kind lies."""
-    logits = engine.decode(engine.encode([scene.image]), engine.embed(texts))[0]
-    level = engine.config.default_threshold
-    found = logits > np.log(level / (1 - level))
+    found = segment(scene.image, texts, model=engine).probability > engine.config.default_threshold
     truths = [truth_mask(scene, kind, None) for kind in kinds]
     return np.array([[(f & t).sum() / max(1, (f | t).sum()) for t in truths] for f in found])
 

@@ -32,6 +32,7 @@ from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.images.plan import Window
 from napari_clipseg.images.references import visual_prompt
 from napari_clipseg.images.stitch import on_pixels, sigmoid
+from napari_clipseg.segmentation import segment
 from other_scenes import make_other_scene
 
 FOLDER = Path(__file__).parents[1] / "src" / "napari_clipseg" / "checkpoints" / "demo"
@@ -62,10 +63,10 @@ def overlap(found: Mask, truth: Mask) -> float:
 def answer(
     engine: Engine, images: Sequence[NDArray[np.uint8]], vectors: Floats
 ) -> NDArray[np.float32]:
-    """Return (images, prompts, height, width) probabilities of square images of one size."""
+    """Return (images, prompts, height, width) probabilities of images of one size."""
     logits = engine.decode(engine.encode(images), vectors)
-    side = len(images[0])
-    whole = Window(0, 0, side), slice(0, side), slice(0, side)
+    height, width = images[0].shape[:2]
+    whole = Window(0, 0, height, width), slice(0, height), slice(0, width)
     return sigmoid(np.stack([on_pixels(one, *whole) for one in logits]))
 
 
@@ -167,13 +168,9 @@ def coins_mask() -> Mask:
 
 
 def coins_score(engine: Engine, threshold: float, text: str = "coins") -> float:
-    """Return the IoU of one text prompt on the coins against `coins_mask`."""
-    coins = data.coins()
-    rgb = np.repeat(coins[..., None], 3, axis=2)
-    probability = Image.fromarray(answer(engine, [rgb], engine.embed([text]))[0, 0])
-    height, width = coins.shape
-    found = np.asarray(probability.resize((width, height), Image.Resampling.BILINEAR))
-    return overlap(found > threshold, coins_mask())
+    """Return the IoU of one text prompt on the coins, asked as users do, with `coins_mask`."""
+    found = segment(data.coins(), text, model=engine, threshold=threshold)
+    return overlap(found.labels > 0, coins_mask())
 
 
 def _level(scene: Scene) -> str:

@@ -23,7 +23,7 @@ from napari_clipseg.images.source import as_source
 from napari_clipseg.segmentation import segment
 from small_things import make_small_things
 
-FIRST_SEED = 5_000_001  # of no other set
+FIRST_SEED = 6_000_000  # of no other set
 PROMPTS = ("nuclei", "rings", "squares")
 Mask = NDArray[np.bool_]
 

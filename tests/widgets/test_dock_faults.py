@@ -81,9 +81,11 @@ def test_one_pixel_is_an_image(viewer, run, told):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        pytest.param({"data": None}, "Draw one around an example", id="no shape"),
+        pytest.param({"data": None}, "no shape that encloses an area", id="no shape"),
         pytest.param(
-            {"data": [[0, 0], [9, 9]], "shape_type": "line"}, "Draw one around", id="a line"
+            {"data": [[0, 0], [9, 9]], "shape_type": "line"},
+            "no shape that encloses an area",
+            id="a line",
         ),
         pytest.param({"data": [[3, 3], [3, 3], [3, 3], [3, 3]]}, "encloses no area", id="no area"),
         pytest.param(

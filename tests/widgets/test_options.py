@@ -128,3 +128,28 @@ def test_what_was_done_before_a_stop_is_kept(viewer, dock, qtbot, stack, monkeyp
     assert probability.data[0].any()
     assert not probability.data[2].any()
     assert probability.metadata["napari_clipseg"]["complete"] is False
+
+
+def test_within_an_outline(viewer, dock, run, large):
+    layer = viewer.add_image(large, contrast_limits=(0, 255), scale=(0.5, 0.5), translate=(3, 4))
+    box = np.array([[20, 30], [20, 129], [89, 129], [89, 30]])
+    outline = np.array([layer.data_to_world(corner) for corner in box])
+    region = viewer.add_shapes([outline], name="here")
+    dock.image.value = layer
+    dock.run_options.region.value = region
+    run(text="nuclei")
+    probability, labels = viewer.layers[-2:]
+    found = wanted(layer, dock, region=box)
+    np.testing.assert_allclose(probability.data, found.probability[0], atol=1e-5)
+    assert probability.data.shape == labels.data.shape == (70, 100)
+    np.testing.assert_allclose(probability.data_to_world((0, 0)), layer.data_to_world((20, 30)))
+    assert labels.metadata["napari_clipseg"]["region"] == box.tolist()
+
+
+def test_an_outline_without_area(viewer, dock, run, told, large):
+    viewer.add_image(large, contrast_limits=(0, 255))
+    region = viewer.add_shapes([[[0, 0], [9, 9]]], shape_type="line", name="here")
+    dock.run_options.region.value = region
+    run(text="nuclei")
+    assert "'here' has no shape that encloses an area" in told()
+    assert len(viewer.layers) == 2

@@ -74,7 +74,7 @@ class CLIPSegDock(Container[Widget]):
         )
         self.prompt = PromptBox(napari_viewer, self.run)
         self.model = ModelBox()
-        self.run_options = OptionsBox()
+        self.run_options = OptionsBox(napari_viewer)
         self.run_button = PushButton(text="Run", tooltip="Segment (Enter in the text)")
         self.cancel_button = PushButton(text="Cancel", enabled=False)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
@@ -195,7 +195,7 @@ class CLIPSegDock(Container[Widget]):
             image=image,
             prompts=self.prompt.prompts(),
             model=self.model.value,
-            choices=self.run_options.choices(image, threshold),
+            choices=self.run_options.choices(self._source, image, threshold),
         )
 
     def _show(self, segmentation: Segmentation) -> None:

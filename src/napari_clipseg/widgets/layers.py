@@ -128,8 +128,8 @@ def region_outlines(shapes: Shapes, image: Image) -> list[NDArray[np.float64]]:
     chosen = [i for i in areas if i in shapes.selected_data] or areas[-1:]
     if not chosen:
         raise ValueError(
-            f"The Shapes layer {shapes.name!r} has no rectangle to take the reference from. "
-            f"Draw one around an example, or choose 'whole image' as the region."
+            f"The Shapes layer {shapes.name!r} has no shape that encloses an area. Draw a "
+            f"rectangle, an ellipse or a polygon, or choose the whole image."
         )
     return [_outline(shapes, i, image) for i in chosen]
 

@@ -61,13 +61,14 @@ class Result:
         self._job = job
         self._segmentation = segmentation
         self._place = placement(source, segmentation)
-        planes = segmentation.planes
+        planes, region = segmentation.planes, job.choices.region
         self._record = {
             "version": __version__,
             "source": source.name,
             "source_id": str(source.unique_id),
             "plane": list(planes[0]) if len(planes) == 1 else "all",
             "asked": job.asked,
+            "region": None if region is None else np.round(region, 2).tolist(),
             "model": segmentation.model,
             "complete": segmentation.complete,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
