@@ -153,3 +153,23 @@ def test_an_outline_without_area(viewer, dock, run, told, large):
     run(text="nuclei")
     assert "'here' has no shape that encloses an area" in told()
     assert len(viewer.layers) == 2
+
+
+def test_a_line_with_a_minus_is_not_wanted(viewer, dock, run, large):
+    layer = viewer.add_image(large, contrast_limits=(0, 255))
+    run(text="nuclei\n- red rings\n-")
+    probability, labels = viewer.layers[-2:]
+    found = wanted(layer, dock, unwanted=["red rings"], threshold=dock.threshold.value)
+    assert [x.name for x in viewer.layers[1:]] == ["large · nuclei", "large · nuclei · labels"]
+    np.testing.assert_allclose(probability.data, found.probability[0], atol=1e-5)
+    np.testing.assert_array_equal(labels.data, found.labels)
+    assert labels.metadata["napari_clipseg"]["unwanted"] == ["red rings"]
+    # Below every probability a pixel is labelled unless the other prompt wins it.
+    dock.threshold.value = 0
+    np.testing.assert_array_equal(labels.data == 0, found.probability[1] > found.probability[0])
+
+
+def test_only_what_is_not_wanted(viewer, dock, run, told, large):
+    viewer.add_image(large)
+    run(text="- debris")
+    assert "There is no prompt yet" in told()

@@ -195,7 +195,9 @@ class CLIPSegDock(Container[Widget]):
             image=image,
             prompts=self.prompt.prompts(),
             model=self.model.value,
-            choices=self.run_options.choices(self._source, image, threshold),
+            choices=self.run_options.choices(
+                self._source, image, threshold, self.prompt.unwanted()
+            ),
         )
 
     def _show(self, segmentation: Segmentation) -> None:

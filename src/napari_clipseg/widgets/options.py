@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, ComboBox
@@ -84,7 +85,13 @@ class OptionsBox:
         """Show the choice of planes where there are several."""
         self.planes.visible = image is not None and image.ndim > 2
 
-    def choices(self, layer: Image, image: LayerImage, threshold: float | None) -> Choices:
+    def choices(
+        self,
+        layer: Image,
+        image: LayerImage,
+        threshold: float | None,
+        unwanted: Sequence[str] = (),
+    ) -> Choices:
         """Return what is chosen for a run on a layer, which was read as `image`.
 
         Raises
@@ -96,6 +103,7 @@ class OptionsBox:
         return Choices(
             region=None if shapes is None else region_outlines(shapes, layer)[-1],
             threshold=threshold,
+            unwanted=unwanted,
             instances=self.instances,
             planes=image.shown_planes if self.planes.value == SHOWN else None,
             detail=Detail(self.detail.value),

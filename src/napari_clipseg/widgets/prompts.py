@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEXT, REFERENCE = "text", "reference image"
 WHOLE = "whole image"
+NOT = "-"
 TEXT_LINES = 4
 
 
@@ -41,7 +42,10 @@ class PromptBox:
         )
         self.text = TextEdit(
             label="Look for",
-            tooltip="One prompt a line. Enter runs, Shift+Enter starts a new line.",
+            tooltip=(
+                "One prompt a line. A line that begins with - says what is not wanted: what it "
+                "wins becomes background. Enter runs, Shift+Enter starts a new line."
+            ),
         )
         self.reference = ComboBox(
             label="Example in",
@@ -78,11 +82,21 @@ class PromptBox:
         """
         if self.kind.value == REFERENCE:
             return (self._reference(),)
-        lines = [line.strip() for line in self.text.value.splitlines()]
-        texts = tuple(dict.fromkeys(line for line in lines if line))
+        texts = tuple(line for line in self._lines() if not line.startswith(NOT))
         if not texts:
             raise ValueError("There is no prompt yet. Write what to look for, such as 'nuclei'.")
         return texts
+
+    def unwanted(self) -> tuple[str, ...]:
+        """Return what is not wanted: the lines that begin with a minus, without it."""
+        if self.kind.value == REFERENCE:
+            return ()
+        found = (line.removeprefix(NOT).strip() for line in self._lines() if line.startswith(NOT))
+        return tuple(text for text in found if text)
+
+    def _lines(self) -> list[str]:
+        lines = (line.strip() for line in self.text.value.splitlines())
+        return [line for line in dict.fromkeys(lines) if line]
 
     def _reference(self) -> Reference:
         image, region = self.reference.value, self.region.value

@@ -68,6 +68,7 @@ class Result:
             "source_id": str(source.unique_id),
             "plane": list(planes[0]) if len(planes) == 1 else "all",
             "asked": job.asked,
+            "unwanted": list(segmentation.prompts[len(job.names) :]),
             "region": None if region is None else np.round(region, 2).tolist(),
             "model": segmentation.model,
             "complete": segmentation.complete,
