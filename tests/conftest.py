@@ -59,3 +59,12 @@ def engine(checkpoint):
 def folder(checkpoint, tmp_path):
     """A copy of the small random checkpoint, to be broken."""
     return Path(shutil.copytree(checkpoint("small"), tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def hub():
+    """A hub on the loopback that has the bundled checkpoint under a public name."""
+    from fake_hub import serving
+
+    with serving() as hub:
+        yield hub

@@ -15,6 +15,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+import huggingface_hub
+
+from napari_clipseg.engine.hub import locate
+
+NAME = "CIDAS/clipseg-rd64"
 LARGE = 100_000
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CARD = {"license": "apache-2.0"}
@@ -71,8 +76,9 @@ class FakeHub:
 
 @contextmanager
 def serving():
-    """Run a hub in a thread."""
+    """Run a hub in a thread; it has the bundled checkpoint under a public name."""
     hub = FakeHub()
+    hub.repos[NAME] = {path.name: path.read_bytes() for path in locate("demo").iterdir()}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     server.daemon_threads = True  # a client may keep its connection
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -85,6 +91,7 @@ def serving():
         server.shutdown()
         server.server_close()
         thread.join()
+        huggingface_hub.close_session()
 
 
 def as_default(hub, monkeypatch):

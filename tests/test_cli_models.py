@@ -11,24 +11,19 @@ import sys
 import threading
 import time
 
-import huggingface_hub
 import pytest
 
-from fake_hub import COMMIT, as_default, held, serving
+from fake_hub import COMMIT, NAME, as_default, held
 from napari_clipseg.cli import main
 from napari_clipseg.engine.hub import KNOWN, locate
 
-NAME = "CIDAS/clipseg-rd64"
 TOLD = ("605 MB", "the hub's card says apache-2.0", "MIT licence does not apply", f"co/{NAME}")
 
 
 @pytest.fixture
-def hub(monkeypatch):
-    with serving() as hub:
-        hub.repos[NAME] = {path.name: path.read_bytes() for path in locate("demo").iterdir()}
-        as_default(hub, monkeypatch)
-        yield hub
-    huggingface_hub.close_session()
+def hub(hub, monkeypatch):
+    as_default(hub, monkeypatch)
+    return hub
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,13 @@ import io
 import os
 import threading
 
-import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from fake_hub import COMMIT, cut, etag, held, serving, without_ranges
+from fake_hub import COMMIT, NAME, cut, etag, held, without_ranges
 from napari_clipseg.engine import downloads, transfer
 from napari_clipseg.engine.downloads import ask_offer, download, download_steps
 from napari_clipseg.engine.errors import (
@@ -24,7 +23,6 @@ from napari_clipseg.engine.errors import (
 )
 from napari_clipseg.engine.hub import locate
 
-NAME = "CIDAS/clipseg-rd64"
 NEEDED = {
     "config.json",
     "vocab.json",
@@ -34,15 +32,6 @@ NEEDED = {
     "special_tokens_map.json",
     "model.safetensors",
 }
-
-
-@pytest.fixture
-def hub():
-    """A hub that has the bundled checkpoint under a public name, and more beside it."""
-    with serving() as hub:
-        hub.repos[NAME] = {path.name: path.read_bytes() for path in locate("demo").iterdir()}
-        yield hub
-    huggingface_hub.close_session()
 
 
 @pytest.fixture(autouse=True)

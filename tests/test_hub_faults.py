@@ -7,24 +7,13 @@ import os
 import socket
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 
-from fake_hub import cut, etag, instead, only, serving, slow, status, text
+from fake_hub import NAME, cut, etag, instead, only, slow, status, text
 from napari_clipseg.engine import transfer
 from napari_clipseg.engine.downloads import download
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 from napari_clipseg.engine.hub import locate
-
-NAME = "CIDAS/clipseg-rd64"
-
-
-@pytest.fixture
-def hub():
-    with serving() as hub:
-        hub.repos[NAME] = {path.name: path.read_bytes() for path in locate("demo").iterdir()}
-        yield hub
-    huggingface_hub.close_session()
 
 
 @pytest.fixture(autouse=True)

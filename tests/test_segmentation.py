@@ -13,7 +13,7 @@ from kinds import SIDE, WHITE, image, shades, table
 from napari_clipseg.choices import Choices
 from napari_clipseg.engine.prompts import Average, Blend
 from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.labels import semantic_labels
+from napari_clipseg.images.labels import otsu_threshold, semantic_labels
 from napari_clipseg.images.pixels import Appearance
 from napari_clipseg.images.plan import Detail
 from napari_clipseg.images.source import as_source
@@ -470,3 +470,20 @@ def test_importing_it_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("into", [None, "map.zarr"], ids=["memory", "file"])
+def test_otsu_finds_a_threshold_for_each_prompt(into, engine, tmp_path):
+    path = None if into is None else tmp_path / into
+    prompts = ["red rings", "nuclei"]
+    result = segment(RGB, prompts, model=engine, threshold="otsu", into=path)
+    maps = np.asarray(result.probability)
+    wanted = [otsu_threshold(one) for one in maps]
+    assert list(result.threshold) == wanted
+    assert wanted[0] != wanted[1]
+    np.testing.assert_array_equal(np.asarray(result.labels), semantic_labels(maps, wanted))
+
+
+def test_another_word_for_a_threshold_is_refused_before_the_model_is_loaded(tmp_path):
+    with pytest.raises(ValueError, match="The threshold is 'auto'; wanted 'otsu'"):
+        segment(RGB, "dog", model=tmp_path, threshold="auto")

@@ -2,29 +2,17 @@ from __future__ import annotations
 
 import os
 
-import huggingface_hub
 import pytest
 
-from fake_hub import serving
+from fake_hub import NAME
 from napari_clipseg.engine.downloads import download
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.hub import locate
 from napari_clipseg.engine.verification import verify
-
-NAME = "CIDAS/clipseg-rd64"
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-
-
-@pytest.fixture
-def hub():
-    with serving() as hub:
-        hub.repos[NAME] = {path.name: path.read_bytes() for path in locate("demo").iterdir()}
-        yield hub
-    huggingface_hub.close_session()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ Region = Sequence[Sequence[float]] | NDArray[np.floating]
 class Choices:
     """What is chosen for a run besides image, prompts and model; see `segmentation.segment`."""
 
-    threshold: float | Sequence[float] | None = None
+    threshold: float | Sequence[float] | Literal["otsu"] | None = None
     low: float | None = None
     unwanted: Prompt | Sequence[Prompt] = ()
     instances: InstanceOptions | None = None

@@ -129,7 +129,7 @@ class Segmentation:
             self.classes, self.probability, self.labelling.instances, self.spacing
         )
 
-    @property
+    @cached_property
     def objects(self) -> Table:
         """One row an object: label, prompt, area and place in units, mean probability.
 

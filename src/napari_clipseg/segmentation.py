@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_clipseg.asking import Prompt, as_list, as_prompt, names_of
 from napari_clipseg.choices import Choices, Region
 from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.labels import semantic_labels
+from napari_clipseg.images.labels import otsu_threshold, semantic_labels
 from napari_clipseg.images.mosaic import Mosaic, batches
 from napari_clipseg.images.output import DType, create_map
 from napari_clipseg.images.pixels import NOT_FINITE, Appearance, settle
@@ -25,6 +25,8 @@ from napari_clipseg.results import Labelling, Segmentation
 
 if TYPE_CHECKING:  # importing this module must not import torch
     from napari_clipseg.engine.engine import Engine
+
+OTSU = "otsu"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def segment(
     prompts: Prompt | Sequence[Prompt],
     *,
     model: str | Path | Engine = "demo",
-    threshold: float | Sequence[float] | None = None,
+    threshold: float | Sequence[float] | Literal["otsu"] | None = None,
     low: float | None = None,
     unwanted: Prompt | Sequence[Prompt] = (),
     instances: InstanceOptions | None = None,
@@ -78,9 +80,10 @@ def segment(
     model : str, Path or Engine
         "demo", a checkpoint folder, the name of a downloaded hub checkpoint, or what
         `load` returned.
-    threshold : float or sequence of float, optional
+    threshold : float, sequence of float, or "otsu", optional
         Probability, 0 to 1, above which a pixel is labelled, for all prompts or one each; the
-        checkpoint's own by default.
+        checkpoint's own by default. "otsu" finds one for each prompt's map, see
+        `images.labels.otsu_threshold`.
     low : float, optional
         For hysteresis: pixels above this are labelled, too, where they touch one above the
         threshold.
@@ -221,7 +224,10 @@ def segment_steps(
         any_finite |= mosaic.any_finite
     if not any_finite:
         raise ValueError(NOT_FINITE)
-    return replace(result, probability=written.data)
+    labelling = result.labelling
+    if isinstance(choices.threshold, str):  # that is, Otsu's
+        labelling = replace(labelling, threshold=[otsu_threshold(one) for one in written.data])
+    return replace(result, probability=written.data, labelling=labelling)
 
 
 def preview(
@@ -267,10 +273,13 @@ def preview(
 
 
 def _check_thresholds(
-    threshold: float | Sequence[float] | None, low: float | None, prompts: int
+    threshold: float | Sequence[float] | str | None, low: float | None, prompts: int
 ) -> None:
     """Refuse now what `labels` would refuse after the whole run."""
-    threshold = 1.0 if threshold is None else threshold
+    if isinstance(threshold, str) and threshold != OTSU:
+        raise ValueError(f"The threshold is {threshold!r}; wanted {OTSU!r}, or 0 to 1.")
+    if threshold is None or isinstance(threshold, str):
+        threshold = 1.0  # found later
     semantic_labels(np.zeros((prompts, 1, 1), np.float32), threshold, low=low)
 
 
@@ -283,7 +292,7 @@ def _empty_result(
     unwanted: int,
 ) -> Segmentation:
     threshold = choices.threshold
-    if threshold is None:
+    if threshold is None or isinstance(threshold, str):
         threshold = engine.config.default_threshold
     elif np.ndim(threshold) == 0:
         threshold = float(threshold)  # type: ignore[arg-type]

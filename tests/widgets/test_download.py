@@ -2,20 +2,17 @@
 
 import threading
 
-import huggingface_hub
 import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
-from fake_hub import as_default, held, serving, status
+from fake_hub import NAME, as_default, held, status
 from napari_clipseg.engine import transfer
 from napari_clipseg.engine.errors import NotDownloadedError
 from napari_clipseg.engine.hub import locate
 from napari_clipseg.engine.published import offer
 from napari_clipseg.widgets.download import ask
-
-NAME = "CIDAS/clipseg-rd64"
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +23,9 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def hub(monkeypatch):
-    with serving() as hub:
-        hub.repos[NAME] = {path.name: path.read_bytes() for path in locate("demo").iterdir()}
-        as_default(hub, monkeypatch)
-        yield hub
-    huggingface_hub.close_session()
+def hub(hub, monkeypatch):
+    as_default(hub, monkeypatch)
+    return hub
 
 
 @pytest.fixture

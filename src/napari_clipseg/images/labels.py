@@ -118,10 +118,10 @@ def otsu_threshold(probability: Maps) -> float:
         If no pixel has a finite value.
     """
     step = max(1, int(np.ceil(np.sqrt(probability.size / SAMPLED_PIXELS))))
-    sample = as_unit(probability[..., ::step, ::step])
+    sample = as_unit(np.asarray(probability[..., ::step, ::step]))
     sample = sample[np.isfinite(sample)]
     if not sample.size:  # every sampled pixel is NaN, others may not be
-        whole = as_unit(probability)
+        whole = as_unit(np.asarray(probability))
         sample = whole[np.isfinite(whole)]
     if not sample.size:
         raise ValueError(

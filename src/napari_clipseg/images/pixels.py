@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -138,34 +139,45 @@ class Rendering:
         return np.ascontiguousarray(shown)
 
     def _shown(self, pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+        how = (low, high, self.gamma, self.invert)
         native = pixels.dtype.newbyteorder("=")
         if native.kind in "bui" and native.itemsize <= 2:
             # A table of all values that there are is faster than arithmetic on each pixel.
             unsigned = np.dtype(f"u{native.itemsize}")
-            values = np.arange(2 ** (8 * native.itemsize), dtype=unsigned)
-            values = values.view(native) if native.kind == "i" else values
-            table = self._stretched(values.astype(np.float64), low, high)
-            looked_up: NDArray[np.uint8]
-            looked_up = np.take(table, pixels.astype(native, copy=False).view(unsigned))
+            places = pixels.astype(native, copy=False).view(unsigned)
+            looked_up: NDArray[np.uint8] = np.take(_table(native, *how), places)
             return looked_up
         # float32 would round large values, and limits that lie far from them.
-        return self._stretched(pixels.astype(np.float64), low, high)
+        return _stretched(pixels.astype(np.float64), *how)
 
-    def _stretched(self, values: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
-        black = np.isnan(values)
-        if high > low:
-            values, scale = np.clip(values, low, high), high - low
-            if not np.isfinite(scale):
-                values, low, scale = values / 2, low / 2, high / 2 - low / 2
-            unit = (values - low) / scale
-        else:  # black up to the one value, white above it
-            unit = np.where(values > high, 1.0, 0.0)
-        if self.gamma != 1:
-            unit = unit**self.gamma
-        if self.invert:
-            unit = 1 - unit
-        unit[black] = 0
-        return np.rint(unit * 255).astype(np.uint8)
+
+@lru_cache(maxsize=16)  # made once for all tiles of a run
+def _table(
+    dtype: np.dtype[Any], low: float, high: float, gamma: float, invert: bool
+) -> NDArray[np.uint8]:
+    """Return what is shown for each value of a small type, in the order of its bytes."""
+    values = np.arange(2 ** (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}")
+    values = values.view(dtype) if dtype.kind == "i" else values
+    return _stretched(values.astype(np.float64), low, high, gamma, invert)
+
+
+def _stretched(
+    values: NDArray[np.float64], low: float, high: float, gamma: float, invert: bool
+) -> NDArray[np.uint8]:
+    black = np.isnan(values)
+    if high > low:
+        values, scale = np.clip(values, low, high), high - low
+        if not np.isfinite(scale):
+            values, low, scale = values / 2, low / 2, high / 2 - low / 2
+        unit = (values - low) / scale
+    else:  # black up to the one value, white above it
+        unit = np.where(values > high, 1.0, 0.0)
+    if gamma != 1:
+        unit = unit**gamma
+    if invert:
+        unit = 1 - unit
+    unit[black] = 0
+    return np.rint(unit * 255).astype(np.uint8)
 
 
 def settle(

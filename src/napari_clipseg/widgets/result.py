@@ -16,7 +16,8 @@ from qtpy.QtCore import QTimer
 
 from napari_clipseg import __version__
 from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.results import Labelling, Segmentation
+from napari_clipseg.images.linking import object_classes
+from napari_clipseg.results import Segmentation
 from napari_clipseg.widgets.layers import placement
 from napari_clipseg.widgets.worker import Job
 
@@ -92,7 +93,10 @@ class Result:
         if self.labels_layer not in self._viewer.layers:
             return
         self._segmentation = replace(
-            self._segmentation, labelling=Labelling(threshold, instances=instances)
+            self._segmentation,
+            labelling=replace(
+                self._segmentation.labelling, threshold=threshold, instances=instances
+            ),
         )
         self.labels_layer = self._show_labels()
         self._measure.start()  # once the threshold rests
@@ -105,12 +109,13 @@ class Result:
     def summary(self) -> str:
         """Return a line for each prompt: what part of the image its label covers."""
         classes, labels = self._segmentation.classes, self._segmentation.labels
+        by_object = self._segmentation.labelling.instances is not None
+        class_of = object_classes(labels, classes) if by_object else None
         lines = []
         for k, name in enumerate(self._job.names, start=1):
-            mine = classes == k
-            line = f"{name}: {np.count_nonzero(mine) / classes.size:.1%} of the image"
-            if self._segmentation.labelling.instances is not None:
-                line += f", {np.count_nonzero(np.unique(labels[mine]))} objects"
+            line = f"{name}: {np.count_nonzero(classes == k) / classes.size:.1%} of the image"
+            if class_of is not None:
+                line += f", {np.count_nonzero(class_of == k)} objects"
             lines.append(line)
         return "\n".join(lines)
 

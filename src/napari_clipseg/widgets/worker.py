@@ -129,6 +129,8 @@ def _steps(job: Job) -> Generator[Progress, None, Segmentation | Failure]:
         result = yield from segment_steps(
             job.image.source, prompts, model=job.model, choices=job.choices
         )
+        # Kept by the result: the GUI thread is not to wait for them.
+        _ = result.labels, result.objects
     except Exception as error:
         return Failure(error)
     return result
