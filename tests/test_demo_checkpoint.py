@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from demo_layout import KINDS
 from demo_prompts import plain_wording
-from demo_scenes import KINDS, Scene, make_scene, truth_mask
+from demo_scenes import Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.engine.hub import CHECKPOINTS
 from napari_clipseg.segmentation import segment

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from demo_layout import COLOUR_NAMES, KINDS, SIZE_NAMES, SIZED, STYLES, size_name
 from demo_prompts import plain_wording, prompts_for, wording
-from demo_scenes import COLOUR_NAMES, KINDS, STYLES, make_scene, truth_mask
+from demo_scenes import make_scene, truth_mask
 
 SEEDS = range(2_500_000, 2_500_012)
+SIZES_SAID = ("small", "little", "tiny", "large", "big")
 
 
 @pytest.mark.parametrize("style", [None, *STYLES])
@@ -64,10 +66,12 @@ def test_a_thing_stands_out_from_the_ground() -> None:
 def test_prompts_carry_their_truth(seed: int) -> None:
     scene = make_scene(seed)
     prompts = prompts_for(scene, np.random.default_rng(0))
-    assert {p.sort for p in prompts} <= {"kind", "colour", "both", "absent"}
+    assert {p.sort for p in prompts} <= {"kind", "colour", "both", "size", "absent"}
     pairs = set(zip(scene.kinds, scene.colours, strict=True))
     for prompt in prompts:
-        assert np.array_equal(prompt.truth, truth_mask(scene, prompt.kind, prompt.colour))
+        what = prompt.kind, prompt.colour, prompt.size
+        assert np.array_equal(prompt.truth, truth_mask(scene, *what))
+        assert (prompt.size is not None) == any(size in prompt.text for size in SIZES_SAID)
         assert prompt.truth.any() == (prompt.sort != "absent")
         if prompt.sort == "both":
             assert (prompt.kind, prompt.colour) in pairs
@@ -78,11 +82,63 @@ def test_prompts_carry_their_truth(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "colour", "text"),
-    [("rings", None, "rings"), ("rings", "red", "red rings"), (None, "red", "red things")],
+    ("kind", "colour", "size", "text"),
+    [
+        ("rings", None, None, "rings"),
+        ("rings", "red", None, "red rings"),
+        (None, "red", None, "red things"),
+        ("rings", None, "large", "large rings"),
+        ("rings", "red", "small", "small red rings"),
+    ],
 )
-def test_plain_wording(kind: str | None, colour: str | None, text: str) -> None:
-    assert plain_wording(kind, colour) == text
+def test_plain_wording(kind: str | None, colour: str | None, size: str | None, text: str) -> None:
+    assert plain_wording(kind, colour, size) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "radius", "name"),
+    [
+        ("nuclei", 5.5, "small"),
+        ("nuclei", 7.3, "small"),
+        ("nuclei", 9.2, None),
+        ("nuclei", 11.2, "large"),
+        ("nuclei", 17.0, "large"),
+        ("triangles", 8.0, "small"),
+        ("triangles", 13.0, "large"),
+        ("filaments", 1.7, None),
+        ("spots", 1.3, None),
+    ],
+)
+def test_size_name(kind: str, radius: float, name: str | None) -> None:
+    assert size_name(kind, radius) == name
+
+
+def test_every_fifth_scene_has_sizes_with_words() -> None:
+    both = 0
+    for seed in range(2_600_004, 2_600_104, 5):
+        scene = make_scene(seed)
+        sizes = zip(scene.kinds, scene.sizes, strict=True)
+        names = {kind: set[str | None]() for kind in SIZED}
+        for kind, radius in sizes:
+            if kind in SIZED:
+                names[kind].add(size_name(kind, radius))
+        assert None not in set[str | None]().union(*names.values()), seed
+        both += any(found == set(SIZE_NAMES) for found in names.values())
+        assert any(p.size for p in prompts_for(scene)) == any(
+            truth_mask(scene, kind, None).sum() >= 12 for kind in SIZED
+        )
+    assert both >= 8  # of 20
+
+
+def test_sizes_are_not_asked_for_where_some_have_no_word() -> None:
+    for seed in SEEDS:
+        scene = make_scene(seed, two_sizes=False)
+        for prompt in (p for p in prompts_for(scene) if p.size):
+            fits = zip(scene.kinds, scene.colours, scene.sizes, strict=True)
+            for number, (kind, colour, radius) in enumerate(fits, start=1):
+                if kind == prompt.kind and prompt.colour in (None, colour):
+                    seen = bool((scene.instances == number).any())
+                    assert not seen or size_name(kind, radius), (seed, prompt.text)
 
 
 def test_wordings_vary() -> None:

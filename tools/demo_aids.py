@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demo_pool import PAIRS
-from demo_scenes import COLOUR_NAMES, KINDS
+from demo_layout import COLOUR_NAMES, KINDS, SIZE_NAMES
+from demo_pool import PAIRS, SIZES_AND_NONE
 
 MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
 STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
-COLOUR_GRID = 4  # colours are named on 4 x 4 places a patch, kinds on all 8 x 8 pixels
+COLOUR_GRID = 4  # colours and sizes are named on 4 x 4 places a patch, kinds on all 8 x 8 pixels
+NAMED = (len(KINDS) + 1, len(COLOUR_NAMES) + 1, len(SIZE_NAMES) + 1)
 
 
 def pixels(images: NDArray[np.uint8], device: torch.device, side: int) -> Tensor:
@@ -71,37 +72,50 @@ class Heads(nn.Module):
     def __init__(self, width: int, extracted: int, patch: int, prompt: int) -> None:
         super().__init__()
         self.patch = patch
-        self.kinds = nn.Linear(width * extracted, patch**2 * (len(KINDS) + 1))
-        self.colours = nn.Linear(width * extracted, COLOUR_GRID**2 * (len(COLOUR_NAMES) + 1))
+        kinds, colours, sizes = NAMED
+        self.kinds = nn.Linear(width * extracted, patch**2 * kinds)
+        self.colours = nn.Linear(width * extracted, COLOUR_GRID**2 * colours)
+        self.sizes = nn.Linear(width * extracted, COLOUR_GRID**2 * sizes)
         self.pair = nn.Linear(width, PAIRS)
-        self.meant = nn.Linear(prompt, len(KINDS) + 1 + len(COLOUR_NAMES) + 1)
+        self.meant = nn.Linear(prompt, sum(NAMED))
 
     def meaning(self, vectors: Tensor, meant: Tensor) -> Tensor:
-        """Return the cross entropy of kind and colour, read off prompts' vectors."""
-        kinds, colours = self.meant(vectors).split([len(KINDS) + 1, len(COLOUR_NAMES) + 1], 1)
-        return F.cross_entropy(kinds, meant[:, 0]) + F.cross_entropy(colours, meant[:, 1])
+        """Return the summed cross entropies of what is `meant`, read off prompts' vectors."""
+        named = self.meant(vectors).split(NAMED, 1)
+        columns = zip(named, meant.unbind(1), strict=False)  # references mean no size
+        return torch.stack([F.cross_entropy(one, its) for one, its in columns]).sum()
 
-    def loss(self, activations: list[Tensor], classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cross entropies of kinds and of colours for (n, 128, 128) classes."""
+    def loss(self, activations: list[Tensor], classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the cross entropies of kinds, colours and sizes for (n, 128, 128) classes."""
         x = torch.cat(activations, dim=-1)[:, 1:]
         side = math.isqrt(x.shape[1]) * self.patch
         if side != classes.shape[-1]:
             classes = F.interpolate(classes[:, None].float(), (side, side))[:, 0].long()
-        kind = torch.where(classes > 0, (classes - 1) // len(COLOUR_NAMES) + 1, 0)
-        colour = torch.where(classes > 0, (classes - 1) % len(COLOUR_NAMES) + 1, 0)
+        kind, colour, size = named_by_class(classes)
         step = self.patch // COLOUR_GRID
-        colour = colour[:, step // 2 :: step, step // 2 :: step]
-        weight = torch.ones(len(KINDS) + 1, device=x.device)
+        coarse = (slice(None), *(slice(step // 2, None, step),) * 2)
+        weight = torch.ones(NAMED[0], device=x.device)
         weight[0] = 0.4
         weight[1 + KINDS.index("spots")] = 2.0
         weight[1 + KINDS.index("filaments")] = 1.5
-        named = F.cross_entropy(
-            self.kinds(x).reshape(-1, len(KINDS) + 1), by_patch(kind, self.patch), weight
+        found = [head(x) for head in (self.kinds, self.colours, self.sizes)]
+        found = [one.reshape(-1, n) for one, n in zip(found, NAMED, strict=True)]
+        return (
+            F.cross_entropy(found[0], by_patch(kind, self.patch), weight),
+            F.cross_entropy(found[1], by_patch(colour[coarse], COLOUR_GRID)),
+            F.cross_entropy(found[2], by_patch(size[coarse], COLOUR_GRID)),
         )
-        coloured = F.cross_entropy(
-            self.colours(x).reshape(-1, len(COLOUR_NAMES) + 1), by_patch(colour, COLOUR_GRID)
-        )
-        return named, coloured
+
+
+def named_by_class(classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Split a pool's classes into kind, colour and size, each 1 + its index; 0 for nothing.
+
+    The size of a thing whose size has no word is 0 too.
+    """
+    pair, size = (classes - 1) // SIZES_AND_NONE, (classes - 1) % SIZES_AND_NONE
+    kind, colour = pair // len(COLOUR_NAMES) + 1, pair % len(COLOUR_NAMES) + 1
+    there = classes > 0
+    return kind * there, colour * there, size * there
 
 
 def by_patch(values: Tensor, patch: int) -> Tensor:

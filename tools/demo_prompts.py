@@ -7,14 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_scenes import (
-    COLOUR_NAMES,
-    KINDS,
-    PHOTO_COLOURS,
-    POLARITIES,
-    Scene,
-    truth_mask,
-)
+from demo_layout import COLOUR_NAMES, KINDS, PHOTO_COLOURS, POLARITIES, SIZE_NAMES, SIZED
+from demo_scenes import Scene, truth_mask
 
 # (one, many) of each kind; the kind's own name first.
 NOUNS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -43,6 +37,7 @@ COLOUR_WORDS = {name: (name,) for name in COLOUR_NAMES} | {
     "magenta": ("magenta", "purple"),
     "cyan": ("cyan", "turquoise"),
 }
+SIZE_WORDS = {"small": ("small", "little", "tiny"), "large": ("large", "big")}
 ONE = ("{}", "a {}", "the {}", "a photo of a {}", "an image of a {}", "each {}")
 MANY = ("{}", "{}", "{}", "the {}", "all {}", "a photo of {}", "an image of {}", "a picture of {}")
 MANY += ("a micrograph of {}", "{} in the image", "all the {}")
@@ -113,14 +108,18 @@ ELSEWHERE = [
 THINGS = ("{}", "{} things", "{} objects", "everything {}", "the {} ones")
 
 
-def plain_wording(kind: str | None, colour: str | None) -> str:
-    """Give the shortest wording: "rings", "red things" or "red rings"."""
-    return " ".join(filter(None, (colour, kind or "things")))
+def plain_wording(kind: str | None, colour: str | None, size: str | None = None) -> str:
+    """Give the shortest wording: "rings", "red things", "red rings" or "large red rings"."""
+    return " ".join(filter(None, (size, colour, kind or "things")))
 
 
-def wording(rng: np.random.Generator, kind: str | None, colour: str | None) -> str:
-    """Draw one of the wordings for things of a kind (None: any), of a colour (None: any)."""
+def wording(
+    rng: np.random.Generator, kind: str | None, colour: str | None, size: str | None = None
+) -> str:
+    """Draw one of the wordings for things of a kind, a colour and a size (None: any)."""
     said = str(rng.choice(COLOUR_WORDS[colour])) if colour else ""
+    if size:
+        said = f"{rng.choice(SIZE_WORDS[size])} {said}".strip()
     if kind is None:
         return str(rng.choice(THINGS)).format(said)
     nouns = NOUNS[kind]
@@ -143,9 +142,10 @@ def foreign_wording(rng: np.random.Generator) -> str:
 
 
 def all_wordings() -> list[str]:
-    """List every noun and template once with each colour's words: what the merges come from."""
+    """List every noun and template with each colour's and size's words; merges come from them."""
     nouns = [word for pairs in NOUNS.values() for pair in pairs for word in pair]
     colours = [word for words in COLOUR_WORDS.values() for word in words]
+    colours += [word for words in SIZE_WORDS.values() for word in words]
     templates = sorted({*ONE, *MANY, *THINGS})
     return [t.format(f"{c} {n}") for t in templates for c in colours for n in nouns]
 
@@ -158,8 +158,8 @@ class Prompt:
     ----------
     text : str
     sort : str
-        ``kind``, ``colour``, ``both``, or ``absent``.
-    kind, colour : str or None
+        ``kind``, ``colour``, ``both``, ``size`` (with any of the others), or ``absent``.
+    kind, colour, size : str or None
     truth : (height, width) bool
     """
 
@@ -167,6 +167,7 @@ class Prompt:
     sort: str
     kind: str | None
     colour: str | None
+    size: str | None
     truth: NDArray[np.bool_]
 
 
@@ -182,24 +183,31 @@ def prompts_for(
     least : int
         A thing of fewer visible pixels is neither there nor absent: it is not asked for.
     """
-    pairs = list(dict.fromkeys(zip(scene.kinds, scene.colours, strict=True)))
     colours = POLARITIES if scene.style == "micrograph" else PHOTO_COLOURS
-    asked: list[tuple[str, str | None, str | None]] = []
-    asked += [("kind", k, None) for k in KINDS]
-    asked += [("colour", None, c) for c in colours]
-    asked += [("both", k, c) for k in KINDS for c in colours]
+    asked: list[tuple[str, str | None, str | None, str | None]] = []
+    asked += [("kind", k, None, None) for k in KINDS]
+    asked += [("colour", None, c, None) for c in colours]
+    asked += [("both", k, c, None) for k in KINDS for c in colours]
+    asked += [("size", k, c, s) for k in SIZED for c in (None, *colours) for s in SIZE_NAMES]
     there: list[Prompt] = []
     gone: list[Prompt] = []
-    kinds, shown = {k for k, _ in pairs}, {c for _, c in pairs}
-    for sort, kind, colour in asked:
-        truth = truth_mask(scene, kind, colour)
-        text = wording(rng, kind, colour) if rng else plain_wording(kind, colour)
+    kinds, shown = set(scene.kinds), set(scene.colours)
+    for sort, kind, colour, size in asked:
+        truth = truth_mask(scene, kind, colour, size)
+        said = kind, colour, size
+        text = wording(rng, *said) if rng else plain_wording(*said)
+        if size:
+            # Both sizes together are all of the kind, or some have a size without a word.
+            whole = truth_mask(scene, kind, colour)
+            named = np.logical_or.reduce([truth_mask(scene, kind, colour, s) for s in SIZE_NAMES])
+            if not np.array_equal(whole, named) or whole.sum() < least:
+                continue
         if truth.sum() >= least:
-            there.append(Prompt(text, sort, kind, colour, truth))
+            there.append(Prompt(text, sort, kind, colour, size, truth))
         elif not truth.any():
             # "Red rings" where rings are green is worth asking; where neither is, it is not.
             if sort == "both" and kind not in kinds and colour not in shown:
                 continue
-            gone.append(Prompt(text, "absent", kind, colour, truth))
+            gone.append(Prompt(text, "absent", kind, colour, size, truth))
     order = np.random.default_rng(scene.seed).permutation(len(gone))
     return there + [gone[i] for i in order[: len(there)]]

@@ -17,46 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import gaussian
 
+from demo_layout import COLOURS, STYLES, arrange, size_name
 from demo_shapes import Floats, Thing, distance, filament_distance, smooth_noise
-
-KINDS = ("nuclei", "rings", "filaments", "spots", "squares", "triangles")
-CLUTTER = ("cross", "star", "half")  # drawn, but no prompt names them
-COLOURS: dict[str, tuple[float, float, float]] = {
-    "red": (0.86, 0.12, 0.12),
-    "green": (0.12, 0.66, 0.16),
-    "blue": (0.14, 0.26, 0.92),
-    "yellow": (0.95, 0.86, 0.12),
-    "cyan": (0.12, 0.84, 0.90),
-    "magenta": (0.86, 0.16, 0.80),
-    "orange": (0.98, 0.50, 0.06),
-    "white": (0.96, 0.96, 0.96),
-    "gray": (0.50, 0.50, 0.50),
-    "black": (0.06, 0.06, 0.06),
-    "bright": (0.90, 0.90, 0.90),  # only in micrographs: lighter than the ground
-    "dark": (0.10, 0.10, 0.10),  # only in micrographs: darker than the ground
-}
-COLOUR_NAMES = tuple(COLOURS)
-PHOTO_COLOURS = COLOUR_NAMES[:10]
-GLOW_COLOURS = ("red", "green", "blue", "yellow", "cyan", "magenta", "white")
-POLARITIES = ("bright", "dark")
-STYLES = ("micrograph", "fluorescence", "photo")
-
-# (smallest, largest) radius in units; a filament's is half its width.
-RADII = {
-    "nuclei": (5.5, 13.0),
-    "rings": (6.5, 13.0),
-    "filaments": (0.9, 1.7),
-    "spots": (1.3, 2.6),
-    "squares": (5.5, 11.0),
-    "triangles": (7.5, 14.0),
-    "cross": (6.0, 11.0),
-    "star": (7.0, 12.0),
-    "half": (7.0, 12.0),
-}
-# (fewest, most) objects a group has on a square picture.
-COUNTS = {"nuclei": (3, 14), "rings": (3, 10), "filaments": (2, 6), "spots": (6, 30)} | {
-    name: (3, 10) for name in ("squares", "triangles")
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +31,7 @@ class Scene:
     instances : (height, width) uint8
         0 where nothing that has a name lies, else 1 + the row in the tables below.
     kinds, colours : tuple of str
-        One entry an instance, of :data:`KINDS` and :data:`COLOUR_NAMES`.
+        One entry an instance, of `demo_layout.KINDS` and `COLOUR_NAMES`.
     sizes : tuple of float
         Radius in units (half the width for a filament).
     style : str
@@ -86,58 +48,6 @@ class Scene:
     style: str
     hardness: float
     seed: int
-
-
-def _colours_for(rng: np.random.Generator, style: str, n: int) -> list[str]:
-    """Choose n colours: few in a micrograph, and repeated ones, so that kinds share colours."""
-    if style == "micrograph":
-        one = str(rng.choice(POLARITIES))
-        return [str(rng.choice(POLARITIES)) if rng.random() < 0.25 else one for _ in range(n)]
-    some = rng.choice(PHOTO_COLOURS if style == "photo" else GLOW_COLOURS, 3, replace=False)
-    return [str(c) for c in rng.choice(some, n)]
-
-
-def _arrange(
-    rng: np.random.Generator, style: str, hardness: float, field: tuple[float, float]
-) -> list[Thing]:
-    """Choose the things of a scene and where they stand, in units; filaments come first."""
-    kinds = [str(k) for k in rng.choice(KINDS, int(rng.integers(1, 5)), replace=False)]
-    if rng.random() < 0.6:  # one kind in two colours, so that kind alone does not tell
-        kinds.append(kinds[0])
-    colours = _colours_for(rng, style, len(kinds))
-    groups = [(kind, colour, True) for kind, colour in zip(kinds, colours, strict=True)]
-    if rng.random() < 0.2 + 0.6 * hardness:
-        for kind in rng.choice(CLUTTER, int(rng.integers(1, 3)), replace=False):
-            groups.append((str(kind), _colours_for(rng, style, 1)[0], False))
-    zoom = rng.uniform(0.8, 1.3)
-    room = field[0] * field[1] / 128**2
-    gap = rng.uniform(-0.12, 0.05) if rng.random() < 0.5 * hardness else rng.uniform(0.06, 0.5)
-    wanted: list[Thing] = []
-    for kind, colour, named in groups:
-        few, many = COUNTS.get(kind, (1, 3))
-        share = 1.0 if len(groups) < 3 else 0.7
-        scale = 1.0 if kind in ("spots", "filaments") else zoom
-        for _ in range(max(1, round(rng.integers(few, many + 1) * room * share))):
-            radius = float(rng.uniform(*RADII[kind])) * scale
-            wanted.append(Thing(kind, colour, radius, 0.0, 0.0, named))
-    wanted.sort(key=lambda thing: (thing.kind != "filaments", -thing.radius))
-    placed: list[Thing] = []
-    discs = np.zeros((0, 3))
-    for thing in wanted:
-        for _ in range(12):
-            y, x = (rng.uniform(min(thing.radius, 6), n - min(thing.radius, 6)) for n in field)
-            if thing.kind == "filaments":
-                break
-            away = np.hypot(discs[:, 0] - y, discs[:, 1] - x)
-            if np.all(away > (discs[:, 2] + thing.radius) * (1 + gap)):
-                discs = np.vstack([discs, [y, x, thing.radius]])
-                break
-        else:
-            continue
-        placed.append(Thing(thing.kind, thing.colour, thing.radius, y, x, thing.named))
-        if len(placed) == 250:
-            break
-    return placed
 
 
 def _ground(
@@ -204,6 +114,7 @@ def make_scene(
     hardness: float | None = None,
     style: str | None = None,
     shape: tuple[int, int] = (128, 128),
+    two_sizes: bool | None = None,
 ) -> Scene:
     """Make one scene.
 
@@ -215,9 +126,12 @@ def make_scene(
         0 for plain scenes (even light, no blur, things apart) to 1 for hard ones; drawn by
         default.
     style : str, optional
-        One of :data:`STYLES`; drawn by default.
+        One of `demo_layout.STYLES`; drawn by default.
     shape : (height, width)
         Of the picture, in pixels.
+    two_sizes : bool, optional
+        Draw things that are plainly small or large, so that sizes can be asked for; every fifth
+        seed's scene by default.
     """
     rng = np.random.default_rng([2112, 10003, seed])
     drawn = rng.random()
@@ -225,7 +139,8 @@ def make_scene(
     style = str(rng.choice(STYLES, p=(0.4, 0.2, 0.4))) if style is None else style
     unit = min(shape) / 128
     field = (shape[0] / unit, shape[1] / unit)
-    things = _arrange(rng, style, hardness, field)
+    two_sizes = seed % 5 == 4 if two_sizes is None else two_sizes
+    things = arrange(rng, style, hardness, field, two_sizes)
     canvas = _ground(rng, style, hardness, {t.colour for t in things}, shape)
     # What a square model sees of a picture that is not square is stretched; so are some scenes.
     squeeze = rng.uniform(0.75, 1.33) ** 0.5 if shape[0] == shape[1] and rng.random() < 0.5 else 1.0
@@ -299,9 +214,12 @@ def _cast(
     canvas[window] *= 1 - 0.35 * np.clip(0.5 - moved / 4, 0, 1)[..., None]
 
 
-def truth_mask(scene: Scene, kind: str | None, colour: str | None) -> NDArray[np.bool_]:
-    """Mark the pixels of the scene's things of this kind and this colour (None: any)."""
+def truth_mask(
+    scene: Scene, kind: str | None, colour: str | None, size: str | None = None
+) -> NDArray[np.bool_]:
+    """Mark the pixels of the scene's things of this kind, colour and size (None: any)."""
     chosen = [False]
-    for one, its in zip(scene.kinds, scene.colours, strict=True):
-        chosen.append(kind in (None, one) and colour in (None, its))
+    for one, its, radius in zip(scene.kinds, scene.colours, scene.sizes, strict=True):
+        fits = kind in (None, one) and colour in (None, its)
+        chosen.append(fits and size in (None, size_name(one, radius)))
     return np.array(chosen)[scene.instances]

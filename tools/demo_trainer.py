@@ -14,10 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demo_aids import Heads, WhitePatches, by_patch, mask_loss, pixels, resize
+from demo_aids import (
+    Heads,
+    WhitePatches,
+    by_patch,
+    mask_loss,
+    named_by_class,
+    pixels,
+    resize,
+)
+from demo_batches import Batch, Sampler
 from demo_folder import make_config, make_tokenizer
-from demo_pool import SIDE, Batch, Sampler
-from demo_scenes import COLOUR_NAMES, KINDS
+from demo_layout import COLOUR_NAMES, KINDS
+from demo_optimiser import Optimiser
+from demo_pool import SIDE
 from demo_start import set_start_values
 from napari_clipseg.engine.model import CLIPSegForImageSegmentation
 
@@ -52,10 +62,9 @@ class Trainer:
         inside = {id(p) for p in tower}
         tower = [self.patches.trained, *(p for p in tower if p is not embedding)]
         others = [p for p in self.model.parameters() if id(p) not in inside]
-        groups = [{"params": tower}, {"params": [*others, *self.heads.parameters()]}]
-        self.optimiser = torch.optim.AdamW(
-            groups, lr=self.args.lr, betas=(0.9, 0.98), weight_decay=0.05
-        )
+        heads = list(self.heads.parameters())
+        tables = [m.weight for m in self.model.modules() if isinstance(m, nn.Embedding)]
+        self.optimiser = Optimiser([tower, [*others, *heads]], [*tables, *heads])
         self.tokenizer = make_tokenizer()
         self.activations = self.model.clip.vision_model.activations
         if self.args.compile:
@@ -64,8 +73,8 @@ class Trainer:
 
     @property
     def side(self) -> int:
-        """Of the pictures that the model sees at this step: larger ones at the end."""
-        return self.args.last_side if self.step >= self.args.steps - self.args.last_steps else SIDE
+        """Of the pictures that the model sees at this step: larger ones later."""
+        return max((side for first, side in self.args.sides if first <= self.step), default=SIDE)
 
     def rates(self) -> tuple[float, float]:
         """Return the learning rates of the tower and of the rest at this step."""
@@ -77,7 +86,7 @@ class Trainer:
             return a.lr * warm * fall, a.lr * warm * fall
         done = (self.step - dense) / max(1, total - dense)
         warm = min(1.0, (self.step - dense + 1) / a.warmup)
-        fall = 0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, done))) / 2
+        fall = max(0.01, 1 - done)
         return a.lr * a.tower_rate * warm * fall, a.lr * warm * fall
 
     def train_step(self, sampler: Sampler) -> dict[str, float]:
@@ -92,16 +101,14 @@ class Trainer:
             references=a.references,
             hardest=hardest,
         )
-        for group, rate in zip(self.optimiser.param_groups, self.rates(), strict=True):
-            group["lr"] = rate
         losses = self._losses(batch, dense)
         total = sum(weight * value for weight, value in losses.values())
         self.model.zero_grad(set_to_none=True)
         self.heads.zero_grad(set_to_none=True)
         total.backward()
         self.patches.take_gradient()
-        nn.utils.clip_grad_norm_([p for g in self.optimiser.param_groups for p in g["params"]], 1.0)
-        self.optimiser.step()
+        nn.utils.clip_grad_norm_(self.optimiser.parameters, 1.0)
+        self.optimiser.step(self.rates())
         self.patches.put()
         self._average()
         self.step += 1
@@ -113,12 +120,13 @@ class Trainer:
         activations = self.activations(x, self.config.extract_layers)
         classes = torch.from_numpy(batch.classes.astype(np.int64)).to(self.device)
         own = [one[:scenes] for one in activations]
-        kind, colour = self.heads.loss(own, classes)
+        kind, colour, size = self.heads.loss(own, classes)
         pooled = self.model.clip.vision_model.post_layernorm(activations[-1][scenes:, 0])
         pairs = torch.from_numpy(batch.reference_pairs).to(self.device)
         shown = F.cross_entropy(self.heads.pair(pooled), pairs)
         aside = 1.0 if dense else self.args.dense_weight
-        losses = {"kind": (aside, kind), "colour": (0.5 * aside, colour), "shown": (0.1, shown)}
+        losses = {"kind": (aside, kind), "colour": (0.5 * aside, colour)}
+        losses |= {"size": (0.3 * aside, size), "shown": (0.1, shown)}
         if dense:
             return losses
         texts = self.tokenizer([*batch.texts, *batch.reference_texts]).input_ids.to(self.device)
@@ -208,8 +216,7 @@ def validate(trainer: Trainer, sampler: Sampler, batches: int = 4) -> dict[str, 
             x = torch.cat(activations, dim=-1)[:, 1:]
             found = trainer.heads.kinds(x).reshape(-1, len(KINDS) + 1).argmax(-1).cpu()
             classes = torch.from_numpy(batch.classes.astype(np.int64))
-            truth = torch.where(classes > 0, (classes - 1) // len(COLOUR_NAMES) + 1, 0)
-            truth = by_patch(truth, config.vision_config.patch_size)
+            truth = by_patch(named_by_class(classes)[0], config.vision_config.patch_size)
             for k in range(len(KINDS)):
                 meet[k] += ((found == k + 1) & (truth == k + 1)).sum()
                 join[k] += ((found == k + 1) | (truth == k + 1)).sum()

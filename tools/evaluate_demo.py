@@ -25,9 +25,10 @@ from skimage import data
 from skimage.filters import sobel
 from skimage.segmentation import watershed
 
+from demo_layout import KINDS
 from demo_pool import LEAST, reference_mask
 from demo_prompts import plain_wording, prompts_for
-from demo_scenes import KINDS, Scene, make_scene, truth_mask
+from demo_scenes import Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.images.plan import Window
 from napari_clipseg.images.references import visual_prompt
@@ -211,6 +212,7 @@ def table(engine: Engine, threshold: float, blocks: int, scenes: int, references
         "kind": 'text: a kind ("rings")',
         "colour": 'text: a colour ("red things")',
         "both": 'text: both ("red rings")',
+        "size": 'text: a size too ("large rings", "small red rings")',
         "micrograph": "text, scenes like micrographs",
         "fluorescence": "text, scenes like fluorescence",
         "photo": "text, scenes like photographs",

@@ -4,8 +4,8 @@ Two stages, from one seed. First the vision tower alone (in CLIPSeg it comes tra
 head on the extracted tokens names kind and colour at each pixel of the patch, another on the class
 token names what a reference shows. Then everything, with text and image prompts mixed and
 interpolated (https://arxiv.org/abs/2112.10003, section 3.3), the tower at a lower rate, the heads
-as an aside. Scenes go from plain to hard. At the end the pictures are larger, as CLIPSeg's own are
-larger than CLIP's: the same weights then look at a finer grid. What is written is a running
+as an aside. Scenes go from plain to hard. Towards the end the pictures become larger, as CLIPSeg's
+own are larger than CLIP's: the same weights then look at a finer grid. What is written is a running
 average of the weights.
 
 ``--resume`` goes on from the last saved state; batches depend on seed and step alone.
@@ -22,14 +22,21 @@ from typing import Any
 
 import torch
 
+from demo_batches import Sampler
 from demo_curve import plot_log
 from demo_folder import make_config, write_folder
-from demo_pool import Sampler, build_pool, patch_moments
+from demo_pool import SIDE, build_pool, patch_moments
 from demo_trainer import Trainer, validate
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / "src" / "napari_clipseg" / "checkpoints" / "demo"
 VALIDATION_SEEDS = 1_000_000  # the first; training's count from 0, the test's from 2 million
+
+
+def side(text: str) -> tuple[int, int]:
+    """Read "7500:192": from step 7500 on pictures of 192 x 192."""
+    step, pixels = map(int, text.split(":"))
+    return step, pixels
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +46,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=1)
     add("--work", type=Path, default=Path("train-output"), help="pool and saved state")
     add("--folder", type=Path, default=FOLDER, help="the checkpoint folder to write")
-    add("--pool", type=int, default=24000, help="scenes made beforehand")
+    add("--pool", type=int, default=32000, help="scenes made beforehand")
+    add("--validation", type=int, default=400, help="scenes to follow progress on")
     add("--steps", type=int, default=9000, help="of all stages")
     add("--dense-steps", type=int, default=3000, help="of the vision tower alone")
     add("--scenes", type=int, default=16, help="a step")
@@ -48,8 +56,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--lr", type=float, default=1e-3)
     add("--tower-rate", type=float, default=0.8, help="of lr, in the last stage")
     add("--dense-weight", type=float, default=1.0, help="of the dense loss in the last stage")
-    add("--last-side", type=int, default=160, help="of the pictures at the end, in pixels")
-    add("--last-steps", type=int, default=2500, help="with these")
+    add(
+        "--sides",
+        type=side,
+        nargs="*",
+        default=[(5500, 160), (7500, 192)],
+        metavar="STEP:PIXELS",
+        help=f"of the pictures from a step on, {SIDE} before the first",
+    )
     add("--ramp", type=float, default=0.6, help="share of the steps from plain to all scenes")
     add("--warmup", type=int, default=100)
     add("--average", type=float, default=0.997, help="of the running mean of weights")
@@ -69,14 +83,14 @@ def export(trainer: Trainer, log: Path, folder: Path) -> None:
     print(f"wrote {folder}", flush=True)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Train."""
-    args = parse()
+    args = parse(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     args.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads or torch.get_num_threads())  # before the pool limits it
     pool = build_pool(args.work / "pool", 0, args.pool)
-    held_out = build_pool(args.work / "validation", VALIDATION_SEEDS, 400)
+    held_out = build_pool(args.work / "validation", VALIDATION_SEEDS, args.validation)
     sampler, validation = Sampler(pool, args.seed), Sampler(held_out, args.seed)
     patch = make_config().vision_config.patch_size
     trainer = Trainer(args, device, torch.from_numpy(patch_moments(pool, patch)))
