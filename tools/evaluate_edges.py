@@ -17,15 +17,15 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 from skimage import data
 from skimage.morphology import disk
 
 from demo_scenes import make_scene
-from evaluate_demo import FOLDER, TEST, Mask, answer, ask_texts, coins_mask, overlap
+from evaluate_demo import FOLDER, TEST, Mask, ask_texts, coins_mask, overlap
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.images.refine import refine_edges
+from napari_clipseg.segmentation import segment
 
 Floats = NDArray[np.float32]
 Refine = Callable[[Floats, NDArray[np.uint8]], Floats]
@@ -57,30 +57,20 @@ def boundary_score(found: Mask, truth: Mask, tolerance: int) -> float:
     return float(2 * precision * recall / max(precision + recall, 1e-9))
 
 
-def resized(probability: Floats, shape: tuple[int, ...]) -> Floats:
-    """Resize a map bilinearly to the height and width of `shape`."""
-    if probability.shape == shape[:2]:
-        return probability
-    size = (shape[1], shape[0])
-    return np.asarray(Image.fromarray(probability).resize(size, Image.Resampling.BILINEAR))
-
-
 def scene_cases(engine: Engine, scenes: int, side: int) -> Iterator[Case]:
     """Ask test scenes for all that is in them."""
     for seed in range(TEST, TEST + scenes):
         scene = make_scene(seed, shape=(side, side))
         for one in ask_texts(engine, [scene]):
             if one.truth.any():
-                yield Case(scene.image, one.truth, resized(one.probability, scene.image.shape))
+                yield Case(scene.image, one.truth, one.probability)
 
 
 def coins_case(engine: Engine) -> Case:
     """Ask scikit-image's coins for coins."""
-    picture = np.repeat(data.coins()[..., None], 3, axis=2)
-    # The model sees a square anyway; as one, the answer is a map of the whole picture.
-    square = np.asarray(Image.fromarray(picture).resize((LARGE, LARGE), Image.Resampling.BILINEAR))
-    found = answer(engine, [square], engine.embed(["coins"]))[0, 0]
-    return Case(picture, coins_mask(), resized(found, picture.shape))
+    coins = data.coins()
+    found = segment(coins, "coins", model=engine).probability[0]
+    return Case(np.repeat(coins[..., None], 3, axis=2), coins_mask(), found)
 
 
 def measured(

@@ -49,18 +49,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--pool", type=int, default=32000, help="scenes made beforehand")
     add("--validation", type=int, default=400, help="scenes to follow progress on")
     add("--steps", type=int, default=9000, help="of all stages")
-    add("--dense-steps", type=int, default=3000, help="of the vision tower alone")
+    add("--dense-steps", type=int, default=2000, help="of the vision tower alone")
     add("--scenes", type=int, default=16, help="a step")
     add("--prompts", type=int, default=3, help="texts a scene")
     add("--references", type=int, default=4, help="image prompts a step")
-    add("--lr", type=float, default=1e-3)
+    add("--lr", type=float, default=1.5e-3)
     add("--tower-rate", type=float, default=0.8, help="of lr, in the last stage")
     add("--dense-weight", type=float, default=1.0, help="of the dense loss in the last stage")
     add(
         "--sides",
         type=side,
         nargs="*",
-        default=[(5500, 160), (7500, 192)],
+        default=[(6500, 160), (8300, 192)],
         metavar="STEP:PIXELS",
         help=f"of the pictures from a step on, {SIDE} before the first",
     )
