@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from demo_layout import KINDS
+from demo_layout import KINDS, SIZE_NAMES, SIZED
 from demo_prompts import plain_wording
 from demo_scenes import Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
@@ -82,3 +82,21 @@ def test_plain_scenes_and_right_words(engine: Engine, scenes: list[Scene]) -> No
     assert np.mean(every) >= 0.5
     for kind in KINDS:
         assert np.mean(right[kind]) > np.mean(wrong[kind], axis=0).max(), kind
+
+
+def test_sizes_are_told_apart(engine: Engine) -> None:
+    right, wrong = [], []
+    for seed in range(FIRST, FIRST + SCENES):
+        scene = make_scene(seed, hardness=0.1, two_sizes=True)
+        for kind in SIZED:
+            truths = [truth_mask(scene, kind, None, size) for size in SIZE_NAMES]
+            if min(truth.sum() for truth in truths) < LEAST:
+                continue
+            texts = [plain_wording(kind, None, size) for size in SIZE_NAMES]
+            found = segment(scene.image, texts, model=engine).probability
+            for i, mask in enumerate(found > engine.config.default_threshold):
+                scores = [(mask & t).sum() / max(1, (mask | t).sum()) for t in truths]
+                right.append(scores[i])
+                wrong.append(scores[1 - i])
+    assert len(right) >= 20
+    assert np.mean(right) > 2 * np.mean(wrong)  # half learned, see the card

@@ -92,22 +92,23 @@ def test_pictures_grow_as_told(pool: Pool) -> None:
 
 
 def test_resumed_training_is_the_same_training(pool: Pool, tmp_path: Path) -> None:
-    sampler, whole, first = Sampler(pool, 1), trainer(pool), trainer(pool)
+    sampler, whole = Sampler(pool, 1), trainer(pool)
     start = {name: value.clone() for name, value in whole.model.state_dict().items()}
-    for _ in range(5):
-        whole.train_step(sampler)
     for _ in range(3):
-        first.train_step(sampler)
-    first.save(tmp_path / "state.pt")
-    second = trainer(pool)
-    second.load(tmp_path / "state.pt")
+        whole.train_step(sampler)
+    whole.save(tmp_path / "state.pt")
+    resumed = trainer(pool)
+    resumed.load(tmp_path / "state.pt")
+    assert resumed.step == 3
+    for part in ("model", "average", "heads"):
+        for name, value in getattr(whole, part).state_dict().items():
+            assert torch.equal(getattr(resumed, part).state_dict()[name], value), (part, name)
     for _ in range(2):
-        second.train_step(sampler)
+        losses = whole.train_step(sampler)
+        # Muon makes much of a gradient's smallest parts, and so of how sums were rounded.
+        assert resumed.train_step(sampler) == pytest.approx(losses, rel=1e-3, abs=1e-5)
     for name, value in whole.model.state_dict().items():
-        torch.testing.assert_close(second.model.state_dict()[name], value, msg=name)
         assert not value.is_floating_point() or not torch.equal(value, start[name]), name
-    for name, value in whole.average.state_dict().items():
-        torch.testing.assert_close(second.average.state_dict()[name], value, msg=name)
 
 
 def test_a_run_writes_a_folder_that_loads(tmp_path: Path) -> None:

@@ -120,6 +120,12 @@ def ask_references(
             yield Answer("image", scene, truth_mask(scene, *pair), found)
 
 
+def half_patch(engine: Engine, image: NDArray[np.uint8]) -> int:
+    """Return half a patch of the model in pixels of the image, as `segment` refines with."""
+    patch = engine.config.vision_config.patch_size * np.sqrt(image[..., 0].size) / max(engine.size)
+    return max(1, round(patch / 2))
+
+
 def scored(
     engine: Engine, image: NDArray[np.uint8], probability: Floats, truth: Mask, threshold: float
 ) -> tuple[float, ...]:
@@ -127,8 +133,7 @@ def scored(
 
     Where nothing is there, the share of pixels that are marked.
     """
-    patch = engine.config.vision_config.patch_size * min(image.shape[:2]) / max(engine.size)
-    refined = refine_edges(probability[None], image, radius=max(1, round(patch / 2)))[0]
+    refined = refine_edges(probability[None], image, radius=half_patch(engine, image))[0]
     found = [one > threshold for one in (probability, refined)]
     if not truth.any():
         return tuple(float(mask.mean()) for mask in found)
@@ -214,6 +219,7 @@ def table(engine: Engine, threshold: float, blocks: int, scenes: int, references
             names = [a.row]
             if a.row not in ("absent", "image"):
                 names += ["text", a.scene.style, _level(a.scene)]
+                names += ["unsized"] if a.row != "size" else []
             score = scored(engine, a.scene.image, a.probability, a.truth, threshold)
             for name in names:
                 rows[name][block].append(score)
@@ -222,6 +228,7 @@ def table(engine: Engine, threshold: float, blocks: int, scenes: int, references
         matrices.append(confusion(engine, tested, threshold))
     titles = {
         "text": "**text prompts, all**",
+        "unsized": "text: kinds and colours, without sizes",
         "kind": 'text: a kind ("rings")',
         "colour": 'text: a colour ("red things")',
         "both": 'text: both ("red rings")',

@@ -12,7 +12,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -22,24 +21,28 @@ from skimage import data
 from skimage.morphology import disk
 
 from demo_scenes import make_scene
-from evaluate_demo import FOLDER, TEST, Mask, ask_texts, coins_mask, overlap
+from evaluate_demo import FOLDER, TEST, Mask, ask_texts, coins_mask, half_patch, overlap
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.images.refine import refine_edges
 from napari_clipseg.segmentation import segment
 
 Floats = NDArray[np.float32]
-Refine = Callable[[Floats, NDArray[np.uint8]], Floats]
+Refine = Callable[[Floats, NDArray[np.uint8], int], Floats]
 
 LARGE = 512  # pixels a side: four times what the checkpoint sees
 
 
 @dataclass(frozen=True)
 class Case:
-    """One prompt on one picture: ``(height, width, 3)``, and two times ``(height, width)``."""
+    """One prompt on one picture: ``(height, width, 3)``, and two times ``(height, width)``.
+
+    The radius is half a patch of the model, in pixels, as `segment` refines with.
+    """
 
     picture: NDArray[np.uint8]
     truth: Mask
     probability: Floats
+    radius: int
 
 
 def outline(mask: Mask) -> Mask:
@@ -63,14 +66,16 @@ def scene_cases(engine: Engine, scenes: int, side: int) -> Iterator[Case]:
         scene = make_scene(seed, shape=(side, side))
         for one in ask_texts(engine, [scene]):
             if one.truth.any():
-                yield Case(scene.image, one.truth, one.probability)
+                radius = half_patch(engine, scene.image)
+                yield Case(scene.image, one.truth, one.probability, radius)
 
 
 def coins_case(engine: Engine) -> Case:
     """Ask scikit-image's coins for coins."""
     coins = data.coins()
     found = segment(coins, "coins", model=engine).probability[0]
-    return Case(np.repeat(coins[..., None], 3, axis=2), coins_mask(), found)
+    picture = np.repeat(coins[..., None], 3, axis=2)
+    return Case(picture, coins_mask(), found, half_patch(engine, picture))
 
 
 def measured(
@@ -79,7 +84,7 @@ def measured(
     """Return the mean boundary F-score and the mean IoU."""
     scores = []
     for case in cases:
-        found = refine(case.probability[None], case.picture)[0] > threshold
+        found = refine(case.probability[None], case.picture, case.radius)[0] > threshold
         scores.append((boundary_score(found, case.truth, tolerance), overlap(found, case.truth)))
     boundary, area = np.mean(scores, axis=0)
     return float(boundary), float(area)
@@ -99,9 +104,11 @@ def main() -> int:
         ("`skimage.data.coins()`, 303 x 384", [coins_case(engine)], 2),
     ]
     ways: dict[str, Refine] = {
-        "as it is": lambda probability, picture: probability,
-        "guided": refine_edges,
-        "random walker": partial(refine_edges, method="random_walker"),
+        "as it is": lambda maps, picture, radius: maps,
+        "guided": lambda maps, picture, radius: refine_edges(maps, picture, radius=radius),
+        "random walker": lambda maps, picture, radius: refine_edges(
+            maps, picture, method="random_walker"
+        ),
     }
     print(f"Threshold {threshold}; boundary F-score / mean IoU.")
     print("| pictures | prompts | tolerance | " + " | ".join(ways) + " |")

@@ -39,7 +39,7 @@ SHAPE = (384, 512)  # neither square nor a power of two: a harder test of where 
 def make_sample(name: str, folder: Path) -> None:
     """Write the three files of one sample."""
     seed, style, hardness, asked = CHOSEN[name]
-    scene = make_scene(seed, style=style, hardness=hardness, shape=SHAPE)
+    scene = make_scene(seed, style=style, hardness=hardness, shape=SHAPE, two_sizes=False)
     labels = np.zeros(SHAPE, np.uint8)
     for label, (kind, colour) in enumerate(asked, start=1):
         truth = truth_mask(scene, kind, colour)
