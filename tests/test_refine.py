@@ -79,7 +79,7 @@ def test_strips_do_not_show(monkeypatch, method, near):
 
 def test_the_radius_follows_the_size():
     picture, _, coarse = scene(size=100)
-    wanted = refine_edges(coarse, picture, radius=3)  # a 32nd of 100 pixels
+    wanted = refine_edges(coarse, picture, radius=2)  # a 44th of 100 pixels
     np.testing.assert_array_equal(refine_edges(coarse, picture), wanted)
     assert (refine_edges(coarse, picture, radius=6) != wanted).any()
 
