@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from napari_clipseg.images.instances import InstanceOptions, instance_labels
-from napari_clipseg.images.labels import otsu_threshold, semantic_labels
+from napari_clipseg.images.labels.instances import InstanceOptions, instance_labels
+from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 
 SIDE = 2048
 BLOBS = 500

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import huggingface_hub
 
-from napari_clipseg.engine.hub import locate
+from napari_clipseg.engine.checkpoints.locate import locate
 
 NAME = "CIDAS/clipseg-rd64"
 LARGE = 100_000

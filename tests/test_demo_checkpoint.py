@@ -11,7 +11,7 @@ from demo_layout import KINDS, SIZE_NAMES, SIZED
 from demo_prompts import plain_wording
 from demo_scenes import Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
-from napari_clipseg.engine.hub import CHECKPOINTS
+from napari_clipseg.engine.checkpoints.locate import CHECKPOINTS
 from napari_clipseg.segmentation import segment
 
 FOLDER = CHECKPOINTS / "demo"

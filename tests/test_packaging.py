@@ -161,4 +161,4 @@ def test_what_napari_does_before_the_first_run_loads_no_torch(statement: str) ->
 
 def test_the_console_script_is_the_module() -> None:
     (script,) = metadata.entry_points(group="console_scripts", name="napari-clipseg")
-    assert script.value == "napari_clipseg.cli:main"
+    assert script.value == "napari_clipseg.cli.main:main"

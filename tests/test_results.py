@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.labels import semantic_labels
+from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.images.labels.threshold import semantic_labels
 from napari_clipseg.images.uncertainty import disagreement
 from napari_clipseg.results import Labelling, Segmentation
 

@@ -12,11 +12,11 @@ from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, some_
 from kinds import SIDE, WHITE, image, shades, table
 from napari_clipseg.choices import Choices
 from napari_clipseg.engine.prompts import Average, Blend
-from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.labels import otsu_threshold, semantic_labels
-from napari_clipseg.images.pixels import Appearance
-from napari_clipseg.images.plan import Detail
-from napari_clipseg.images.source import as_source
+from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
+from napari_clipseg.images.rendering import Appearance
+from napari_clipseg.images.tiling.plan import Detail
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.segmentation import preview, segment, segment_steps
 from seeing import Recorded, Seeing, brightness
 

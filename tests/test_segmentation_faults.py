@@ -5,7 +5,7 @@ import pytest
 
 from cases import COLOUR
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.images.pixels import Appearance
+from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.segmentation import segment
 
 RGB = COLOUR["RGB uint8"]

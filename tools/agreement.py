@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from demo_prompts import prompts_for
 from demo_scenes import make_scene
-from napari_clipseg.engine.devices import pick_device
+from napari_clipseg.engine.runtime.devices import pick_device
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.sample_data import SAMPLES, load_sample
 

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from demo_prompts import all_wordings
-from napari_clipseg.engine.config import CLIPSegConfig, CLIPSegTextConfig, CLIPSegVisionConfig
-from napari_clipseg.engine.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig, CLIPSegVisionConfig
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 LONGEST = 77

@@ -17,7 +17,7 @@ from PIL import Image
 
 from demo_layout import COLOUR_NAMES, KINDS, SIZE_NAMES, STYLES, size_name
 from demo_scenes import make_scene
-from napari_clipseg.images.references import visual_prompt
+from napari_clipseg.images.visual_prompts import visual_prompt
 
 SIDE = 128
 LEAST = 12  # pixels; what shows less is neither asked for nor said to be absent

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from napari_clipseg.engine.model import CLIPSegForImageSegmentation
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 
 PERIODS = (40.0, 16.0, 8.0, 4.0)  # in patches; the shortest tells neighbours apart
 SHARPNESS = 2.6

@@ -29,7 +29,7 @@ from demo_layout import COLOUR_NAMES, KINDS
 from demo_optimiser import Optimiser
 from demo_pool import SIDE
 from demo_start import set_start_values
-from napari_clipseg.engine.model import CLIPSegForImageSegmentation
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 
 
 @dataclass

@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from napari_clipseg import load, segment
-from napari_clipseg.demo import overlay, side_by_side
+from napari_clipseg.cli.demo import overlay, side_by_side
 
 FOLDER = Path(__file__).parents[1] / "src" / "napari_clipseg" / "checkpoints" / "demo"
 PANEL = (380, 300)  # width and height that all panels are brought to

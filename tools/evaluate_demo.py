@@ -30,10 +30,10 @@ from demo_pool import LEAST, reference_mask
 from demo_prompts import plain_wording, prompts_for
 from demo_scenes import Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
-from napari_clipseg.images.plan import Window
-from napari_clipseg.images.references import visual_prompt
-from napari_clipseg.images.refine import refine_edges
-from napari_clipseg.images.stitch import on_pixels, sigmoid
+from napari_clipseg.images.tiling.plan import Window
+from napari_clipseg.images.visual_prompts import visual_prompt
+from napari_clipseg.images.edges.refine import refine_edges
+from napari_clipseg.images.tiling.stitch import on_pixels, sigmoid
 from napari_clipseg.segmentation import segment
 from other_scenes import make_other_scene
 

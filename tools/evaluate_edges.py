@@ -23,7 +23,7 @@ from skimage.morphology import disk
 from demo_scenes import make_scene
 from evaluate_demo import FOLDER, TEST, Mask, ask_texts, coins_mask, half_patch, overlap
 from napari_clipseg.engine.engine import Engine, load
-from napari_clipseg.images.refine import refine_edges
+from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.segmentation import segment
 
 Floats = NDArray[np.float32]

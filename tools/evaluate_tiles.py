@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from demo_scenes import make_scene
 from evaluate_demo import overlap
 from napari_clipseg.engine.engine import Engine, load
-from napari_clipseg.images.plan import Detail, Plan
-from napari_clipseg.images.planning import make_plan
-from napari_clipseg.images.source import as_source
+from napari_clipseg.images.tiling.plan import Detail, Plan
+from napari_clipseg.images.tiling.planning import make_plan
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.segmentation import segment
 from small_things import make_small_things
 

@@ -12,7 +12,7 @@ import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
 
-from napari_clipseg.demo import draw
+from napari_clipseg.cli.demo import draw
 from napari_clipseg.sample_data import load_sample
 from napari_clipseg.segmentation import segment
 from napari_clipseg.widgets.dock import CLIPSegDock

@@ -18,7 +18,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from napari_clipseg.engine.model import CLIPSegForImageSegmentation
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 
 transformers.utils.logging.disable_progress_bar()
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.engine.prompts import Average, Blend
-from napari_clipseg.images.pixels import Appearance, settle
-from napari_clipseg.images.source import as_source
+from napari_clipseg.images.rendering import Appearance, settle
+from napari_clipseg.images.io.source import as_source
 
 Prompt = str | NDArray[Any] | Average | Blend
 

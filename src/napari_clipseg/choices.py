@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.asking import Prompt
-from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.output import DType
-from napari_clipseg.images.pixels import Appearance
-from napari_clipseg.images.plan import Detail, Plan
-from napari_clipseg.images.planning import Planes, make_plan
-from napari_clipseg.images.source import Source
+from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.images.io.maps import DType
+from napari_clipseg.images.rendering import Appearance
+from napari_clipseg.images.tiling.plan import Detail, Plan
+from napari_clipseg.images.tiling.planning import Planes, make_plan
+from napari_clipseg.images.io.source import Source
 
 if TYPE_CHECKING:  # importing this module must not import torch
     from napari_clipseg.engine.engine import Engine

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.axes import Axes
-from napari_clipseg.images.instances import InstanceOptions, instance_labels
-from napari_clipseg.images.labels import semantic_labels
-from napari_clipseg.images.objects import object_table
+from napari_clipseg.images.io.axes import Axes
+from napari_clipseg.images.labels.instances import InstanceOptions, instance_labels
+from napari_clipseg.images.labels.threshold import semantic_labels
+from napari_clipseg.images.labels.objects import object_table
 from napari_clipseg.images.uncertainty import disagreement
 
 Table = dict[str, NDArray[Any]]

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from napari_clipseg.asking import Prompt, as_list, as_prompt, names_of
 from napari_clipseg.choices import Choices, Region
-from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.labels import otsu_threshold, semantic_labels
-from napari_clipseg.images.mosaic import Mosaic, batches
-from napari_clipseg.images.output import DType, create_map
-from napari_clipseg.images.pixels import NOT_FINITE, Appearance, settle
-from napari_clipseg.images.plan import Detail, Plan
-from napari_clipseg.images.planning import Planes
-from napari_clipseg.images.refine import refine_edges
-from napari_clipseg.images.source import Source, as_source
+from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
+from napari_clipseg.images.tiling.mosaic import Mosaic, batches
+from napari_clipseg.images.io.maps import DType, create_map
+from napari_clipseg.images.rendering import NOT_FINITE, Appearance, settle
+from napari_clipseg.images.tiling.plan import Detail, Plan
+from napari_clipseg.images.tiling.planning import Planes
+from napari_clipseg.images.edges.refine import refine_edges
+from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.results import Labelling, Segmentation
 
 if TYPE_CHECKING:  # importing this module must not import torch

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Shapes
 
-from napari_clipseg.images.planning import make_plan
+from napari_clipseg.images.tiling.planning import make_plan
 from napari_clipseg.results import Labelling, Segmentation
 from napari_clipseg.widgets.layers import placement, read_layer, region_outlines
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_clipseg.engine.hub import BUNDLED, KNOWN
+from napari_clipseg.engine.checkpoints.locate import BUNDLED, KNOWN
 from napari_clipseg.widgets import models
 from napari_clipseg.widgets.models import OTHER_FOLDER, ModelBox
 

@@ -7,7 +7,7 @@ import pytest
 
 from napari_clipseg import segment
 from napari_clipseg.engine.engine import Engine
-from napari_clipseg.images.instances import InstanceOptions
+from napari_clipseg.images.labels.instances import InstanceOptions
 
 
 @pytest.fixture

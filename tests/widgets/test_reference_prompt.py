@@ -5,7 +5,7 @@ import pytest
 
 from napari_clipseg import segment
 from napari_clipseg.engine.prompts import Average
-from napari_clipseg.images.references import visual_prompt
+from napari_clipseg.images.visual_prompts import visual_prompt
 
 
 @pytest.fixture

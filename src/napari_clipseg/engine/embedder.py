@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_clipseg.engine.batches import PICTURES, TEXTS, Batches
-from napari_clipseg.engine.kept import Kept, digest, is_picture
-from napari_clipseg.engine.placed import Placed
-from napari_clipseg.engine.processor import CLIPSegProcessor
+from napari_clipseg.engine.runtime.batching import PICTURES, TEXTS, Batches
+from napari_clipseg.cache import Kept, digest, is_picture
+from napari_clipseg.engine.runtime.placed import Placed
+from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 from napari_clipseg.engine.prompts import Average, Blend, Prompt, leaves
 
 # Of a public checkpoint, the vectors of 4096 prompts.

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_clipseg.engine.batches import ANSWERS, PICTURES, Batches
-from napari_clipseg.engine.config import CLIPSegConfig
-from napari_clipseg.engine.devices import CPU, pick_device
+from napari_clipseg.engine.runtime.batching import ANSWERS, PICTURES, Batches
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.runtime.devices import CPU, pick_device
 from napari_clipseg.engine.embedder import Embedder, Vector
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.features import Features
-from napari_clipseg.engine.half import PROMPT, holds, trial_picture, with_half_towers
-from napari_clipseg.engine.hub import locate
-from napari_clipseg.engine.kept import Kept, digest, is_picture
-from napari_clipseg.engine.model import CLIPSegForImageSegmentation
-from napari_clipseg.engine.placed import Placed
-from napari_clipseg.engine.processor import CLIPSegProcessor
+from napari_clipseg.engine.runtime.precision import PROMPT, holds, trial_picture, with_half_towers
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.cache import Kept, digest, is_picture
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+from napari_clipseg.engine.runtime.placed import Placed
+from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 from napari_clipseg.engine.prompts import Prompt
-from napari_clipseg.engine.quantized import quantize_vision
+from napari_clipseg.engine.runtime.int8 import quantize_vision
 
 # Of a public checkpoint, the features of 690 pictures.
 KEPT_FEATURES = 256 * 2**20

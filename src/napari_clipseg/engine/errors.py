@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_clipseg.engine.published import Offer
+    from napari_clipseg.engine.checkpoints.catalog import Offer
 
 
 class CheckpointError(ValueError):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import napari
     from superqt.utils import GeneratorWorker
 
-    from napari_clipseg.engine.published import Offer
+    from napari_clipseg.engine.checkpoints.catalog import Offer
 
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
 USER_ERRORS = (ValueError, TypeError, MemoryError)

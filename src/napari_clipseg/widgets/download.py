@@ -12,13 +12,13 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from superqt.utils import create_worker
 
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.hub import locate
-from napari_clipseg.engine.published import MEGABYTE, Offer, megabytes, offer
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.checkpoints.catalog import MEGABYTE, Offer, megabytes, offer
 from napari_clipseg.segmentation import Progress
 from napari_clipseg.widgets.worker import Failure
 
 if TYPE_CHECKING:  # opening the dock is to load no network client
-    from napari_clipseg.engine.downloads import DownloadProgress
+    from napari_clipseg.engine.hub.downloads import DownloadProgress
 
 STOPPED = "Stopped. What was fetched is kept; run again, and it goes on there."
 
@@ -117,7 +117,7 @@ class Download(QObject):
         self._worker.quit()
 
     def _fetch(self) -> Path | Failure:
-        from napari_clipseg.engine.downloads import download
+        from napari_clipseg.engine.hub.downloads import download
 
         try:
             return download(

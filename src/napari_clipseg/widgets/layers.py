@@ -16,8 +16,8 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 from skimage.measure import find_contours, label, regionprops
 
-from napari_clipseg.images.axes import COLUMN, ROW, SAMPLE
-from napari_clipseg.images.source import Source
+from napari_clipseg.images.io.axes import COLUMN, ROW, SAMPLE
+from napari_clipseg.images.io.source import Source
 from napari_clipseg.results import Segmentation
 
 ELLIPSE_CORNERS = 64

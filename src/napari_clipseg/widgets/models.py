@@ -7,7 +7,7 @@ from pathlib import Path
 from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QFileDialog
 
-from napari_clipseg.engine.hub import BUNDLED, KNOWN
+from napari_clipseg.engine.checkpoints.locate import BUNDLED, KNOWN
 
 OTHER_FOLDER = "Choose a folder…"
 

@@ -10,8 +10,8 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Image, Shapes
 
 from napari_clipseg.choices import Choices
-from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.plan import Detail
+from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.widgets.layers import LayerImage, region_outlines
 
 if TYPE_CHECKING:

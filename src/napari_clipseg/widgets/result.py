@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_clipseg import __version__
-from napari_clipseg.images.instances import InstanceOptions
-from napari_clipseg.images.linking import object_classes
+from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.images.labels.linking import object_classes
 from napari_clipseg.results import Segmentation
 from napari_clipseg.widgets.layers import placement
 from napari_clipseg.widgets.worker import Job

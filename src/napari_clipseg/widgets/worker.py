@@ -12,8 +12,8 @@ from superqt.utils import GeneratorWorker, create_worker
 
 from napari_clipseg.choices import Choices
 from napari_clipseg.engine.prompts import Average
-from napari_clipseg.images.pixels import Appearance, settle
-from napari_clipseg.images.references import example
+from napari_clipseg.images.rendering import Appearance, settle
+from napari_clipseg.images.visual_prompts import example
 from napari_clipseg.results import Segmentation
 from napari_clipseg.segmentation import Progress, segment_steps
 from napari_clipseg.widgets.layers import LayerImage

@@ -1,0 +1,112 @@
+"""A checkpoint folder's weights into a model: strictly, and with errors that say the cure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.checkpoints.weight_files import WEIGHTS_FILE, read_weights
+
+# Buffers that older versions of the reference library wrote; they hold 0, 1, 2, ...
+IGNORED_SUFFIX = ".position_ids"
+NAMED_IN_ERRORS = 3
+
+
+def load_weights(model: nn.Module, folder: str | Path, prefix: str = "") -> None:
+    """Fill ``model`` with the weights of a checkpoint folder, as float32.
+
+    What the file has as float32 stays mapped to it, and is read when it is first used. Half
+    precision is converted at once: memory then holds float32 weights, and the file is let go.
+
+    Parameters
+    ----------
+    model : nn.Module
+        May lie on the meta device: its parameters are replaced, not copied into.
+    folder : str or Path
+        See `read_weights`.
+    prefix : str
+        Where the model's keys begin in the weights of a larger model; the others are then
+        passed over. A file without such keys is read as the model's own.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, truncated or broken, or if its tensors are not exactly
+        the model's, name by name and shape by shape. The model is then unchanged.
+    """
+    path, state = read_weights(folder)
+    if any(key.startswith(prefix) for key in state):
+        state = {key.removeprefix(prefix): x for key, x in state.items() if key.startswith(prefix)}
+    fill(model, state, f"{path} does not fit the config.json beside it")
+
+
+def fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
+    """Make ``state`` the weights of ``model``, as float32.
+
+    Parameters
+    ----------
+    model : nn.Module
+        May lie on the meta device.
+    state : dict of Tensor
+        By name; is emptied of what the model does not take, and converted in place.
+    complaint : str
+        How the error begins if the tensors are not exactly the model's.
+
+    Raises
+    ------
+    CheckpointError
+        If they are not; the model is then unchanged.
+    """
+    for key in [key for key in state if key.endswith(IGNORED_SUFFIX)]:
+        del state[key]
+    _require_match(complaint, model.state_dict(), state)
+    for key in state:
+        state[key] = state[key].float()
+    model.load_state_dict(state, strict=True, assign=True)
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """Write a model's weights as ``model.safetensors``; an older file stays until it is done."""
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    partial = folder / f"{WEIGHTS_FILE}.partial"
+    try:
+        partial.touch()
+        mode = partial.stat().st_mode
+        save_file(state, partial, metadata={"format": "pt"})
+        partial.chmod(mode)  # the library writes for the owner alone, whatever the folder is for
+        os.replace(partial, folder / WEIGHTS_FILE)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _require_match(
+    complaint: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]
+) -> None:
+    problems = []
+    for title, names in (
+        ("missing", sorted(expected.keys() - found.keys())),
+        ("not of this model", sorted(found.keys() - expected.keys())),
+    ):
+        if names:
+            problems.append(f"{len(names)} tensors {title} ({_some(names)})")
+    other = [
+        f"{name} is {tuple(found[name].shape)}, wanted {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & found.keys())
+        if expected[name].shape != found[name].shape
+    ]
+    if other:
+        problems.append(f"{len(other)} tensors of another shape ({_some(other)})")
+    if problems:
+        raise CheckpointError(
+            f"{complaint}: {'; '.join(problems)}. Get both files from the same checkpoint."
+        )
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - NAMED_IN_ERRORS
+    return ", ".join(names[:NAMED_IN_ERRORS]) + (f", and {rest} more" if rest > 0 else "")

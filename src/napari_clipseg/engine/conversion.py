@@ -1,0 +1,221 @@
+"""Decoders of the original repository (https://github.com/timojl/clipseg) made into checkpoints.
+
+Its files ``rd64-uni.pth``, ``rd64-uni-refined.pth`` and ``rd16-uni.pth`` hold what CLIPSeg adds
+to CLIP, under names of their own; CLIP itself lies elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from napari_clipseg.engine.modeling.config import CONFIG_FILE, CLIPSegConfig, read_json
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.preprocessing.image_processor import ViTImageProcessor
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor, require_same_vocabulary
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.checkpoints.weight_files import read_pickle, read_weights
+from napari_clipseg.engine.checkpoints.weights import fill
+
+CLIP = "openai/clip-vit-base-patch16"
+NAMES = "rd64-uni.pth, rd64-uni-refined.pth or rd16-uni.pth"
+CLIP_TYPE = "clip"
+# What the published decoders were trained with, and their files do not say.
+EXTRACT_LAYERS = (3, 6, 9)
+HEADS = 4
+PICTURE = ViTImageProcessor(
+    size={"height": 352, "width": 352},
+    image_mean=(0.485, 0.456, 0.406),
+    image_std=(0.229, 0.224, 0.225),
+)
+# CLIP, in files that hold it, too; and a layer of the original code that nothing calls.
+UNUSED = ("clip_model.", "model.", "reduce.")
+# From the original's names to those of the published checkpoints, one after the other.
+RENAMED = (
+    (r"^blocks\.", "layers."),
+    (r"\.linear([12])\.", r".mlp.fc\1."),
+    (r"\.norm([12])\.", r".layer_norm\1."),
+    (r"^trans_conv\.", "transposed_convolution."),
+)
+# PyTorch's own attention holds its three projections as one.
+JOINED = re.compile(r"\.in_proj_(weight|bias)$")
+
+
+def convert_decoder(
+    decoder: str | Path,
+    clip: str | Path,
+    into: str | Path,
+    extract_layers: Sequence[int] = EXTRACT_LAYERS,
+) -> Path:
+    """Make a checkpoint folder of a decoder file of the original repository, and CLIP.
+
+    Parameters
+    ----------
+    decoder : str or Path
+        ``rd64-uni.pth``, ``rd64-uni-refined.pth`` or ``rd16-uni.pth``. Only tensors are
+        read: code in it is never run.
+    clip : str or Path
+        A folder of CLIP ViT-B/16 in the format of the ``transformers`` library, or its name
+        on the hub, "openai/clip-vit-base-patch16", if it has been downloaded before.
+    into : str or Path
+        A folder that is empty or not there yet. It is complete, or not made.
+    extract_layers : sequence of int
+        Vision blocks that the decoder reads, counted from 0, ascending; its file does not
+        say. All published ones read the default.
+
+    Returns
+    -------
+    Path
+        ``into``: in the public format, to be loaded as any other.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, broken or of another kind, if the decoder was trained on a CLIP
+        of another size, or if the folder cannot be written.
+    """
+    path, folder, into = Path(decoder), locate(clip), Path(into)
+    if into.exists() and not (into.is_dir() and not any(into.iterdir())):
+        raise CheckpointError(f"{into} is there already. Name a folder that is new or empty.")
+    shape, state = _read_decoder(path)
+    config = _config(path, shape, folder, extract_layers)
+    tokenizer = CLIPTokenizer.from_pretrained(folder, config.text_config.max_position_embeddings)
+    require_same_vocabulary(folder, config.text_config, tokenizer)
+    weights, of_clip = read_weights(folder)
+    state |= {f"clip.{name}": tensor for name, tensor in of_clip.items()}
+    with torch.device("meta"):
+        model = CLIPSegForImageSegmentation(config)
+    fill(model, state, f"{path} and {weights} do not make one CLIPSeg")
+    try:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{into.name}.", dir=into.parent) as place:
+            partial = Path(place) / into.name
+            model.save_pretrained(partial)
+            CLIPSegProcessor(PICTURE, tokenizer).save_pretrained(partial)
+            if into.exists():
+                into.rmdir()
+            os.replace(partial, into)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{into} cannot be written: {error}. Choose a place with room for about "
+            f"{sum(x.nbytes for x in state.values()) / 1e6:.0f} MB that you may write to."
+        ) from error
+    return into
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What the tensors of a decoder file say about it."""
+
+    blocks: int
+    reduce_dim: int
+    intermediate_size: int
+    refined: bool
+    # Of the CLIP that it was trained on.
+    vision_width: int
+    projection_dim: int
+    patch_size: int
+
+
+def _read_decoder(path: Path) -> tuple[_Shape, dict[str, Tensor]]:
+    """Return a decoder's shape, and its tensors under the names of the published checkpoints."""
+    choose = f"Choose {NAMES} of the original CLIPSeg repository."
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}. {choose}")
+    tensors = read_pickle(path, choose)
+    tensors = {name: x for name, x in tensors.items() if not name.startswith(UNUSED)}
+    try:
+        shape = _shape(tensors)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is no CLIPSeg decoder: {error.args[0]} is missing or of another shape. "
+            f"{choose}"
+        ) from error
+    state: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in RENAMED:
+            name = re.sub(pattern, replacement, name)
+        kind = JOINED.search(name)
+        if kind is None or not tensor.ndim:
+            state[f"decoder.{name}"] = tensor
+            continue
+        # (3 * reduce_dim, ...) -> three of (reduce_dim, ...)
+        for which, part in zip("qkv", tensor.tensor_split(3), strict=True):
+            state[f"decoder.{JOINED.sub('', name)}.{which}_proj.{kind[1]}"] = part
+    return shape, state
+
+
+def _shape(tensors: dict[str, Tensor]) -> _Shape:
+    """Read a decoder's shape off its tensors; KeyError or ValueError name the one at fault."""
+
+    def size(name: str, axes: int) -> tuple[int, ...]:
+        if tensors[name].ndim != axes:
+            raise ValueError(name)
+        return tuple(tensors[name].shape)
+
+    reduce_dim, projection_dim = size("film_mul.weight", 2)
+    refined = "trans_conv.4.weight" in tensors
+    # Refined, the second of two steps, each a quarter of a patch.
+    step = size("trans_conv.4.weight" if refined else "trans_conv.weight", 4)[-1]
+    return _Shape(
+        blocks=len({name.split(".")[1] for name in tensors if name.startswith("blocks.")}),
+        reduce_dim=reduce_dim,
+        intermediate_size=size("blocks.0.linear1.weight", 2)[0],
+        refined=refined,
+        vision_width=size("reduces.0.weight", 2)[1],
+        projection_dim=projection_dim,
+        patch_size=4 * step if refined else step,
+    )
+
+
+def _config(
+    path: Path, shape: _Shape, folder: Path, extract_layers: Sequence[int]
+) -> CLIPSegConfig:
+    """Return the config of a decoder on the CLIP of a folder, if it was trained on such a one."""
+    values = read_json(folder / CONFIG_FILE)
+    kind = values.get("model_type")
+    if kind != CLIP_TYPE:
+        raise CheckpointError(
+            f"{folder / CONFIG_FILE} describes a model of type {kind!r}, wanted {CLIP_TYPE!r}. "
+            f"Choose a folder of {CLIP}."
+        )
+    if len(extract_layers) != shape.blocks:
+        raise CheckpointError(
+            f"{path} has {shape.blocks} blocks, which read as many blocks of CLIP; "
+            f"extract_layers names {len(extract_layers)}: {list(extract_layers)}. Choose {NAMES}."
+        )
+    towers = {key: value for key, value in values.items() if key.startswith(("text_", "vision_"))}
+    of_decoder = {
+        "projection_dim": values.get("projection_dim", CLIPSegConfig.projection_dim),
+        "extract_layers": tuple(extract_layers),
+        "reduce_dim": shape.reduce_dim,
+        "decoder_num_attention_heads": HEADS,
+        "decoder_intermediate_size": shape.intermediate_size,
+        "use_complex_transposed_convolution": shape.refined,
+    }
+    try:
+        config = CLIPSegConfig.from_dict(towers | of_decoder)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} does not fit the CLIP of {folder}: {error} Choose a folder of {CLIP}."
+        ) from error
+    vision = config.vision_config
+    found = (vision.hidden_size, config.projection_dim, vision.patch_size)
+    wanted = (shape.vision_width, shape.projection_dim, shape.patch_size)
+    if found != wanted:
+        raise CheckpointError(
+            f"{path} was trained on a CLIP of vision width {wanted[0]}, projection {wanted[1]} and "
+            f"patches of {wanted[2]} pixels; that of {folder} has {found[0]}, {found[1]} and "
+            f"{found[2]}. Choose a folder of {CLIP}."
+        )
+    return config

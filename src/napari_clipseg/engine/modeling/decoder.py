@@ -1,0 +1,124 @@
+"""The CLIPSeg decoder: activations of the vision tower and a prompt's vector to logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.modeling.layers import NOTHING, CLIPSegDecoderLayer, Record
+from napari_clipseg.engine.modeling.outputs import CLIPSegDecoderOutput
+
+
+class CLIPSegDecoder(nn.Module):
+    """The part that CLIPSeg adds to CLIP (https://arxiv.org/abs/2112.10003, section 3.1).
+
+    It falls in two: `reduce` needs the picture alone, `segment` needs a prompt too. So a
+    picture is reduced once and answers any number of prompts.
+    """
+
+    def __init__(self, config: CLIPSegConfig) -> None:
+        super().__init__()
+        vision, width = config.vision_config, config.reduce_dim
+        depth = len(config.extract_layers)
+        self.conditional_layer = config.conditional_layer
+        self.film_mul = nn.Linear(config.projection_dim, width)
+        self.film_add = nn.Linear(config.projection_dim, width)
+        self.transposed_convolution: nn.Module
+        if config.use_complex_transposed_convolution:
+            # Two steps of a quarter of the patch each: they fill a patch only if it is 16.
+            step = vision.patch_size // 4
+            self.transposed_convolution = nn.Sequential(
+                nn.Conv2d(width, width, kernel_size=3, padding=1),
+                nn.ReLU(),
+                nn.ConvTranspose2d(width, width // 2, kernel_size=step, stride=step),
+                nn.ReLU(),
+                nn.ConvTranspose2d(width // 2, 1, kernel_size=step, stride=step),
+            )
+        else:
+            step = vision.patch_size
+            self.transposed_convolution = nn.ConvTranspose2d(width, 1, step, stride=step)
+        self.reduces = nn.ModuleList(nn.Linear(vision.hidden_size, width) for _ in range(depth))
+        self.layers = nn.ModuleList(
+            CLIPSegDecoderLayer(
+                width,
+                config.decoder_num_attention_heads,
+                config.decoder_intermediate_size,
+                "relu",
+                vision.layer_norm_eps,
+                vision.attention_dropout,
+            )
+            for _ in range(depth)
+        )
+
+    def reduce(self, activations: Sequence[Tensor]) -> list[Tensor]:
+        """Project activations to the decoder's width, deepest first.
+
+        Parameters
+        ----------
+        activations : sequence of Tensor
+            One ``(batch, 1 + patches, vision width)`` an extracted block, ascending.
+
+        Returns
+        -------
+        list of Tensor
+            One ``(batch, 1 + patches, reduce_dim)`` a decoder block.
+        """
+        deepest_first = reversed(activations)
+        return [reduce(x) for reduce, x in zip(self.reduces, deepest_first, strict=True)]
+
+    def segment(
+        self,
+        reduced: Sequence[Tensor],
+        prompts: Tensor,
+        grid: tuple[int, int],
+        record: Record = NOTHING,
+    ) -> Tensor:
+        """Turn reduced activations and prompts into logits.
+
+        Parameters
+        ----------
+        reduced : sequence of Tensor
+            What `reduce` gave; ``(batch, 1 + patches, reduce_dim)`` each.
+        prompts : Tensor
+            ``(batch, projection_dim)``, one a picture.
+        grid : tuple of int
+            Rows and columns of patches.
+        record : Record
+            Keeps what it asks for on the way.
+
+        Returns
+        -------
+        Tensor
+            ``(batch, height, width)`` logits.
+        """
+        x: Tensor | None = None
+        for i, (layer, activation) in enumerate(zip(self.layers, reduced, strict=True)):
+            x = activation if x is None else activation + x
+            if i == self.conditional_layer:
+                # FiLM (Perez et al., https://arxiv.org/abs/1709.07871): one scale and one shift
+                # a channel, the same for all patches.
+                x = self.film_mul(prompts)[:, None] * x + self.film_add(prompts)[:, None]
+            if i == 0:
+                record.see(x)
+            x = layer(x, record)
+            record.see(x)
+        assert x is not None  # a config has at least one extracted layer
+        # (batch, 1 + patches, reduce_dim) -> (batch, reduce_dim, rows, columns)
+        x = x[:, 1:].transpose(1, 2).unflatten(2, grid)
+        logits: Tensor = self.transposed_convolution(x).squeeze(1)
+        return logits
+
+    def forward(
+        self,
+        hidden_states: Sequence[Tensor],
+        conditional_embeddings: Tensor,
+        grid: tuple[int, int],
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> CLIPSegDecoderOutput:
+        """Do both steps: `reduce` the activations, then `segment` with the prompts."""
+        record = Record(output_hidden_states, output_attentions)
+        logits = self.segment(self.reduce(hidden_states), conditional_embeddings, grid, record)
+        return CLIPSegDecoderOutput(logits, record.hidden_states, record.attentions)

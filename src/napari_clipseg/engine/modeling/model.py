@@ -1,0 +1,239 @@
+"""CLIPSeg as a whole: CLIP's two towers, and the decoder on top."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.modeling.decoder import CLIPSegDecoder
+from napari_clipseg.engine.modeling.outputs import CLIPSegImageSegmentationOutput, CLIPSegOutput
+from napari_clipseg.engine.modeling.pretrained import Pretrained
+from napari_clipseg.engine.modeling.text import CLIPSegTextModel
+from napari_clipseg.engine.modeling.vision import CLIPSegVisionModel
+
+
+class CLIPSegModel(Pretrained[CLIPSegConfig]):
+    """CLIP: both towers, each projected to the space that they share."""
+
+    config_class = CLIPSegConfig
+    prefix = "clip."
+
+    def __init__(self, config: CLIPSegConfig) -> None:
+        super().__init__(config)
+        self.text_model = CLIPSegTextModel(config.text_config)
+        self.vision_model = CLIPSegVisionModel(config.vision_config)
+        text, vision = config.text_config.hidden_size, config.vision_config.hidden_size
+        self.visual_projection = nn.Linear(vision, config.projection_dim, bias=False)
+        self.text_projection = nn.Linear(text, config.projection_dim, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
+
+    def get_text_features(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Map token ids ``(batch, tokens)`` to ``(batch, projection_dim)``."""
+        pooled = self.text_model(input_ids, attention_mask, position_ids).pooler_output
+        features: Tensor = self.text_projection(pooled)
+        return features
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """Map pictures ``(batch, channels, height, width)`` to ``(batch, projection_dim)``."""
+        features: Tensor = self.visual_projection(self.vision_model(pixel_values).pooler_output)
+        return features
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        return_loss: bool = False,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = True,
+    ) -> CLIPSegOutput:
+        """Compare every picture with every text (https://arxiv.org/abs/2103.00020, figure 3).
+
+        Parameters
+        ----------
+        input_ids : Tensor
+            ``(texts, tokens)``.
+        pixel_values : Tensor
+            ``(pictures, channels, height, width)``, normalised.
+        attention_mask, position_ids : Tensor, optional
+            See `CLIPSegTextModel`.
+        return_loss : bool
+            Whether to give the contrastive loss; the k-th text then belongs to the k-th
+            picture.
+        output_attentions, output_hidden_states, interpolate_pos_encoding : bool
+            See the towers.
+
+        Raises
+        ------
+        ValueError
+            If the loss is asked for, and there are not as many texts as pictures.
+        """
+        vision = self.vision_model(
+            pixel_values, output_attentions, output_hidden_states, interpolate_pos_encoding
+        )
+        text = self.text_model(
+            input_ids, attention_mask, position_ids, output_attentions, output_hidden_states
+        )
+        image_embeds = F.normalize(self.visual_projection(vision.pooler_output), dim=-1)
+        text_embeds = F.normalize(self.text_projection(text.pooler_output), dim=-1)
+        logits_per_text = self.logit_scale.exp() * text_embeds @ image_embeds.T
+        loss = contrastive_loss(logits_per_text) if return_loss else None
+        return CLIPSegOutput(
+            loss, logits_per_text.T, logits_per_text, text_embeds, image_embeds, text, vision
+        )
+
+
+def contrastive_loss(logits: Tensor) -> Tensor:
+    """Return CLIP's loss of ``(n, n)`` similarities, of which the diagonal belongs together.
+
+    The mean of the cross entropies along both axes (https://arxiv.org/abs/2103.00020, figure 3).
+    """
+    if logits.shape[0] != logits.shape[1]:
+        raise ValueError(
+            f"Got {logits.shape[0]} texts and {logits.shape[1]} pictures; the loss wants as many "
+            f"texts as pictures, in the same order."
+        )
+    own = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
+    """CLIP with the CLIPSeg decoder: a picture and a prompt to a map of logits.
+
+    All parameters can be trained. To train the decoder alone, as the paper does, freeze
+    the rest: ``model.clip.requires_grad_(False)``.
+    """
+
+    config_class = CLIPSegConfig
+
+    def __init__(self, config: CLIPSegConfig) -> None:
+        super().__init__(config)
+        self.clip = CLIPSegModel(config)
+        self.decoder = CLIPSegDecoder(config)
+
+    def get_conditional_embeddings(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        conditional_pixel_values: Tensor | None = None,
+    ) -> Tensor:
+        """Turn prompts, texts or pictures, into ``(batch, projection_dim)``.
+
+        Raises
+        ------
+        ValueError
+            Unless exactly one kind of prompt is given.
+        """
+        if (input_ids is None) == (conditional_pixel_values is None):
+            given = "neither" if input_ids is None else "both"
+            raise ValueError(
+                f"Got {given} of input_ids and conditional_pixel_values; "
+                f"give exactly one kind of prompt."
+            )
+        if input_ids is not None:
+            return self.clip.get_text_features(input_ids, attention_mask, position_ids)
+        assert conditional_pixel_values is not None
+        return self.clip.get_image_features(conditional_pixel_values)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        conditional_pixel_values: Tensor | None = None,
+        conditional_embeddings: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = True,
+    ) -> CLIPSegImageSegmentationOutput:
+        """Segment pictures, one prompt each.
+
+        Parameters
+        ----------
+        input_ids : Tensor, optional
+            ``(batch, tokens)``: text prompts.
+        pixel_values : Tensor
+            ``(batch, channels, height, width)``: normalised pictures.
+        conditional_pixel_values : Tensor, optional
+            ``(batch, channels, height, width)``: image prompts.
+        conditional_embeddings : Tensor, optional
+            ``(batch, projection_dim)``: prompts that are vectors already.
+        attention_mask, position_ids : Tensor, optional
+            See `CLIPSegTextModel`.
+        labels : Tensor, optional
+            ``(batch, height, width)``, 0 to 1, of the logits' size: the masks to learn.
+        output_attentions, output_hidden_states, interpolate_pos_encoding : bool
+            See `CLIPSegVisionModel` and `CLIPSegDecoder`.
+
+        Returns
+        -------
+        CLIPSegImageSegmentationOutput
+            Logits of the pictures' size, up to the last whole patch.
+
+        Raises
+        ------
+        ValueError
+            If there is no picture, not exactly one kind of prompt, another number of
+            prompts than of pictures, vectors of another length than the model's, or labels
+            of another size than the logits.
+        """
+        if pixel_values is None:
+            raise ValueError("Got no pixel_values; give the pictures to segment.")
+        if conditional_embeddings is None:
+            conditional_embeddings = self.get_conditional_embeddings(
+                input_ids, attention_mask, position_ids, conditional_pixel_values
+            )
+        elif input_ids is not None or conditional_pixel_values is not None:
+            raise ValueError(
+                "Got conditional_embeddings beside another prompt; give exactly one kind of prompt."
+            )
+        wanted = (len(pixel_values), self.config.projection_dim)
+        if tuple(conditional_embeddings.shape) != wanted:
+            raise ValueError(
+                f"Got prompts of shape {tuple(conditional_embeddings.shape)} for "
+                f"{len(pixel_values)} pictures; wanted {wanted}, one vector a picture."
+            )
+        vision = self.clip.vision_model(
+            pixel_values,
+            output_attentions,
+            output_hidden_states=True,
+            interpolate_pos_encoding=interpolate_pos_encoding,
+        )
+        # Hidden state 0 is what goes into block 0, so block i gives hidden state i + 1.
+        activations = [vision.hidden_states[i + 1] for i in self.config.extract_layers]
+        grid = self.clip.vision_model.embeddings.grid(*pixel_values.shape[-2:])
+        decoded = self.decoder(
+            activations, conditional_embeddings, grid, output_attentions, output_hidden_states
+        )
+        return CLIPSegImageSegmentationOutput(
+            None if labels is None else mask_loss(decoded.logits, labels),
+            decoded.logits,
+            conditional_embeddings,
+            self.clip.visual_projection(vision.pooler_output),
+            vision if output_hidden_states else replace(vision, hidden_states=None),
+            decoded,
+        )
+
+
+def mask_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean binary cross entropy of ``(batch, height, width)`` logits with masks."""
+    if labels.shape != logits.shape:
+        raise ValueError(
+            f"Got labels of shape {tuple(labels.shape)}; wanted {tuple(logits.shape)}, the size of "
+            f"the logits. Resize the masks."
+        )
+    return F.binary_cross_entropy_with_logits(logits, labels.to(logits))

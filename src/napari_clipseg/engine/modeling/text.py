@@ -1,0 +1,106 @@
+"""CLIP's text encoder: token ids to one vector a prompt."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from napari_clipseg.engine.modeling.config import CLIPSegTextConfig
+from napari_clipseg.engine.modeling.layers import CLIPSegEncoder, Record, fresh_embedding
+from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
+from napari_clipseg.engine.modeling.pretrained import Pretrained
+
+# Configurations written before the id was put right say 2, whatever the vocabulary.
+LEGACY_EOS = 2
+
+
+class CLIPSegTextEmbeddings(nn.Module):
+    """Token embeddings plus position embeddings."""
+
+    def __init__(self, config: CLIPSegTextConfig) -> None:
+        super().__init__()
+        self.token_embedding = fresh_embedding(config.vocab_size, config.hidden_size)
+        self.position_embedding = fresh_embedding(
+            config.max_position_embeddings, config.hidden_size
+        )
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """Map ids ``(batch, tokens)`` to ``(batch, tokens, width)``."""
+        longest = self.position_embedding.num_embeddings
+        length = input_ids.shape[-1]
+        if length > longest:
+            raise ValueError(
+                f"The prompt has {length} tokens, the model takes at most {longest}. "
+                f"Use a shorter prompt."
+            )
+        if position_ids is None:
+            position_ids = torch.arange(length, device=input_ids.device)
+        embeddings: Tensor = self.token_embedding(input_ids) + self.position_embedding(position_ids)
+        return embeddings
+
+
+class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
+    """The text tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4)."""
+
+    config_class = CLIPSegTextConfig
+    prefix = "clip.text_model."
+
+    def __init__(self, config: CLIPSegTextConfig) -> None:
+        super().__init__(config)
+        self.eos_token_id = config.eos_token_id
+        self.embeddings = CLIPSegTextEmbeddings(config)
+        self.encoder = CLIPSegEncoder(
+            config.hidden_size,
+            config.num_attention_heads,
+            config.intermediate_size,
+            config.num_hidden_layers,
+            config.hidden_act,
+            config.layer_norm_eps,
+            config.attention_dropout,
+        )
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BaseModelOutputWithPooling:
+        """Encode prompts.
+
+        Parameters
+        ----------
+        input_ids : Tensor
+            ``(batch, tokens)``, each row from start token to end token, padded after it.
+        attention_mask : Tensor, optional
+            ``(batch, tokens)``, 0 where padded. Attention looks back only, so what pads
+            after the end changes nothing and a mask is needed for other paddings alone.
+        position_ids : Tensor, optional
+            ``(batch, tokens)`` or ``(tokens,)``, counted from 0 by default.
+        output_attentions, output_hidden_states : bool
+            Whether to give those, too.
+
+        Returns
+        -------
+        BaseModelOutputWithPooling
+            Pooled at the end token of each row.
+        """
+        record = Record(output_hidden_states, output_attentions)
+        x = self.embeddings(input_ids, position_ids)
+        if attention_mask is None or bool(attention_mask.all()):
+            x = self.encoder(x, causal=True, record=record)
+        else:
+            length = input_ids.shape[-1]
+            back = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+            # (batch, 1, 1, tokens) and (tokens, tokens) -> (batch, 1, tokens, tokens)
+            mask = attention_mask.bool()[:, None, None, :] & back
+            x = self.encoder(x, mask, record=record)
+        x = self.final_layer_norm(x)
+        if self.eos_token_id == LEGACY_EOS:
+            end = input_ids.argmax(dim=-1)
+        else:
+            end = (input_ids == self.eos_token_id).int().argmax(dim=-1)
+        pooled = x[torch.arange(len(x), device=x.device), end]
+        return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)

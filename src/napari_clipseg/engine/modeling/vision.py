@@ -1,0 +1,131 @@
+"""CLIP's vision encoder: a picture to tokens, one a patch and one for the whole."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_clipseg.engine.modeling.config import CLIPSegVisionConfig
+from napari_clipseg.engine.modeling.layers import CLIPSegEncoder, Record, fresh, fresh_embedding
+from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
+from napari_clipseg.engine.modeling.pretrained import Pretrained
+
+
+class CLIPSegVisionEmbeddings(nn.Module):
+    """Patch embeddings and a class token, plus position embeddings."""
+
+    def __init__(self, config: CLIPSegVisionConfig) -> None:
+        super().__init__()
+        self.patch_size = config.patch_size
+        self.side = config.image_size // config.patch_size
+        self.class_embedding = nn.Parameter(fresh(config.hidden_size))
+        self.patch_embedding = nn.Conv2d(
+            config.num_channels,
+            config.hidden_size,
+            kernel_size=config.patch_size,
+            stride=config.patch_size,
+            bias=False,
+        )
+        self.position_embedding = fresh_embedding(self.side**2 + 1, config.hidden_size)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Map ``(batch, channels, height, width)`` to ``(batch, 1 + patches, width)``."""
+        rows, columns = self.grid(pixel_values.shape[-2], pixel_values.shape[-1])
+        # (batch, width, rows, columns) -> (batch, patches, width)
+        patches = self.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
+        class_token = self.class_embedding.expand(len(patches), 1, -1)
+        return torch.cat([class_token, patches], dim=1) + self.positions(rows, columns)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return how many rows and columns of whole patches a picture holds."""
+        if min(height, width) < self.patch_size:
+            raise ValueError(
+                f"The picture is {height} x {width} pixels, smaller than a patch of "
+                f"{self.patch_size} x {self.patch_size}. Enlarge it."
+            )
+        return height // self.patch_size, width // self.patch_size
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        """Return ``(1 + rows * columns, width)``, interpolated bicubically to the grid.
+
+        As for other resolutions in Dosovitskiy et al., https://arxiv.org/abs/2010.11929,
+        section 3.2.
+        """
+        weight = self.position_embedding.weight
+        if (rows, columns) == (self.side, self.side):
+            return weight
+        # (patches, width) -> (1, width, side, side)
+        patches = weight[1:].T.unflatten(1, (self.side, self.side))[None]
+        patches = F.interpolate(patches, (rows, columns), mode="bicubic", align_corners=False)
+        return torch.cat([weight[:1], patches[0].flatten(1).T])
+
+
+class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
+    """The vision tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4)."""
+
+    config_class = CLIPSegVisionConfig
+    prefix = "clip.vision_model."
+
+    def __init__(self, config: CLIPSegVisionConfig) -> None:
+        super().__init__(config)
+        self.embeddings = CLIPSegVisionEmbeddings(config)
+        # The misspelt name is that of the published weights.
+        self.pre_layrnorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.encoder = CLIPSegEncoder(
+            config.hidden_size,
+            config.num_attention_heads,
+            config.intermediate_size,
+            config.num_hidden_layers,
+            config.hidden_act,
+            config.layer_norm_eps,
+            config.attention_dropout,
+        )
+        self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = True,
+    ) -> BaseModelOutputWithPooling:
+        """Encode pictures.
+
+        Parameters
+        ----------
+        pixel_values : Tensor
+            ``(batch, channels, height, width)``, normalised, of any size from one patch on.
+        output_attentions, output_hidden_states : bool
+            Whether to give those, too.
+        interpolate_pos_encoding : bool
+            Whether pictures of another size than the config's are taken.
+
+        Returns
+        -------
+        BaseModelOutputWithPooling
+            Pooled at the class token.
+
+        Raises
+        ------
+        ValueError
+            If a picture is smaller than a patch, or of another size when that is not taken.
+        """
+        side = self.config.image_size
+        height, width = pixel_values.shape[-2:]
+        if not interpolate_pos_encoding and (height, width) != (side, side):
+            raise ValueError(
+                f"The picture is {height} x {width} pixels, the model's positions are for "
+                f"{side} x {side}. Resize it, or let interpolate_pos_encoding be true."
+            )
+        record = Record(output_hidden_states, output_attentions)
+        x = self.encoder(self.pre_layrnorm(self.embeddings(pixel_values)), record=record)
+        pooled = self.post_layernorm(x[:, 0])
+        return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)
+
+    def activations(self, pixel_values: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
+        """Return the outputs of ``blocks``, each ``(batch, 1 + patches, width)``.
+
+        Blocks after the last one named are not run: nothing of them reaches the mask.
+        """
+        return self.encoder.extract(self.pre_layrnorm(self.embeddings(pixel_values)), blocks)

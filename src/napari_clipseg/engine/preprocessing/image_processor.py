@@ -1,0 +1,212 @@
+"""Pictures to the tensors that the model takes, as a checkpoint folder says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from napari_clipseg.engine.modeling.config import read_json
+from napari_clipseg.engine.errors import CheckpointError
+
+PREPROCESSOR_FILE = "preprocessor_config.json"
+# Newer files of the reference library hold the same mapping as one entry of a larger one.
+PROCESSOR_FILE = "processor_config.json"
+PROCESSOR_ENTRY = "image_processor"
+CHANNELS = 3
+
+Picture = NDArray[np.uint8] | Image.Image
+
+
+@dataclass(frozen=True)
+class ViTImageProcessor:
+    """How a picture becomes numbers; names and defaults are those of the public class.
+
+    Parameters
+    ----------
+    size : mapping
+        ``height`` and ``width`` in pixels that pictures are brought to, whatever their shape.
+    resample : int
+        Pillow's number of the interpolation; 2 is bilinear, with antialiasing.
+    do_rescale, rescale_factor : bool, float
+        Whether the values 0 to 255 are multiplied first, and with what.
+    do_normalize, image_mean, image_std : bool, tuple of float
+        Whether a mean is then subtracted, and what is left divided by a deviation: one
+        number, or one each for red, green and blue.
+    do_resize : bool
+        Always true: the model's patches must fit.
+
+    Raises
+    ------
+    ValueError
+        If pictures cannot be prepared like this.
+    """
+
+    size: Mapping[str, int] = field(default_factory=lambda: {"height": 224, "width": 224})
+    resample: int = int(Image.Resampling.BILINEAR)
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = True
+    image_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    image_std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    do_resize: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise ValueError(f"the size is {self.height} x {self.width} pixels")
+        if not self.do_resize:
+            raise ValueError("do_resize is false; the model takes pictures of one size only")
+        Image.Resampling(self.resample)
+        sizes = {len(self.image_mean), len(self.image_std)}
+        if not sizes <= {1, CHANNELS} or 0 in self.image_std:
+            raise ValueError(f"image_mean is {self.image_mean} and image_std {self.image_std}")
+
+    @property
+    def height(self) -> int:
+        """Of the prepared pictures, in pixels."""
+        return self.size["height"]
+
+    @property
+    def width(self) -> int:
+        """Of the prepared pictures, in pixels."""
+        return self.size["width"]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read the mapping of a ``preprocessor_config.json``, of any age of that format."""
+        known = {item.name for item in fields(cls)}
+        picked = {key: value for key, value in values.items() if key in known}
+        if "size" in picked:
+            size = picked["size"]
+            if isinstance(size, int):
+                size = {"height": size, "width": size}
+            picked["size"] = {name: int(size[name]) for name in ("height", "width")}
+        for name in ("image_mean", "image_std"):
+            if name in picked:
+                picked[name] = tuple(map(float, picked[name]))
+        for name, kind in (("resample", int), ("rescale_factor", float)):
+            if name in picked:
+                picked[name] = kind(picked[name])
+        return cls(**picked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mapping that `from_dict` reads, ready for JSON."""
+        return {"image_processor_type": type(self).__name__, **asdict(self)}
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Read ``preprocessor_config.json`` of a folder, or what stands for it in newer ones.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing or broken.
+        """
+        path = image_processor_file(folder)
+        values = read_json(path)
+        try:
+            return cls.from_dict(values[PROCESSOR_ENTRY] if path.name == PROCESSOR_FILE else values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path} does not say how pictures are prepared: {error!r}. "
+                f"Get the checkpoint's files again."
+            ) from error
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``preprocessor_config.json``, as the published checkpoints have it.
+
+        A ``processor_config.json`` that is there would be read instead, and is removed.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        values = {**self.to_dict(), "processor_class": "CLIPSegProcessor"}
+        text = json.dumps(values, indent=2) + "\n"
+        (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
+        (folder / PROCESSOR_FILE).unlink(missing_ok=True)
+
+    def __call__(self, pictures: Picture | Sequence[Picture], *, do_resize: bool = True) -> Tensor:
+        """Prepare one picture or several.
+
+        Parameters
+        ----------
+        pictures : picture or sequence of pictures
+            A picture is a Pillow image, or a uint8 array of shape ``(height, width)`` or
+            ``(height, width, 3)``.
+        do_resize : bool
+            False for pictures that have the size already, whichever that is; the same for
+            all of them.
+
+        Returns
+        -------
+        Tensor
+            ``(pictures, 3, height, width)``, float32, normalised.
+
+        Raises
+        ------
+        ValueError
+            If there is no picture, or one of another shape or type of numbers; or if
+            pictures that are not resized differ in size.
+        TypeError
+            If something else than pictures is given.
+        """
+        if not isinstance(pictures, list | tuple):
+            pictures = [pictures]  # type: ignore[list-item]  # what else comes, is told below
+        if not pictures:
+            raise ValueError("Got no picture; give at least one.")
+        size, resample = (self.width, self.height), Image.Resampling(self.resample)
+        images = [_rgb(picture) for picture in pictures]
+        sizes = {image.size for image in images}
+        if not do_resize and len(sizes) > 1:
+            raise ValueError(
+                f"Got pictures of {len(sizes)} sizes that are not to be resized; wanted one size, "
+                f"since they become one array. Resize them, or give them one by one."
+            )
+        resized = [
+            np.asarray(image.resize(size, resample) if do_resize else image) for image in images
+        ]
+        # (pictures, height, width, 3)
+        x = np.stack(resized).astype(np.float32)
+        if self.do_rescale:
+            x = x * self.rescale_factor
+        if self.do_normalize:
+            mean, std = (np.asarray(v, dtype=np.float32) for v in (self.image_mean, self.image_std))
+            x = (x - mean) / std
+        return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+
+
+def image_processor_file(folder: str | Path) -> Path:
+    """Return the file of a checkpoint folder that says how pictures are prepared.
+
+    As in the reference library, ``processor_config.json`` goes first where it says so.
+    """
+    whole = Path(folder) / PROCESSOR_FILE
+    if whole.is_file() and PROCESSOR_ENTRY in read_json(whole):
+        return whole
+    return Path(folder) / PREPROCESSOR_FILE
+
+
+def _rgb(picture: Picture) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    if not isinstance(picture, np.ndarray):
+        raise TypeError(
+            f"Got a picture of type {type(picture).__name__}; wanted a Pillow image, or a uint8 "
+            f"array of shape (height, width) or (height, width, 3)."
+        )
+    shape = picture.shape
+    gray_or_rgb = len(shape) == 2 or (len(shape) == 3 and shape[2] == CHANNELS)
+    if picture.dtype != np.uint8 or not gray_or_rgb or 0 in shape:
+        raise ValueError(
+            f"Got a picture of {picture.dtype} and shape {shape}; wanted uint8 and "
+            f"(height, width) or (height, width, 3), not empty. Scale its values to 0 to 255 "
+            f"and put the channels last."
+        )
+    return Image.fromarray(picture).convert("RGB")

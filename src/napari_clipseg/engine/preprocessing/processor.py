@@ -1,0 +1,161 @@
+"""Texts and pictures to the tensors that the model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.preprocessing.image_processor import (
+    Picture,
+    ViTImageProcessor,
+    image_processor_file,
+)
+from napari_clipseg.engine.modeling.text import LEGACY_EOS
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.preprocessing.vocabulary import vocabulary_file
+
+
+class CLIPSegProcessor:
+    """Prepare texts, pictures and visual prompts for the model.
+
+    Parameters
+    ----------
+    image_processor : ViTImageProcessor
+        For pictures.
+    tokenizer : CLIPTokenizer
+        For texts. Its `decode` and `batch_decode` are to be had here, too.
+    """
+
+    model_input_names = ("pixel_values", *CLIPTokenizer.model_input_names)
+
+    def __init__(self, image_processor: ViTImageProcessor, tokenizer: CLIPTokenizer) -> None:
+        self.image_processor = image_processor
+        self.tokenizer = tokenizer
+        self.decode = tokenizer.decode
+        self.batch_decode = tokenizer.batch_decode
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> CLIPSegProcessor:
+        """Read a checkpoint folder's image processor and tokenizer, in any of their forms.
+
+        Raises
+        ------
+        CheckpointError
+            If a file is missing or broken, or they are not those of one model.
+        """
+        image_processor = ViTImageProcessor.from_pretrained(folder)
+        config = CLIPSegConfig.from_pretrained(folder)
+        _require_whole_patches(folder, config.vision_config.patch_size, image_processor)
+        longest = config.text_config.max_position_embeddings
+        tokenizer = CLIPTokenizer.from_pretrained(folder, longest)
+        require_same_vocabulary(folder, config.text_config, tokenizer)
+        return cls(image_processor, tokenizer)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the files of both, as `from_pretrained` reads them beside a ``config.json``.
+
+        The reference library reads them, too.
+        """
+        self.image_processor.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def __call__(
+        self,
+        text: str | Sequence[str] | None = None,
+        images: Picture | Sequence[Picture] | None = None,
+        visual_prompt: Picture | Sequence[Picture] | None = None,
+        *,
+        padding: bool | str = True,
+        truncation: bool | str = False,
+        max_length: int | None = None,
+        do_resize: bool = True,
+        return_tensors: str = "pt",
+    ) -> dict[str, Tensor]:
+        """Turn what is given into the model's keyword arguments.
+
+        Parameters
+        ----------
+        text : str or sequence of str, optional
+            Text prompts.
+        images : picture or sequence of pictures, optional
+            What to segment. A picture is a Pillow image, or a uint8 array of shape
+            ``(height, width)`` or ``(height, width, 3)``.
+        visual_prompt : picture or sequence of pictures, optional
+            Image prompts, cut and darkened already where that is wanted.
+        padding, truncation : bool or str
+        max_length : int, optional
+            Of the texts; see `CLIPTokenizer`. Unlike in the reference library texts are
+            padded unless it is said otherwise, since the model takes nothing else.
+        do_resize : bool
+            False for pictures that are to keep their size, the same for all of a call.
+        return_tensors : str
+            Always "pt", PyTorch's tensors.
+
+        Returns
+        -------
+        dict of Tensor
+            ``input_ids`` and ``attention_mask`` ``(texts, tokens)``; ``pixel_values`` and
+            ``conditional_pixel_values`` ``(pictures, 3, height, width)``.
+
+        Raises
+        ------
+        ValueError
+            If nothing is given, or both a text and a visual prompt, a text that is too long,
+            a picture of another kind or size, or an option that is not known.
+        TypeError
+            If something else than texts and pictures is given.
+        """
+        if text is None and images is None and visual_prompt is None:
+            raise ValueError("Got nothing to prepare; give text, images or visual_prompt.")
+        if text is not None and visual_prompt is not None:
+            raise ValueError("Got text and visual_prompt; give exactly one kind of prompt.")
+        if return_tensors != "pt":
+            raise ValueError(
+                f"return_tensors is {return_tensors!r}; wanted 'pt', as the model takes them. "
+                f"Call numpy() or tolist() on a tensor to have it otherwise."
+            )
+        tensors: dict[str, Tensor] = {}
+        if text is not None:
+            batch = self.tokenizer(text, padding, truncation, max_length)
+            tensors["input_ids"] = batch.input_ids
+            tensors["attention_mask"] = batch.attention_mask
+        if images is not None:
+            tensors["pixel_values"] = self.image_processor(images, do_resize=do_resize)
+        if visual_prompt is not None:
+            tensors["conditional_pixel_values"] = self.image_processor(
+                visual_prompt, do_resize=do_resize
+            )
+        return tensors
+
+
+def _require_whole_patches(folder: str | Path, patch: int, pictures: ViTImageProcessor) -> None:
+    if pictures.height % patch or pictures.width % patch:
+        # The part of a patch that is left over would shift the map against the picture.
+        raise CheckpointError(
+            f"{image_processor_file(folder)} wants pictures of {pictures.height} x "
+            f"{pictures.width} pixels, which are no whole patches of {patch}. Get all files from "
+            f"the same checkpoint."
+        )
+
+
+def require_same_vocabulary(
+    folder: str | Path, config: CLIPSegTextConfig, tokenizer: CLIPTokenizer
+) -> None:
+    """Raise CheckpointError if the tokenizer of a folder is not the one its model was made for."""
+    end = tokenizer.pad_token_id
+    if tokenizer.highest_id >= config.vocab_size:
+        fault = f"holds ids up to {tokenizer.highest_id}, the model knows {config.vocab_size}"
+    elif config.eos_token_id == LEGACY_EOS and end != tokenizer.highest_id:
+        fault = f"gives the end token the id {end}, which is not its highest"
+    elif config.eos_token_id not in (LEGACY_EOS, end):
+        fault = f"gives the end token the id {end}, config.json says {config.eos_token_id}"
+    else:
+        return
+    # Unnoticed, every prompt would be read at its start token, and all would mean the same.
+    raise CheckpointError(
+        f"{vocabulary_file(folder)} {fault}. Get all files from the same checkpoint."
+    )

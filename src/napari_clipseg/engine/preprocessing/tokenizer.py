@@ -1,0 +1,270 @@
+"""Text to token ids and back: CLIP's byte-level byte pairs, on the ``tokenizers`` library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+
+from napari_clipseg.engine.preprocessing.vocabulary import (
+    END_OF_WORD,
+    Merges,
+    no_vocabulary,
+    parse_tokenizer,
+    read_vocabulary,
+    vocabulary_file,
+    write_vocabulary,
+)
+
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+START = "<|startoftext|>"
+END = "<|endoftext|>"
+# How CLIP splits a text before the byte pairs are merged
+# (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4, and the code published with it).
+WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
+    r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+)
+SHOWN_CHARACTERS = 60
+ID_BOUND = 2**32  # the library holds ids as 32 bits
+# By what a caller may write: whether texts of different lengths are made equal, and how.
+PADDINGS = {
+    True: "longest",
+    "longest": "longest",
+    "max_length": "max_length",
+    False: "do_not_pad",
+    "do_not_pad": "do_not_pad",
+}
+TRUNCATIONS = {True: True, "longest_first": True, False: False, "do_not_truncate": False}
+
+TokenIds: TypeAlias = int | Sequence[int] | NDArray[np.integer] | Tensor
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Prompts as ids.
+
+    Attributes
+    ----------
+    input_ids : Tensor
+        ``(prompts, tokens)``, int64, padded at the end.
+    attention_mask : Tensor
+        ``(prompts, tokens)``, int64, 0 where padded.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+
+class CLIPTokenizer:
+    """CLIP's tokenizer, built from the files that every CLIPSeg checkpoint holds.
+
+    Parameters
+    ----------
+    vocab : dict
+        Token to id.
+    merges : list of pairs
+        Which two symbols become one, the most frequent first.
+    max_length : int
+        Longest prompt in tokens, start and end included.
+    """
+
+    model_input_names = ("input_ids", "attention_mask")
+
+    def __init__(self, vocab: dict[str, int], merges: Merges, max_length: int = 77) -> None:
+        self.max_length = max_length
+        self._backend = Tokenizer(
+            models.BPE(vocab=vocab, merges=merges, end_of_word_suffix=END_OF_WORD, unk_token=END)
+        )
+        self._backend.normalizer = normalizers.Sequence(
+            [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+        )
+        self._backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )
+        start, end = vocab[START], vocab[END]
+        self._backend.post_processor = processors.RobertaProcessing(
+            (END, end), (START, start), trim_offsets=False, add_prefix_space=False
+        )
+        self._backend.decoder = decoders.ByteLevel()
+        self._backend.add_special_tokens([START, END])
+        self.pad_token_id = end
+        self.highest_id = max(vocab.values())
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, max_length: int = 77) -> CLIPTokenizer:
+        """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a folder.
+
+        Raises
+        ------
+        CheckpointError
+            If a file is missing or broken.
+        """
+        vocab, merges = read_vocabulary(folder)
+        try:
+            return cls(vocab, merges, max_length)
+        except Exception as error:
+            # The library raises a bare Exception for a merge that the vocabulary lacks.
+            raise no_vocabulary(vocabulary_file(folder), error) from error
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the files that `from_pretrained` reads, and ``tokenizer_config.json``.
+
+        The reference library reads them, too.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_vocabulary(folder, *parse_tokenizer(json.loads(self._backend.to_str())))
+        special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+        values = {
+            **special,
+            "model_max_length": self.max_length,
+            "tokenizer_class": type(self).__name__,
+        }
+        text = json.dumps(values, indent=2) + "\n"
+        (folder / TOKENIZER_CONFIG_FILE).write_text(text, encoding="utf-8")
+
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        padding: bool | str = True,
+        truncation: bool | str = False,
+        max_length: int | None = None,
+    ) -> TokenBatch:
+        """Turn texts into ids, each from start token to end token.
+
+        Parameters
+        ----------
+        text : str or sequence of str
+            One prompt or several.
+        padding : bool or str
+            True or "longest": up to the longest of these texts. "max_length": up to
+            ``max_length``. False or "do_not_pad": not at all; the texts must then be of
+            one length.
+        truncation : bool or str
+            True or "longest_first": what is longer than ``max_length`` loses its last
+            words. False or "do_not_truncate": it is an error.
+        max_length : int, optional
+            In tokens, start and end included; by default as many as the model reads.
+
+        Returns
+        -------
+        TokenBatch
+
+        Raises
+        ------
+        ValueError
+            If a text is longer than may be, or holds half of a character; if texts of
+            several lengths are not to be padded; or if an option has no such value.
+        TypeError
+            If something else than texts is given.
+        """
+        padding = _choice("padding", padding, PADDINGS)
+        limit = self._limit(max_length)
+        rows = self._rows(_texts(text), limit, _choice("truncation", truncation, TRUNCATIONS))
+        lengths = sorted({len(row) for row in rows})
+        if padding == "do_not_pad" and len(lengths) > 1:
+            raise ValueError(
+                f"The prompts have {lengths[0]} to {lengths[-1]} tokens and are not to be padded; "
+                f"one tensor cannot hold them. Let padding be True."
+            )
+        width = limit if padding == "max_length" else max(lengths, default=0)
+        ids = torch.full((len(rows), width), self.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+            mask[i, : len(row)] = 1
+        return TokenBatch(ids, mask)
+
+    def decode(self, token_ids: TokenIds, skip_special_tokens: bool = False) -> str:
+        """Turn the ids of one prompt into text, in lower case and with a space after each word.
+
+        Parameters
+        ----------
+        token_ids : int, or sequence, array or tensor of int
+            ``(tokens,)``. Ids that the vocabulary does not have give nothing.
+        skip_special_tokens : bool
+            Whether to leave out start and end, and so the padding.
+
+        Raises
+        ------
+        ValueError
+            If the ids are not one row of whole numbers from 0 on.
+        """
+        ids = token_ids.tolist() if isinstance(token_ids, Tensor | np.ndarray) else token_ids
+        ids = [ids] if isinstance(ids, int) else list(ids)
+        for i in ids:
+            if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < ID_BOUND:
+                raise ValueError(
+                    f"Got {i!r} as a token id; wanted one row of whole numbers from 0 on. For "
+                    f"several prompts call batch_decode."
+                )
+        text = self._backend.decode(ids, skip_special_tokens=bool(skip_special_tokens))
+        return text.replace(END_OF_WORD, " ").strip()
+
+    def batch_decode(
+        self,
+        sequences: Sequence[TokenIds] | NDArray[np.integer] | Tensor,
+        skip_special_tokens: bool = False,
+    ) -> list[str]:
+        """Turn the ids of several prompts into texts, each as `decode` does."""
+        return [self.decode(ids, skip_special_tokens) for ids in sequences]
+
+    def _limit(self, max_length: int | None) -> int:
+        if max_length is None:
+            return self.max_length
+        if not 2 <= max_length <= self.max_length:
+            raise ValueError(
+                f"max_length is {max_length}; wanted 2, for start and end, up to "
+                f"{self.max_length}, which is what the model reads."
+            )
+        return max_length
+
+    def _rows(self, texts: Sequence[str], limit: int, truncate: bool) -> list[list[int]]:
+        rows: list[list[int]] = [encoding.ids for encoding in self._backend.encode_batch(texts)]
+        for i, row in enumerate(rows):
+            if len(row) <= limit:
+                continue
+            if not truncate:
+                text = texts[i]
+                shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+                who = "the model reads" if limit == self.max_length else "max_length allows"
+                raise ValueError(
+                    f"The prompt {shown!r} has {len(row)} tokens, {who} at most {limit} (start and "
+                    f"end included). Use fewer words."
+                )
+            rows[i] = [*row[: limit - 1], row[-1]]
+        return rows
+
+
+def _texts(text: str | Sequence[str]) -> list[str]:
+    """Return the prompts as a list, each one a text that can be written as UTF-8."""
+    if isinstance(text, str):
+        text = [text]
+    if not isinstance(text, list | tuple):
+        raise TypeError(f"Got text of type {type(text).__name__}; wanted a str or a list of str.")
+    for one in text:
+        if not isinstance(one, str):
+            raise TypeError(f"Got a text of type {type(one).__name__} in the list; wanted str.")
+        if any("\ud800" <= character <= "\udfff" for character in one):
+            raise ValueError(
+                f"The prompt {one!r} holds half of a character (a lone surrogate). Write it again."
+            )
+    return list(text)
+
+
+def _choice(name: str, value: object, choices: dict[Any, Any]) -> Any:
+    if not isinstance(value, bool | str) or value not in choices:
+        raise ValueError(f"{name} is {value!r}; wanted one of {', '.join(map(repr, choices))}.")
+    return choices[value]

@@ -1,0 +1,159 @@
+"""OME-Zarr groups: read as levels with named axes, and written level by level.
+
+The metadata are those of https://ngff.openmicroscopy.org, versions 0.4 and 0.5, of which only
+``multiscales`` is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, name_axes
+
+VERSION = "0.5"
+CHUNK = 512  # pixels of a side
+SMALLEST = 512  # a level is added until its longer side is at most this
+TYPES = {"t": "time", CHANNEL: "channel", "z": "space", ROW: "space", COLUMN: "space"}  # of axes
+
+
+def is_ome_zarr(image: Any) -> bool:
+    """Return whether this is a zarr group that says it is an OME-Zarr image."""
+    return hasattr(image, "attrs") and hasattr(image, "array_keys") and bool(_multiscales(image))
+
+
+def read_ome_zarr(group: Any) -> dict[str, Any]:
+    """Return levels, axes, spacing and unit of an OME-Zarr image.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        For which `is_ome_zarr` holds.
+    """
+    image = _multiscales(group)[0]
+    names = [one if isinstance(one, str) else one["name"] for one in image.get("axes", "tczyx")]
+    units = [None if isinstance(one, str) else one.get("unit") for one in image.get("axes", names)]
+    scale = np.ones(len(names))
+    # The image's own transformation, if there is one, comes after that of the level.
+    for made in (image["datasets"][0], image):
+        for step in made.get("coordinateTransformations", ()):
+            if step["type"] == "scale":
+                scale = scale * np.asarray(step["scale"], dtype=float)
+    levels = [group[one["path"]] for one in image["datasets"]]
+    known = name_axes(names, levels[0].shape)
+    row, column = known.index(ROW), known.index(COLUMN)
+    return {
+        "levels": levels,
+        "axes": known,
+        "spacing": (float(scale[row]), float(scale[column])),
+        "unit": units[row] or "pixel",
+    }
+
+
+def _multiscales(group: Any) -> Sequence[Any]:
+    attributes: Mapping[str, Any] = dict(group.attrs)
+    found: Sequence[Any] = attributes.get("ome", attributes).get("multiscales", [])
+    return found
+
+
+def create_ome_zarr(
+    path: str | Path,
+    shape: Sequence[int],
+    dtype: str,
+    axes: Sequence[str],
+    *,
+    scale: Sequence[float],
+    translate: Sequence[float],
+    unit: str,
+    about: Mapping[str, Any],
+) -> list[Any]:
+    """Create an OME-Zarr image with the levels of its pyramid, all zero.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder that does not exist yet, or is empty.
+    shape : sequence of int
+        Of the finest level; rows and columns are the last two axes.
+    dtype : str
+        Of the values.
+    axes : sequence of str
+        A name for each axis.
+    scale, translate : sequence of float
+        Size of a pixel and place of the first one's centre along each axis, in units.
+    unit : str
+        Of rows and columns.
+    about : mapping
+        Attributes to keep beside those of the format.
+
+    Returns
+    -------
+    list of zarr.Array
+        Finest first; each next one is half as high and wide.
+
+    Raises
+    ------
+    FileExistsError
+        If something lies there.
+    ModuleNotFoundError
+        If zarr is not installed.
+    """
+    try:
+        import zarr
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Writing OME-Zarr needs the package zarr. Get it: python -m pip install "
+            "'napari-clipseg[zarr]'"
+        ) from error
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
+    *planes, height, width = shape
+    sizes = [(height, width)]
+    while max(sizes[-1]) > SMALLEST:
+        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    levels, datasets = [], []
+    for i, (h, w) in enumerate(sizes):
+        factor = np.ones(len(shape))
+        factor[-2:] = 2**i
+        chunks = (*(1 for _ in planes), min(CHUNK, h), min(CHUNK, w))
+        levels.append(group.create_array(str(i), shape=(*planes, h, w), chunks=chunks, dtype=dtype))
+        # A coarse pixel's centre is that of the pixels under it.
+        moved = np.asarray(translate) + np.asarray(scale) * (factor - 1) / 2
+        transformations = [
+            {"type": "scale", "scale": (np.asarray(scale) * factor).tolist()},
+            {"type": "translation", "translation": moved.tolist()},
+        ]
+        datasets.append({"path": str(i), "coordinateTransformations": transformations})
+    described: list[dict[str, Any]] = [
+        {"name": name} | ({"type": TYPES[name]} if name in TYPES else {}) for name in axes
+    ]
+    if unit != "pixel":
+        for one in described[-2:]:
+            one["unit"] = unit
+    ome: dict[str, Any] = {
+        "version": VERSION,
+        "multiscales": [{"axes": described, "datasets": datasets}],
+    }
+    group.attrs.update({"ome": ome, **about})
+    return levels
+
+
+def write_coarser(levels: Sequence[Any], plane: tuple[int, ...]) -> None:
+    """Fill the coarser levels of a plane from its finest, strip by strip, with means."""
+    for fine, coarse in pairwise(levels):
+        height, width = coarse.shape[-2:]
+        for top in range(0, height, CHUNK):
+            bottom = min(top + CHUNK, height)
+            strip = np.asarray(fine[(*plane, slice(2 * top, 2 * bottom), slice(None))])
+            odd = ((0, strip.shape[0] % 2), (0, strip.shape[1] % 2))
+            strip = np.pad(strip, odd, mode="edge")
+            means = strip.reshape(bottom - top, 2, width, 2).mean(axis=(1, 3), dtype=np.float32)
+            if fine.dtype.kind == "u":
+                means = np.rint(means)
+            coarse[(*plane, slice(top, bottom), slice(None))] = means.astype(fine.dtype)

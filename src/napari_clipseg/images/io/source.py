@@ -1,0 +1,275 @@
+"""Any image as a lazy source with named axes; pixels are read plane by plane, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, SAMPLE, Axes, name_axes, plane_axes
+from napari_clipseg.images.io.chunks import BlockReader
+from napari_clipseg.images.io.ome_zarr import is_ome_zarr, read_ome_zarr
+
+REAL = "buif"  # numpy's letters for bool, integers and floats
+COLOURS = 3  # of a colour image; a fourth, transparency, is left out
+
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An image: its levels, the names of its axes, and what is known of its pixels.
+
+    Attributes
+    ----------
+    levels : tuple of array-like
+        The image, then coarser copies of it if there are any. Nothing is read until `read`.
+    axes : tuple of str
+        A name for each axis: ``y``, ``x``, ``c`` for channels, ``s`` for the colours of an RGB
+        image; planes lie along all others.
+    contrast_limits : tuple of float, optional
+        Values shown as black and as white.
+    spacing : tuple of float
+        Height and width of a pixel of the finest level, in units.
+    unit : str
+        Of the spacing.
+    """
+
+    levels: tuple[Any, ...]
+    axes: Axes
+    contrast_limits: Limits | None = None
+    spacing: tuple[float, float] = (1.0, 1.0)
+    unit: str = "pixel"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the finest level, in pixels."""
+        return self.shape_of(0)
+
+    def shape_of(self, level: int) -> tuple[int, int]:
+        """Height and width of a level, in its pixels."""
+        return self._length(ROW, level), self._length(COLUMN, level)
+
+    @property
+    def plane_axes(self) -> Axes:
+        """Names of the axes along which planes lie."""
+        return plane_axes(self.axes)
+
+    @property
+    def planes_shape(self) -> tuple[int, ...]:
+        """Length of each axis along which planes lie."""
+        return tuple(self._length(name, 0) for name in self.plane_axes)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels; 1 for gray and for colour images."""
+        return self._length(CHANNEL, 0) if CHANNEL in self.axes else 1
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the image has colours."""
+        return SAMPLE in self.axes
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        dtype: np.dtype[Any] = np.dtype(self.levels[0].dtype)
+        return dtype
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading costs nothing: a numpy array that is no memory map."""
+        return type(self.levels[0]) is np.ndarray
+
+    def factor(self, level: int) -> tuple[float, float]:
+        """Return how many pixels of the finest level lie under one of a level, down and across."""
+        (height, width), (h, w) = self.shape, self.shape_of(level)
+        return height / h, width / w
+
+    def read(
+        self,
+        level: int,
+        plane: Sequence[int],
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+        channels: Sequence[int] = (0,),
+    ) -> NDArray[Any]:
+        """Read a part of a plane; nothing else is computed or loaded.
+
+        Parameters
+        ----------
+        level : int
+            0 is the finest.
+        plane : sequence of int
+            Where the plane lies along `plane_axes`, in steps of the finest level.
+        rows, columns : slice
+            In pixels of the level.
+        channels : sequence of int
+            Which channels, for images that have them.
+
+        Returns
+        -------
+        ndarray
+            ``(rows, columns, channels)``, or ``(rows, columns, 3)`` for a colour image; of the
+            source's own type. It may be a view of the user's data: not to be written to.
+        """
+        at: dict[str, Any] = {ROW: rows, COLUMN: columns, SAMPLE: slice(0, COLOURS)}
+        for name, where in zip(self.plane_axes, plane, strict=True):
+            # Levels may be coarser along these axes, too.
+            at[name] = where * self._length(name, level) // self._length(name, 0)
+        left = [name for name in self.axes if name in (ROW, COLUMN, SAMPLE)]
+        order = [left.index(name) for name in (ROW, COLUMN, SAMPLE) if name in left]
+        reader = self._readers[level]
+        parts = []
+        for channel in channels if CHANNEL in self.axes else (0,):
+            at[CHANNEL] = channel
+            part = reader.read(tuple(at[name] for name in self.axes))
+            parts.append(part.transpose(order))
+        if self.rgb:
+            return parts[0]
+        return parts[0][..., None] if len(parts) == 1 else np.stack(parts, axis=-1)
+
+    @cached_property
+    def _readers(self) -> tuple[BlockReader, ...]:
+        return tuple(BlockReader(level) for level in self.levels)
+
+    def _length(self, name: str, level: int) -> int:
+        return int(self.levels[level].shape[self.axes.index(name)])
+
+
+def as_source(
+    image: Any,
+    *,
+    axes: str | Sequence[str] | None = None,
+    rgb: bool | None = None,
+    contrast_limits: Limits | None = None,
+    spacing: tuple[float, float] | None = None,
+    unit: str | None = None,
+) -> Source:
+    """Take any image as a source; its pixels are not read.
+
+    Parameters
+    ----------
+    image : array-like, layer, OME-Zarr group, or sequence of arrays
+        A numpy, dask, zarr or xarray array (or anything else with ``shape``, ``dtype`` and
+        slices) of two to five axes or more; a napari image layer; an OME-Zarr group opened
+        with zarr; a list of arrays that are ever coarser levels of one image.
+    axes : str or sequence of str, optional
+        Names of the axes, see `axes.name_axes`. By default those that the image knows.
+    rgb : bool, optional
+        Whether the last axis holds colours, where `axes` does not say.
+    contrast_limits : tuple of float, optional
+        Values shown as black and as white; by default the layer's, if it is one.
+    spacing : tuple of float, optional
+        Height and width of a pixel, in units; by default what the image knows, or 1.
+    unit : str, optional
+        Of the spacing.
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If an axis is empty, the names do not fit, a level is not coarser than the one before,
+        or the spacing is not above 0.
+    """
+    known = _known(image)
+    levels = tuple(_as_array(level) for level in known.pop("levels"))
+    if axes is not None or rgb is not None:
+        known.pop("axes", None)
+    axes = known.pop("axes", None) if axes is None else axes
+    given = {"contrast_limits": contrast_limits, "spacing": spacing, "unit": unit}
+    known |= {name: value for name, value in given.items() if value is not None}
+    for level in levels:
+        if np.dtype(level.dtype).kind not in REAL:
+            raise TypeError(
+                f"The image holds values of type {level.dtype}; wanted bool, integers or floats. "
+                f"Convert it first, for example with numpy.abs for complex numbers."
+            )
+    colours = known.pop("rgb", None)
+    source = Source(
+        levels, name_axes(axes, levels[0].shape, colours if rgb is None else rgb), **known
+    )
+    _check(source)
+    return source
+
+
+def _check(source: Source) -> None:
+    shapes = [tuple(level.shape) for level in source.levels]
+    for shape in shapes:
+        if 0 in shape:
+            raise ValueError(f"The image is empty: its shape is {shape}. Choose another one.")
+    for fine, coarse in pairwise(range(len(shapes))):
+        one, other = shapes[fine], shapes[coarse]
+        if len(one) != len(other) or not _coarser(source.shape_of(fine), source.shape_of(coarse)):
+            raise ValueError(
+                f"The levels of the image have the shapes {shapes}; wanted as many axes in each, "
+                f"and fewer rows or columns from one to the next. Put equal planes into one array "
+                f"with numpy.stack."
+            )
+    if len(source.spacing) != 2 or not all(0 < one < np.inf for one in source.spacing):
+        raise ValueError(
+            f"Got the spacing {source.spacing}; wanted height and width of a pixel, above 0."
+        )
+
+
+def _coarser(fine: tuple[int, int], coarse: tuple[int, int]) -> bool:
+    return all(a >= b for a, b in zip(fine, coarse, strict=True)) and fine != coarse
+
+
+def _known(image: Any) -> dict[str, Any]:
+    """Return an image's levels, and what it says of itself."""
+    if hasattr(image, "multiscale") and hasattr(image, "data"):
+        return _of_layer(image)
+    if is_ome_zarr(image):
+        return read_ome_zarr(image)
+    if hasattr(image, "dims") and hasattr(image, "coords"):  # xarray
+        # Not its `data`: those of a file that is open would be loaded whole.
+        names = [str(name) for name in image.dims]
+        unnamed = names == [f"dim_{i}" for i in range(len(names))]
+        return {"levels": [image]} | ({} if unnamed else {"axes": names})
+    levels = isinstance(image, Sequence) and len(image) > 0 and all(map(_is_array, image))
+    return {"levels": list(image) if levels else [image]}
+
+
+def _of_layer(layer: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {"levels": list(layer.data) if layer.multiscale else [layer.data]}
+    known["rgb"] = rgb = bool(getattr(layer, "rgb", False))
+    labels = [str(label) for label in getattr(layer, "axis_labels", ())]
+    if labels and not any(label.lstrip("-").isdigit() for label in labels):
+        known["axes"] = [*labels, *([SAMPLE] if rgb else [])]
+    if not rgb and getattr(layer, "contrast_limits", None) is not None:
+        low, high = layer.contrast_limits
+        known["contrast_limits"] = (float(low), float(high))
+    # The last two axes of a layer are those on the screen unless their names say otherwise.
+    row, column = -2, -1
+    if "axes" in known:
+        try:
+            names = name_axes(labels, layer.data.shape[: len(labels)])
+            row, column = names.index(ROW), names.index(COLUMN)
+        except ValueError:
+            del known["axes"]  # labels of the user's own making
+    known["spacing"] = (abs(float(layer.scale[row])), abs(float(layer.scale[column])))
+    units = getattr(layer, "units", None)
+    if units is not None:
+        known["unit"] = str(units[row])
+    return known
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__getitem__")
+
+
+def _as_array(value: Any) -> Any:
+    """Return what can be sliced; lists and the like become numpy arrays."""
+    if isinstance(value, Mapping) or hasattr(value, "array_keys"):  # a zarr group is no mapping
+        raise TypeError(
+            f"The image is of type {type(value).__name__}; wanted an array, a layer or an OME-Zarr "
+            f"group. Choose one of the arrays in it."
+        )
+    return value if _is_array(value) else np.asarray(value)

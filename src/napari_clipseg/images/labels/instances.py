@@ -1,0 +1,203 @@
+"""Semantic labels to instances: each object with a number of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage import measure
+
+from napari_clipseg.images.labels.linking import matches
+from napari_clipseg.images.probability import Maps, as_unit
+from napari_clipseg.images.labels.regions import fill_holes, kept, majority
+from napari_clipseg.images.labels.splitting import split_touching
+
+Int32 = NDArray[np.int32]
+Split = Literal["none", "distance", "probability"]
+
+
+@dataclass(frozen=True)
+class InstanceOptions:
+    """How objects are told apart, and which of them are kept.
+
+    Lengths are in the unit of the spacing, areas in its square: pixels where it is 1.
+
+    Attributes
+    ----------
+    split : {"none", "distance", "probability"}
+        Objects are connected parts (8 neighbours), split further by a watershed at necks
+        ("distance") or at dips of the probability ("probability").
+    min_distance : float
+        Of two peaks nearer than this along both axes, only the higher is a seed to split at.
+    min_size, max_size : float
+        Least and greatest area of an object in its plane; `max_size` None for no limit.
+    fill_holes : bool or float
+        Whether holes are filled, or the greatest area of a hole that is.
+    smooth : float
+        A class keeps a pixel where it has the majority of the square window that reaches
+        this far; 0 leaves outlines as they are.
+    drop_border : bool
+        Whether objects that touch the edge of their plane are left out.
+    link : bool
+        Whether objects that overlap from plane to plane, along the first axis of planes, get
+        one number.
+    least_overlap : float
+        The least intersection over union of two linked objects.
+    """
+
+    split: Split = "none"
+    min_distance: float = 5.0
+    min_size: float = 0.0
+    max_size: float | None = None
+    fill_holes: bool | float = False
+    smooth: float = 0.0
+    drop_border: bool = False
+    link: bool = False
+    least_overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises
+        ------
+        ValueError
+            If one of them is not possible.
+        """
+        if self.split not in get_args(Split):
+            wanted = ", ".join(map(repr, get_args(Split)))
+            raise ValueError(f"Got split={self.split!r}; wanted one of {wanted}.")
+        for name in ("min_distance", "min_size", "fill_holes", "smooth"):
+            value = getattr(self, name)
+            if not 0 <= value < np.inf:
+                raise ValueError(f"Got {name}={value}; wanted a number that is not negative.")
+        if self.max_size is not None and not self.max_size >= self.min_size:
+            raise ValueError(
+                f"Got max_size={self.max_size} and min_size={self.min_size}; wanted a greatest "
+                f"size that is not below the least. None stands for no limit."
+            )
+        if not 0 < self.least_overlap <= 1:
+            raise ValueError(
+                f"Got least_overlap={self.least_overlap}; wanted a part above 0 and up to 1."
+            )
+
+
+def instance_labels(
+    semantic: NDArray[np.integer],
+    probability: Maps | None = None,
+    options: InstanceOptions | None = None,
+    spacing: Sequence[float] = (1, 1),
+) -> Int32:
+    """Give each object of semantic labels a number of its own.
+
+    Objects of different classes never merge. Each plane is taken by itself; `options.link`
+    joins what belongs together afterwards.
+
+    Parameters
+    ----------
+    semantic : ndarray of int
+        ``(*planes, height, width)``: 0 for background, else a class.
+    probability : ndarray, optional
+        ``(prompts, *planes, height, width)`` as `semantic_labels` takes them; needed for
+        ``split="probability"`` alone, where the greatest probability of a pixel counts.
+    options : InstanceOptions, optional
+        By default the connected parts, all of them.
+    spacing : sequence of float
+        Height and width of a pixel. Where it is longer, its last two entries are these.
+
+    Returns
+    -------
+    ndarray of int32
+        ``(*planes, height, width)``: 0 for background, else the object's number, counted from
+        1 without gaps, in the order of the first pixels: planes, then rows, then columns.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, a spacing is not positive, or the split needs a probability
+        and there is none.
+    """
+    options = options or InstanceOptions()
+    pixel = pixel_size(spacing)
+    if semantic.ndim < 2:
+        raise ValueError(
+            f"The labels have shape {semantic.shape}; wanted (*planes, height, width)."
+        )
+    if options.split == "probability":
+        _check_fits(probability, semantic.shape)
+    result = np.zeros(semantic.shape, np.int32)
+    if not semantic.size:
+        return result
+    count = 0
+    for plane in np.ndindex(semantic.shape[:-2]):
+        likelihood = None
+        if options.split == "probability" and probability is not None:
+            likelihood = np.nan_to_num(as_unit(probability[(slice(None), *plane)])).max(axis=0)
+        objects = _of_plane(semantic[plane], likelihood, options, pixel)
+        numbers = np.zeros(objects.max(initial=0) + 1, np.int32)
+        if options.link and plane and plane[0]:
+            before = (plane[0] - 1, *plane[1:])
+            numbers = matches(
+                (result[before], semantic[before]),
+                (objects, semantic[plane]),
+                options.least_overlap,
+            )
+        new = np.flatnonzero(numbers[1:] == 0) + 1
+        numbers[new] = count + 1 + np.arange(len(new))
+        count += len(new)
+        # All are within the table; without the mode NumPy would make a copy to be sure.
+        np.take(numbers, objects, out=result[plane], mode="clip")
+    return result
+
+
+def pixel_size(spacing: Sequence[float]) -> tuple[float, float]:
+    """Return height and width of a pixel: the last two entries of a spacing.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer, or one of them is not positive.
+    """
+    if len(spacing) < 2 or not all(0 < one < np.inf for one in spacing):
+        raise ValueError(
+            f"Got the spacing {tuple(spacing)}; wanted the positive height and width of a pixel."
+        )
+    return float(spacing[-2]), float(spacing[-1])
+
+
+def _of_plane(
+    semantic: NDArray[np.integer],
+    likelihood: NDArray[np.float32] | None,
+    options: InstanceOptions,
+    pixel: tuple[float, float],
+) -> Int32:
+    """Return ``(height, width)``: the objects of one plane, numbered from 1 in reading order."""
+    area = pixel[0] * pixel[1]
+    if options.smooth:
+        rows, columns = (round(options.smooth / one) for one in pixel)
+        semantic = majority(semantic, (rows, columns))
+    objects: Int32 = measure.label(semantic, background=0, connectivity=2).astype(np.int32)
+    if options.fill_holes:
+        all_of_them = isinstance(options.fill_holes, bool)
+        most = np.inf if all_of_them else options.fill_holes / area
+        objects = fill_holes(objects, most)
+    if options.split != "none":
+        objects = split_touching(objects, likelihood, options.min_distance, pixel)
+    most = np.inf if options.max_size is None else options.max_size / area
+    if options.split == "none" and not (options.min_size or options.drop_border or most < np.inf):
+        return objects  # scikit-image has numbered them in reading order
+    return kept(objects, options.min_size / area, most, options.drop_border)
+
+
+def _check_fits(probability: Maps | None, shape: tuple[int, ...]) -> None:
+    if probability is None:
+        raise ValueError(
+            "Splitting by probability needs the probability maps; give them, or split by distance."
+        )
+    if probability.shape[1:] != shape or not len(probability):
+        raise ValueError(
+            f"The probability maps have shape {probability.shape}, the labels {shape}; "
+            f"wanted (prompts, {', '.join(map(str, shape))})."
+        )

@@ -1,0 +1,229 @@
+"""From a source and choices to a plan: pure, nothing is read."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_clipseg.images.tiling.plan import Detail, Plan, Window
+from napari_clipseg.images.visual_prompts import encloses_area
+from napari_clipseg.images.io.source import Source
+
+# In one look the model sees a few hundred pixels; a map of this many a side is fine enough.
+ENOUGH_PIXELS = 1024
+NAMED_TILES = {"medium": 3, "fine": 1}  # in sides of the model's square
+
+Planes = Mapping[str, int | slice | range]
+
+
+def make_plan(
+    source: Source,
+    *,
+    side: int,
+    patch: int = 1,
+    prompts: int = 1,
+    detail: Detail | None = None,
+    planes: Planes | None = None,
+    region: Sequence[Sequence[float]] | NDArray[np.floating] | None = None,
+    level: int | None = None,
+) -> Plan:
+    """Plan a run.
+
+    Parameters
+    ----------
+    source : Source
+        The image; none of its pixels is read.
+    side : int
+        Of the model's square, in pixels.
+    patch : int
+        Side of the model's patches, in pixels.
+    prompts : int
+        How many answers there will be.
+    detail : Detail, optional
+        How closely to look; in one look by default.
+    planes : mapping, optional
+        From the name of an axis to one position, or a slice or range of them; all planes by
+        default. Positions below 0 count from the end.
+    region : array-like, optional
+        ``(corners, 2)``, row and column of each corner in pixels of the finest level: two for
+        a rectangle (its corners belong to it), more for an outline. All by default.
+    level : int, optional
+        Which to read. By default the coarsest that is fine enough.
+
+    Raises
+    ------
+    ValueError
+        If there is no such axis, position or level, or the region lies beside the image or
+        encloses no area.
+    TypeError
+        If planes are neither one number nor a slice or range of them.
+    """
+    detail = detail or Detail()
+    index = [_positions(source, name, n, planes) for name, n in _lengths(source).items()]
+    unknown = set(planes or ()) - set(source.plane_axes)
+    if unknown:
+        raise ValueError(
+            f"Got planes along {sorted(unknown)}; the image has them along "
+            f"{list(source.plane_axes)}."
+        )
+    tile = _tile(source, detail, side)
+    corners = None if region is None else _corners(region)
+    if level is None:
+        level = _level(source, tile, side, corners)
+    elif not 0 <= level < len(source.levels):
+        raise ValueError(f"There is no level {level}; the image has {len(source.levels)}, from 0.")
+    factor = source.factor(level)
+    rows, columns, outline = _region(source, corners, level)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    whole = Window(rows.start, columns.start, height, width)
+    windows: tuple[Window, ...] = (whole,)
+    if tile is not None:
+        tile /= math.sqrt(factor[0] * factor[1])
+        # One look shows as much as a tile of its area would.
+        if tile < math.sqrt(height * width):
+            windows = _tiles(rows, columns, max(1, round(tile)), detail)
+    return Plan(
+        axes=source.plane_axes,
+        planes_shape=tuple(len(one) for one in index),
+        planes=tuple(
+            tuple(int(axis[i]) for axis, i in zip(index, at, strict=True))
+            for at in np.ndindex(*(len(one) for one in index))
+        ),
+        level=level,
+        factor=factor,
+        rows=rows,
+        columns=columns,
+        outline=outline,
+        windows=windows,
+        overview=whole if len(windows) > 1 and detail.overview else None,
+        overview_weight=detail.overview,
+        side=side,
+        patch=patch,
+        prompts=prompts,
+    )
+
+
+def spread(length: int, tile: int, overlap: float, shift: float = 0) -> list[int]:
+    """Return where tiles begin that cover an axis evenly, each overlapping the next.
+
+    Parameters
+    ----------
+    length : int
+        Of the axis.
+    tile : int
+        Side of a tile, at most the length.
+    overlap : float
+        Least share of the side that two neighbours have in common.
+    shift : float
+        Share of a step by which all are moved back, the first to before the axis begins.
+    """
+    if tile >= length:
+        return [0]
+    step = max(1, math.floor(tile * (1 - overlap)))
+    back = min(round(shift * step), tile - 1)  # the first one still sees a pixel
+    last = length - tile
+    count = 1 + math.ceil((last + back) / step)
+    return [round(first) for first in np.linspace(-back, last, count).tolist()]
+
+
+def _tiles(rows: slice, columns: slice, tile: int, detail: Detail) -> tuple[Window, ...]:
+    starts, sizes = [], []
+    for part in (rows, columns):
+        length = part.stop - part.start
+        sizes.append(min(tile, length))
+        places = spread(length, sizes[-1], detail.overlap, detail.shift)
+        starts.append([part.start + place for place in places])
+    return tuple(Window(top, left, *sizes) for top in starts[0] for left in starts[1])
+
+
+def _lengths(source: Source) -> dict[str, int]:
+    return dict(zip(source.plane_axes, source.planes_shape, strict=True))
+
+
+def _positions(source: Source, name: str, length: int, planes: Planes | None) -> list[int]:
+    wanted = (planes or {}).get(name, slice(None))
+    if isinstance(wanted, slice):
+        found = list(range(length))[wanted]
+    else:
+        try:
+            given = list(wanted) if isinstance(wanted, range) else [operator.index(wanted)]
+        except TypeError as error:
+            raise TypeError(
+                f"Got the planes {wanted!r} along {name!r}; wanted a number, a slice or a range."
+            ) from error
+        found = [i + length if i < 0 else i for i in given]
+    if not found or not all(0 <= i < length for i in found):
+        raise ValueError(
+            f"Got the planes {wanted} along {name!r}; the image has {length} of them, from 0."
+        )
+    return found
+
+
+def _tile(source: Source, detail: Detail, side: int) -> float | None:
+    """Return the side of a tile in pixels of the finest level."""
+    if detail.tile == "one look":
+        return None
+    if detail.tile in NAMED_TILES:
+        return NAMED_TILES[str(detail.tile)] * side
+    tile = float(detail.tile)
+    return tile / math.sqrt(math.prod(source.spacing)) if detail.physical else tile
+
+
+def _level(
+    source: Source, tile: float | None, side: int, corners: NDArray[np.float64] | None
+) -> int:
+    """Return the coarsest level that shows what is looked at in no fewer pixels than needed."""
+    seen: Sequence[float] = source.shape
+    if corners is not None:
+        inside = corners.clip(-0.5, np.subtract(source.shape, 0.5))
+        seen = (np.ptp(inside, axis=0) + 1).tolist()
+    if tile is None or tile >= max(seen):  # one look
+        size, least = seen, max(ENOUGH_PIXELS, side)
+    else:
+        size, least = (tile, tile), side
+    fine_enough = 0
+    for level in range(len(source.levels)):
+        lengths = zip(size, source.shape_of(level), source.shape, strict=True)
+        if all(one * coarse >= least * fine for one, coarse, fine in lengths):
+            fine_enough = level
+    return fine_enough
+
+
+def _corners(region: Sequence[Sequence[float]] | NDArray[np.floating]) -> NDArray[np.float64]:
+    corners = np.asarray(region, dtype=float)
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 2:
+        raise ValueError(
+            f"The region has shape {corners.shape}; wanted (corners, 2): row and column of two "
+            f"corners of a rectangle, or of all corners of an outline."
+        )
+    if not np.isfinite(corners).all():
+        raise ValueError(f"The region has corners {corners.tolist()}; wanted finite numbers.")
+    if len(corners) > 2 and not encloses_area(corners):
+        raise ValueError(
+            "The region encloses no area. Draw an outline around what is to be segmented."
+        )
+    return corners
+
+
+def _region(
+    source: Source, corners: NDArray[np.float64] | None, level: int
+) -> tuple[slice, slice, NDArray[np.float64] | None]:
+    """Return rows, columns and outline of a region in pixels of a level."""
+    shape = source.shape_of(level)
+    if corners is None:
+        return slice(0, shape[0]), slice(0, shape[1]), None
+    factor = np.asarray(source.factor(level))
+    corners = (corners - (factor - 1) / 2) / factor
+    first = np.floor(corners.min(axis=0) + 0.5).astype(int).clip(0)
+    last = np.minimum(np.ceil(corners.max(axis=0) - 0.5).astype(int) + 1, shape)
+    if (last <= first).any():
+        raise ValueError(
+            f"The region lies beside the image of {source.shape[0]} x {source.shape[1]} pixels. "
+            f"Draw it over the image."
+        )
+    rows, columns = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return rows, columns, corners if len(corners) > 2 else None

@@ -1,0 +1,62 @@
+"""``pytorch_model.bin``: read where there is no other file, and never run."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+
+
+@pytest.fixture
+def state(folder):
+    """The folder's weights; the folder is left without them."""
+    state = load_file(folder / "model.safetensors")
+    state = {name: tensor.clone() for name, tensor in state.items()}
+    (folder / "model.safetensors").unlink()
+    return state
+
+
+def test_it_gives_the_same_model(folder, state):
+    state["clip.text_model.embeddings.position_ids"] = torch.arange(77)[None]  # of old files
+    torch.save(state, folder / "pytorch_model.bin")
+    loaded = CLIPSegForImageSegmentation.from_pretrained(folder).state_dict()
+    assert loaded.keys() == state.keys() - {"clip.text_model.embeddings.position_ids"}
+    for name, tensor in loaded.items():
+        assert torch.equal(tensor, state[name])
+
+
+def test_safetensors_are_preferred(folder):
+    (folder / "pytorch_model.bin").write_bytes(b"broken")
+    CLIPSegForImageSegmentation.from_pretrained(folder)
+
+
+class Dangerous:
+    def __reduce__(self):
+        return (pytest.fail, ("code of a checkpoint was run",))
+
+
+@pytest.mark.parametrize("way", [torch.save, lambda x, path: path.write_bytes(pickle.dumps(x))])
+def test_code_in_it_is_not_run(folder, state, way):
+    way({**state, "more": Dangerous()}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model.bin.*get|Get"):
+        CLIPSegForImageSegmentation.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("part", [0, 0.3, 0.999])
+def test_a_cut_file_is_told(folder, state, part):
+    path = folder / "pytorch_model.bin"
+    torch.save(state, path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(part * len(data))])
+    with pytest.raises(CheckpointError, match=r"pytorch_model.bin.*(get|Get)"):
+        CLIPSegForImageSegmentation.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.zeros(2)], ids=repr)
+def test_something_else_is_told(folder, state, content):
+    torch.save(content, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"holds no weights by name"):
+        CLIPSegForImageSegmentation.from_pretrained(folder)

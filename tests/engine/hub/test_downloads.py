@@ -1,0 +1,300 @@
+"""Downloads that go well, or are stopped, or go on: against a hub on the loopback."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file
+
+from fake_hub import COMMIT, NAME, cut, etag, held, without_ranges
+from napari_clipseg.engine.hub import downloads
+from napari_clipseg.engine.hub import transfer
+from napari_clipseg.engine.hub.downloads import ask_offer, download, download_steps
+from napari_clipseg.engine.errors import (
+    AgreementError,
+    CheckpointError,
+    DownloadCancelledError,
+    NotDownloadedError,
+)
+from napari_clipseg.engine.checkpoints.locate import locate
+
+NEEDED = {
+    "config.json",
+    "vocab.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "model.safetensors",
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "hub"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(transfer, "PAUSE", 0)
+    return folder
+
+
+@pytest.fixture
+def get(hub):
+    return lambda **options: download(NAME, **{"agreed": True, "endpoint": hub.endpoint, **options})
+
+
+def halves(cache):
+    return list(cache.rglob("*.incomplete"))
+
+
+def blob(hub, cache, file="model.safetensors"):
+    return cache / "models--CIDAS--clipseg-rd64" / "blobs" / etag(hub.repos[NAME][file])
+
+
+def test_what_was_downloaded_is_loaded_by_its_name_and_answers(get, hub):
+    from napari_clipseg.engine.engine import Engine
+    from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+    from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
+
+    folder = get()
+    assert folder == locate(NAME)
+    picture = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    logits = []
+    for name in (NAME, "demo"):
+        model = CLIPSegForImageSegmentation.from_pretrained(name)
+        engine = Engine(model, CLIPSegProcessor.from_pretrained(locate(name)))
+        logits.append(engine.decode(engine.encode([picture]), engine.embed(["red rings"])))
+    np.testing.assert_array_equal(*logits)
+    assert np.ptp(logits[0]) > 0
+
+
+def test_only_what_is_needed_is_fetched_and_byte_for_byte(get, hub):
+    folder = get()
+    assert {path.name for path in folder.iterdir()} == NEEDED
+    for name in NEEDED:
+        assert (folder / name).read_bytes() == hub.repos[NAME][name]
+
+
+def test_without_safetensors_the_pickled_weights_are_fetched_and_loaded(get, hub):
+    from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+
+    files = hub.repos[NAME]
+    state = load_file(locate("demo") / "model.safetensors")
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    del files["model.safetensors"]
+    files["pytorch_model.bin"] = buffer.getvalue()
+    folder = get()
+    assert (folder / "pytorch_model.bin").is_file()
+    loaded = CLIPSegForImageSegmentation.from_pretrained(NAME).state_dict()
+    name = "decoder.film_mul.weight"
+    torch.testing.assert_close(loaded[name], state[name].float())
+
+
+def test_without_agreement_nothing_is_even_asked(get, hub, cache):
+    with pytest.raises(AgreementError, match="nobody agreed") as caught:
+        get(agreed=False)
+    assert hub.asked == []
+    assert not cache.exists()
+    assert caught.value.offer.size > 600e6
+    for part in ("605 MB", "apache-2.0", "MIT licence does not apply", f"huggingface.co/{NAME}"):
+        assert part in str(caught.value)
+
+
+def test_what_is_here_and_right_needs_neither_agreement_nor_network(get, hub):
+    folder = get()
+    hub.asked.clear()
+    assert get(agreed=False) == folder
+    assert hub.asked == []
+
+
+def test_progress_grows_to_the_whole_in_bytes(get, hub):
+    seen = []
+    get(progress=seen.append)
+    total = sum(len(hub.repos[NAME][name]) for name in NEEDED)
+    assert {step.total for step in seen} == {total}
+    done = [step.done for step in seen]
+    assert done == sorted(done)
+    assert done[-1] == total
+    assert len(done) > total / transfer.CHUNK
+    assert seen[-1].file == "model.safetensors"
+
+
+def test_a_stopped_download_is_not_trusted_and_goes_on_where_it_was(get, hub, cache):
+    pieces = []
+
+    def enough():
+        return len(pieces) == 12
+
+    with pytest.raises(DownloadCancelledError, match="Start it again, and it goes on"):
+        get(progress=pieces.append, cancel=enough)
+    (half,) = halves(cache)
+    kept = half.stat().st_size
+    assert 0 < kept < len(hub.repos[NAME]["model.safetensors"])
+    with pytest.raises(NotDownloadedError):
+        locate(NAME)
+    hub.asked.clear()
+    get()
+    assert f"bytes={kept}-" in hub.ranges()
+    assert halves(cache) == []
+    assert (locate(NAME) / "model.safetensors").read_bytes() == hub.repos[NAME]["model.safetensors"]
+
+
+def test_closing_the_steps_frees_the_file_for_another_download(get, hub):
+    steps = download_steps(NAME, agreed=True, endpoint=hub.endpoint)
+    while next(steps).file != "model.safetensors":
+        pass
+    steps.close()
+    assert get() == locate(NAME)
+
+
+def test_an_event_stops_it_from_another_thread(get, hub, cache):
+    stop, go_on = threading.Event(), threading.Event()
+    hub.faults["/store/"] = held(go_on, after=600_000)
+    seen = []
+
+    def seen_some(step):
+        seen.append(step)
+        if step.done > 500_000:
+            stop.set()
+            go_on.set()
+
+    with pytest.raises(DownloadCancelledError):
+        get(progress=seen_some, cancel=stop.is_set)
+    assert len(halves(cache)) == 1
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_cut_connection_is_taken_up_again_by_itself(times, get, hub):
+    hub.faults["/store/"] = cut(after=400_000, times=times)
+    assert get() == locate(NAME)
+    assert len(hub.ranges()) >= times
+
+
+def test_a_connection_that_is_always_cut_gets_there_as_long_as_bytes_come(get, hub):
+    hub.faults["/store/"] = cut(after=transfer.CHUNK)
+    assert get() == locate(NAME)
+    assert len(hub.ranges()) > transfer.TRIES
+
+
+def test_a_server_that_knows_no_ranges_sends_all_again(get, hub, cache):
+    with pytest.raises(DownloadCancelledError):
+        get(cancel=lambda: len(halves(cache)) == 1 and halves(cache)[0].stat().st_size > 300_000)
+    hub.faults["/store/"] = without_ranges
+    assert get() == locate(NAME)
+
+
+def test_a_half_that_is_longer_than_the_file_is_begun_anew(get, hub, cache):
+    path = blob(hub, cache)
+    path.parent.mkdir(parents=True)
+    path.with_name(f"{path.name}.incomplete").write_bytes(b"x" * 9_000_000)
+    assert get() == locate(NAME)
+
+
+def test_a_whole_half_is_checked_and_taken(get, hub, cache):
+    path = blob(hub, cache)
+    path.parent.mkdir(parents=True)
+    path.with_name(f"{path.name}.incomplete").write_bytes(hub.repos[NAME]["model.safetensors"])
+    get()
+    assert not any("/store/" in path for path in hub.paths())
+
+
+def test_a_spoilt_file_in_the_cache_is_fetched_again_and_the_others_are_kept(get, hub, cache):
+    folder = get()
+    content = bytearray(hub.repos[NAME]["model.safetensors"])
+    content[-1] ^= 1
+    blob(hub, cache).write_bytes(content)
+    hub.asked.clear()
+    assert get() == folder
+    assert (folder / "model.safetensors").read_bytes() == hub.repos[NAME]["model.safetensors"]
+    fetched = [path for path in hub.paths() if "/resolve/" in path]
+    assert [path.rsplit("/")[-1] for path in fetched] == ["model.safetensors"]
+
+
+def test_another_revision_does_not_become_the_usual_one(get):
+    folder = get(revision="refs/pr/1")
+    assert locate(NAME, revision="refs/pr/1") == folder
+    assert locate(NAME, revision=COMMIT) == folder
+    with pytest.raises(NotDownloadedError):
+        locate(NAME)
+
+
+def test_a_cache_may_be_given(get, tmp_path, cache):
+    folder = get(cache_dir=tmp_path / "mine")
+    assert folder.is_relative_to(tmp_path / "mine")
+    assert not cache.exists()
+
+
+def test_a_file_that_another_program_is_fetching_is_left_to_it(get, hub, cache, monkeypatch):
+    monkeypatch.setattr(downloads, "LOCK_WAIT", 0.05)
+    locks = cache / ".locks" / "models--CIDAS--clipseg-rd64"
+    locks.mkdir(parents=True)
+    lock = FileLock(locks / f"{blob(hub, cache).name}.lock")
+    with lock, pytest.raises(CheckpointError, match=r"Another program .* Wait for it"):
+        get()
+    assert get() == locate(NAME)
+
+
+# --- where symbolic links cannot be made -------------------------------------------------
+
+
+@pytest.fixture
+def no_links(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no symbolic links here")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS_WARNING", True)
+
+
+@pytest.mark.usefixtures("no_links")
+def test_without_links_the_files_lie_there_once(get, hub, cache):
+    folder = get()
+    assert {path.name for path in folder.iterdir()} == NEEDED
+    assert not any(path.is_symlink() for path in folder.iterdir())
+    assert list((cache / "models--CIDAS--clipseg-rd64" / "blobs").iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_links")
+def test_without_links_a_spoilt_file_is_fetched_again(get, hub):
+    folder = get()
+    (folder / "vocab.json").write_text("{}")
+    hub.asked.clear()
+    get()
+    assert (folder / "vocab.json").read_bytes() == hub.repos[NAME]["vocab.json"]
+    fetched = [path for path in hub.paths() if "/resolve/" in path]
+    assert [path.rsplit("/")[-1] for path in fetched] == ["vocab.json"]
+
+
+# --- what is told beforehand -------------------------------------------------------------
+
+
+def test_what_is_known_is_told_without_asking_the_hub(hub):
+    assert "apache-2.0" in str(ask_offer(NAME, endpoint=hub.endpoint))
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [({"license": "mit"}, "the hub's card says mit"), (None, "see its card")],
+    ids=["with a licence", "without"],
+)
+def test_of_another_model_the_hub_tells_size_and_licence(card, says, hub):
+    hub.repos["somebody/model"] = hub.repos[NAME]
+    hub.card = card
+    offer = ask_offer("somebody/model", endpoint=hub.endpoint)
+    assert offer.size == sum(len(hub.repos[NAME][name]) for name in NEEDED)
+    assert says in str(offer)
+    assert hub.paths() == ["/api/models/somebody/model"]
+
+
+@pytest.mark.parametrize("name", ["demo", "./here", "a/b/c", "", "C:\\x/y"])
+@pytest.mark.parametrize("do", [download, ask_offer])
+def test_what_is_no_name_on_the_hub_is_told_so(name, do):
+    with pytest.raises(CheckpointError, match=r"no name on the hub.*wanted OWNER/NAME"):
+        do(name)

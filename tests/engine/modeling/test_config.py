@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+import transformers
+
+from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig, CLIPSegVisionConfig
+from napari_clipseg.engine.errors import CheckpointError
+
+TOWERS = {"text_config": CLIPSegTextConfig, "vision_config": CLIPSegVisionConfig}
+OTHERS = CLIPSegConfig(
+    text_config=CLIPSegTextConfig(hidden_size=32, num_attention_heads=4, eos_token_id=2),
+    vision_config=CLIPSegVisionConfig(num_hidden_layers=7, patch_size=16, hidden_act="gelu"),
+    projection_dim=24,
+    extract_layers=(0, 6),
+    reduce_dim=16,
+    conditional_layer=1,
+    use_complex_transposed_convolution=True,
+    default_threshold=0.5,
+)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (CLIPSegTextConfig, transformers.CLIPSegTextConfig),
+        (CLIPSegVisionConfig, transformers.CLIPSegVisionConfig),
+        (CLIPSegConfig, transformers.CLIPSegConfig),
+    ],
+)
+def test_names_and_defaults_are_the_references(ours, theirs):
+    wanted = theirs()
+    names = [f.name for f in fields(ours) if f.name not in (*TOWERS, "default_threshold")]
+    values = {name: getattr(ours(), name) for name in names}
+    assert values == {name: getattr(wanted, name) for name in names}
+
+
+@pytest.mark.parametrize("config", [CLIPSegConfig(), OTHERS], ids=["defaults", "others"])
+def test_a_config_survives_a_file(config, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    assert CLIPSegConfig.from_pretrained(tmp_path) == config
+
+
+def test_the_reference_reads_what_is_written():
+    theirs = transformers.CLIPSegConfig(**OTHERS.to_dict())
+    assert CLIPSegConfig.from_dict(theirs.to_dict()) == OTHERS
+
+
+def test_settings_of_other_libraries_are_passed_over():
+    values = {"architectures": ["x"], "torch_dtype": "float32", "text_config": {"top_k": 50}}
+    assert CLIPSegConfig.from_dict(values) == CLIPSegConfig()
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize(
+    ("plain", "older", "size"),
+    [
+        ({"intermediate_size": 64}, {"intermediate_size": 96}, 96),
+        ({"intermediate_size": 64}, {}, 64),
+        ({"intermediate_size": 64}, None, 64),
+        ({}, {"intermediate_size": 96}, 96),
+        (None, {"intermediate_size": 96}, 96),
+    ],
+    ids=str,
+)
+def test_the_older_form_of_a_tower_wins_where_it_is_filled_in(tower, plain, older, size):
+    config = CLIPSegConfig.from_dict({tower: plain, f"{tower}_dict": older})
+    assert getattr(config, tower).intermediate_size == size
+
+
+NO_COUNT = (0, -1, 2.5, 8.0, "8", None, [8], True)
+NO_INDEX = (-1, 2.5, "2", None, [2], True)
+NO_NUMBER = ("x", None, [1], True, float("nan"), float("inf"))
+BAD = {
+    **{
+        (tower, name): NO_COUNT
+        for tower in TOWERS
+        for name in (
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+        )
+    },
+    **{(tower, "hidden_act"): ("swish", None, 1, ["gelu"]) for tower in TOWERS},
+    **{(tower, "layer_norm_eps"): NO_NUMBER for tower in TOWERS},
+    **{(tower, "attention_dropout"): NO_NUMBER for tower in TOWERS},
+    ("text_config", "vocab_size"): NO_COUNT,
+    ("text_config", "max_position_embeddings"): NO_COUNT,
+    ("text_config", "eos_token_id"): NO_INDEX,
+    ("text_config", "bos_token_id"): ("x", [1], 0.5),
+    ("text_config", "pad_token_id"): ("x", [1], 0.5),
+    ("vision_config", "num_channels"): NO_COUNT,
+    ("vision_config", "image_size"): (*NO_COUNT, 31),
+    ("vision_config", "patch_size"): (*NO_COUNT, 225),
+    (None, "projection_dim"): NO_COUNT,
+    (None, "reduce_dim"): (*NO_COUNT, 63),
+    (None, "decoder_intermediate_size"): NO_COUNT,
+    (None, "decoder_num_attention_heads"): (*NO_COUNT, 3),
+    (None, "logit_scale_init_value"): NO_NUMBER,
+    (None, "extract_layers"): ([], [3, 12], [-1], [6, 3], [3, 3], ["3"], [0.5], 3, None, "3"),
+    (None, "conditional_layer"): (*NO_INDEX, 3),
+    (None, "use_complex_transposed_convolution"): ("false", None, 1),
+    (None, "default_threshold"): (0, 1, -0.1, 30, *NO_NUMBER),
+}
+
+
+@pytest.mark.parametrize(
+    ("tower", "name", "value"),
+    [
+        pytest.param(tower, name, value, id=f"{tower or 'config'}.{name}={value!r}")
+        for (tower, name), values in BAD.items()
+        for value in values
+    ],
+)
+def test_a_bad_value_is_named(tower, name, value, tmp_path):
+    values = {tower: {name: value}} if tower else {name: value}
+    with pytest.raises(ValueError, match=rf"\b{name}\b"):
+        CLIPSegConfig.from_dict(values)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=rf"config\.json.*\b{name}\b.*Get the checkpoint's"):
+        CLIPSegConfig.from_pretrained(tmp_path)
+
+
+def test_a_width_must_be_shared_by_the_heads():
+    with pytest.raises(ValueError, match="hidden_size is 30, which num_attention_heads 4"):
+        CLIPSegTextConfig(hidden_size=30, num_attention_heads=4)
+
+
+@pytest.mark.parametrize(("patch", "width"), [(3, 64), (16, 1)])
+def test_three_convolutions_need_room(patch, width):
+    vision = CLIPSegVisionConfig(patch_size=patch)
+    plain = CLIPSegConfig(vision_config=vision, reduce_dim=width, decoder_num_attention_heads=1)
+    with pytest.raises(ValueError, match="use_complex_transposed_convolution wants"):
+        replace(plain, use_complex_transposed_convolution=True)
+
+
+@pytest.mark.parametrize("value", [2, -1, 0], ids=str)
+def test_a_temperature_may_be_a_whole_number(value):
+    import torch
+
+    from napari_clipseg.engine.modeling.model import CLIPSegModel
+
+    with torch.device("meta"):
+        model = CLIPSegModel(replace(CLIPSegConfig(), logit_scale_init_value=value))
+    assert model.logit_scale.dtype == torch.float32
+
+
+FILES = {
+    "no JSON": ("{", "cannot be read as JSON"),
+    "empty": ("", "cannot be read as JSON"),
+    "no text": (b"\xff\xfe\x00", "cannot be read as JSON"),
+    "a list": ("[1]", "holds a list, wanted a mapping"),
+    "null": ("null", "holds a NoneType"),
+    "another model": ('{"model_type": "clip"}', "type 'clip', wanted 'clipseg'"),
+    "a tower that is a list": ('{"text_config": [1]}', "not a usable CLIPSeg configuration"),
+    "a tower that is text": ('{"vision_config": "big"}', "not a usable CLIPSeg configuration"),
+}
+
+
+@pytest.mark.parametrize(("content", "says"), FILES.values(), ids=FILES)
+def test_a_broken_file_is_named_with_the_cure(content, says, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(CheckpointError, match=r"[Gg]et the checkpoint's|Choose a") as caught:
+        CLIPSegConfig.from_pretrained(tmp_path)
+    assert str(path) in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_a_folder_without_the_file_is_named_with_the_cure(tmp_path):
+    with pytest.raises(CheckpointError, match=r"has no config\.json\. Choose a folder") as caught:
+        CLIPSegConfig.from_pretrained(tmp_path)
+    assert str(tmp_path) in str(caught.value)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
+
+RGB = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+TEXTS = ["a dog", "a photo of the nuclei of cells"]
+
+
+@pytest.fixture(scope="module")
+def processor(checkpoint):
+    return CLIPSegProcessor.from_pretrained(checkpoint("small"))
+
+
+@pytest.fixture(scope="module")
+def reference(checkpoint):
+    """The reference's processor of the same folder."""
+    folder = checkpoint("small")
+    return transformers.CLIPSegProcessor(
+        ViTImageProcessorPil.from_pretrained(folder),
+        transformers.CLIPTokenizer.from_pretrained(folder),
+    )
+
+
+# name: arguments beside return_tensors
+CALLS = {
+    "text": {"text": TEXTS, "padding": True},
+    "one text": {"text": "a dog"},
+    "to the longest": {"text": TEXTS, "padding": "longest"},
+    "to a length": {"text": TEXTS, "padding": "max_length", "max_length": 20},
+    "cut": {"text": TEXTS, "padding": True, "truncation": True, "max_length": 5},
+    "images": {"images": [RGB, RGB[::2]]},
+    "text and images": {"text": TEXTS, "images": [RGB, RGB], "padding": True},
+    "an image prompt": {"visual_prompt": [RGB]},
+    "an image prompt and images": {"visual_prompt": RGB[::2], "images": RGB},
+}
+
+
+@pytest.mark.parametrize("arguments", CALLS.values(), ids=CALLS)
+def test_tensors_equal_the_references(arguments, processor, reference):
+    got = processor(**arguments, return_tensors="pt")
+    wanted = reference(**arguments, return_tensors="pt")
+    assert got.keys() == wanted.keys()
+    for name, tensor in got.items():
+        torch.testing.assert_close(tensor, wanted[name], atol=1e-6, rtol=0)
+
+
+def test_texts_are_padded_without_being_asked(processor):
+    got, wanted = processor(text=TEXTS), processor(text=TEXTS, padding=True)
+    assert torch.equal(got["input_ids"], wanted["input_ids"])
+
+
+def test_texts_that_were_read_are_written_again(processor, reference):
+    ids = processor(text=TEXTS)["input_ids"]
+    assert processor.batch_decode(ids) == reference.batch_decode(ids)
+    assert processor.batch_decode(ids, skip_special_tokens=True) == TEXTS
+    assert processor.decode(ids[1]) == reference.decode(ids[1])
+
+
+def test_names_of_the_inputs_are_the_references(processor, reference):
+    assert list(processor.model_input_names) == reference.model_input_names
+    assert set(processor(text="a", images=RGB)) == set(processor.model_input_names)
+
+
+def test_saved_and_read_back_by_both(processor, checkpoint, tmp_path):
+    for stale in ("tokenizer.json", "processor_config.json"):
+        (tmp_path / stale).write_text("of another checkpoint")
+    processor.save_pretrained(tmp_path)
+    shutil.copy(checkpoint("small") / "config.json", tmp_path)
+    both = CLIPSegProcessor, transformers.CLIPSegProcessor
+    for loaded in (cls.from_pretrained(tmp_path) for cls in both):
+        got = loaded(text=TEXTS, images=[RGB, RGB], padding=True, return_tensors="pt")
+        wanted = processor(text=TEXTS, images=[RGB, RGB])
+        for name, tensor in wanted.items():
+            torch.testing.assert_close(got[name], tensor, atol=1e-6, rtol=0)
+    assert loaded.tokenizer.model_max_length == 77
+
+
+BAD = {
+    "nothing": ({}, ValueError, "Got nothing to prepare"),
+    "two kinds of prompt": (
+        {"text": "a", "visual_prompt": RGB},
+        ValueError,
+        "exactly one kind of prompt",
+    ),
+    "a text that is none": ({"text": 3}, TypeError, "Got text of type int"),
+    "too many tokens": ({"text": "! " * 80}, ValueError, "has 82 tokens"),
+    "no picture": ({"visual_prompt": []}, ValueError, "Got no picture"),
+    "a picture that is none": ({"images": "a.png"}, TypeError, "Got a picture of type str"),
+    "arrays": ({"text": "a", "return_tensors": "np"}, ValueError, "wanted 'pt', as the model"),
+    "lists": ({"text": "a", "return_tensors": None}, ValueError, "return_tensors is None"),
+    "an unknown padding": ({"text": "a", "padding": "left"}, ValueError, "padding is 'left'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "kind", "says"), BAD.values(), ids=BAD)
+def test_bad_arguments_are_refused(arguments, kind, says, processor):
+    with pytest.raises(kind, match=re.escape(says)):
+        processor(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"text": "a", "visual_prompt": RGB}], ids=str)
+def test_the_reference_refuses_them_too(arguments, reference):
+    with pytest.raises(ValueError, match="You have to specify"):
+        reference(**arguments)
+
+
+def test_pictures_must_be_whole_patches(folder):
+    for height, width in ((96, 100), (100, 96)):
+        values = {"size": {"height": height, "width": width}}
+        (folder / "preprocessor_config.json").write_text(json.dumps(values))
+        with pytest.raises(CheckpointError, match=rf"{height} x {width} pixels, which .* Get all"):
+            CLIPSegProcessor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["preprocessor_config.json", "vocab.json", "merges.txt", "config.json"]
+)
+def test_a_file_that_is_not_there_is_named(name, folder):
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=re.escape(name)):
+        CLIPSegProcessor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("vocab_size", 49407, "holds ids up to 49407, the model knows 49407"),
+        ("eos_token_id", 5, "gives the end token the id 49407, config.json says 5"),
+    ],
+)
+def test_a_vocabulary_of_another_model_is_refused(name, value, says, folder):
+    path = folder / "config.json"
+    values = json.loads(path.read_text())
+    values["text_config"][name] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=rf"vocab\.json {says}"):
+        CLIPSegProcessor.from_pretrained(folder)
+
+
+def test_older_files_need_an_end_token_of_the_highest_id(folder):
+    for name, change in (
+        ("config.json", lambda v: v["text_config"].update(eos_token_id=2)),
+        ("vocab.json", lambda v: v.update({"<|startoftext|>": 49407, "<|endoftext|>": 49406})),
+    ):
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
+        change(values)
+        (folder / name).write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match="the id 49406, which is not its highest"):
+        CLIPSegProcessor.from_pretrained(folder)
+
+
+def test_the_model_says_how_long_a_text_may_be(folder):
+    path = folder / "config.json"
+    values = json.loads(path.read_text())
+    values["text_config"]["max_position_embeddings"] = 5
+    path.write_text(json.dumps(values))
+    processor = CLIPSegProcessor.from_pretrained(folder)
+    assert processor(text="a a a")["input_ids"].shape == (1, 5)
+    assert processor(text="a a a a", truncation=True)["input_ids"].shape == (1, 5)
+    with pytest.raises(ValueError, match="has 6 tokens, the model reads at most 5"):
+        processor(text="a a a a")

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
+from transformers import CLIPTokenizer as ReferenceTokenizer
+
+import parity
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
+
+ROOT = Path(__file__).parents[3]
+PUBLIC_MERGES = ROOT.parent / "shared" / "data" / "clip_bpe_vocab_16e6.txt.gz"
+UNLIMITED = 10_000
+TEXTS = {
+    "words": "a photo of the red rings",
+    "capitals": "NUCLEI and Rings",
+    "apostrophes": "it's THE cells' don't we'll they'd i'm you've we're '''s",
+    "numbers": "12 cells, 3.5 µm; ² ½ ٣ Ⅷ",
+    "white space": "  red \t\n\r\n rings\u00a0\u3000\u2028 x ",
+    "nothing but white space": " \n ",
+    "nothing": "",
+    "accents": "é e\u0301 ñ İ ẞ ﬃ Å",
+    "CJK": "細胞核 세포 細 胞",
+    "emoji": "🔬👩\u200d🔬 ❤\ufe0f",
+    "right to left": "خلية \u200fתא",
+    "control characters": "a\x00b\x1f\x7f\x85c\ufeff\ufffd",
+    "special tokens": "a<|endoftext|>b <|startoftext|> <|ENDOFTEXT|> <|end",
+    "punctuation": "#hash -- (a/b) #version: 0.2 _x_ ...",
+}
+fragments = st.sampled_from([*TEXTS.values(), "'s", "'LL", "<|endoftext|>", "\u0301", " "])
+texts = st.text(max_size=40) | st.lists(fragments | st.text(max_size=5), max_size=5).map("".join)
+
+
+def write_public_vocabulary(folder):
+    lines = gzip.decompress(PUBLIC_MERGES.read_bytes()).decode().splitlines()[:48895]
+    symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*symbols, *(s + "</w>" for s in symbols)]
+    tokens += ["".join(line.split()) for line in lines[1:]]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    assert len(tokens) == 49408
+    vocab = {token: i for i, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *lines[1:]]), encoding="utf-8")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "small",
+        pytest.param(
+            "public",
+            marks=pytest.mark.skipif(
+                not PUBLIC_MERGES.is_file(), reason="CLIP's vocabulary is not beside the repository"
+            ),
+        ),
+    ],
+)
+def both(request, tmp_path_factory):
+    """Our tokenizer and the reference's, of one folder."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    if request.param == "small":
+        parity.write_vocabulary(folder, 700)
+    else:
+        write_public_vocabulary(folder)
+    ours = CLIPTokenizer.from_pretrained(folder, UNLIMITED)
+    return ours, ReferenceTokenizer.from_pretrained(folder)
+
+
+def assert_same(both, some):
+    ours, reference = both
+    got = ours(some)
+    wanted = reference(some, padding=True, return_tensors="pt")
+    assert got.input_ids.tolist() == wanted.input_ids.tolist()
+    assert got.attention_mask.tolist() == wanted.attention_mask.tolist()
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_ids_equal_the_references(text, both):
+    assert_same(both, [text])
+
+
+@given(text=texts)
+def test_ids_equal_the_references_on_any_text(text, both):
+    assert_same(both, [text])
+
+
+@given(some=st.lists(texts, min_size=1, max_size=4))
+def test_several_texts_are_padded_like_the_references(some, both):
+    assert_same(both, some)
+
+
+# name: what is asked for beside the texts
+ASKED = {
+    "padding": {"padding": True},
+    "to the longest": {"padding": "longest"},
+    "to a length": {"padding": "max_length", "max_length": 60},
+    "to a length, cut": {"padding": "max_length", "max_length": 9, "truncation": True},
+    "cut": {"padding": True, "truncation": True, "max_length": 6},
+    "cut, by name": {"padding": True, "truncation": "longest_first", "max_length": 3},
+    "nothing but start and end": {"padding": True, "truncation": True, "max_length": 2},
+    "a length that is not needed": {"padding": True, "truncation": True, "max_length": 70},
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@given(some=st.lists(texts, min_size=1, max_size=3))
+def test_padding_and_truncation_equal_the_references(asked, both, some):
+    ours, reference = both
+    some = [text[:10] for text in some] if "truncation" not in asked else some
+    got = ours(some, **asked)
+    wanted = reference(some, return_tensors="pt", **asked)
+    assert got.input_ids.tolist() == wanted.input_ids.tolist()
+    assert got.attention_mask.tolist() == wanted.attention_mask.tolist()
+
+
+@pytest.mark.parametrize("padding", [False, "do_not_pad"])
+def test_one_text_needs_no_padding(padding, both):
+    ours, reference = both
+    got = ours("a photo of cells", padding=padding)
+    wanted = reference(["a photo of cells"], padding=padding, return_tensors="pt")
+    assert got.input_ids.tolist() == wanted.input_ids.tolist()
+    with pytest.raises(ValueError, match=r"3 to \d+ tokens and are not to be padded; .* be True"):
+        ours(["a photo of cells", "a"], padding=padding)
+    with pytest.raises(ValueError, match="padding"):
+        reference(["a photo of cells", "a"], padding=padding, return_tensors="pt")
+
+
+@pytest.mark.parametrize("skip", [False, True], ids=["all tokens", "words only"])
+@given(some=st.lists(texts, min_size=1, max_size=3))
+def test_decoded_texts_equal_the_references(skip, both, some):
+    ours, reference = both
+    ids = ours(some).input_ids
+    wanted = reference.batch_decode(ids, skip_special_tokens=skip)
+    assert ours.batch_decode(ids, skip_special_tokens=skip) == wanted
+    assert ours.decode(ids[0].tolist(), skip) == wanted[0]
+
+
+@given(ids=st.lists(st.integers(0, 60_000) | st.integers(0, 700), max_size=8))
+def test_any_ids_are_decoded_as_by_the_reference(both, ids):
+    ours, reference = both
+    assert ours.decode(ids) == reference.decode(ids)
+    assert ours.decode(np.array(ids, np.uint16)) == reference.decode(ids)
+
+
+def test_a_text_comes_back_with_its_words_apart(both):
+    ours = both[0]
+    ids = ours(["A photo of the  RED rings!", "it's"]).input_ids
+    assert ours.batch_decode(ids, skip_special_tokens=True) == [
+        "a photo of the red rings !",
+        "it 's",
+    ]
+    assert ours.decode(ids[1, :2]) == "<|startoftext|>it"
+    assert ours.decode(int(ids[1, 1])) == "it"
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [0.5],
+        [True],
+        [[1, 2]],
+        [3, -1],
+        [2**32],
+        0.5 * np.ones(1),
+        torch.zeros(1, 2, 3, dtype=torch.int64),
+    ],
+    ids=str,
+)
+def test_ids_that_are_none_are_refused(ids, tokenizer):
+    with pytest.raises(ValueError, match="wanted one row of whole numbers from 0 on"):
+        tokenizer.decode(ids)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(checkpoint):
+    return CLIPTokenizer.from_pretrained(checkpoint("small"))
+
+
+def test_shorter_texts_are_padded_with_the_end_token(tokenizer):
+    batch = tokenizer(["dog", "a photo of the red rings"])
+    assert batch.input_ids.dtype == batch.attention_mask.dtype == torch.int64
+    short, long = batch.attention_mask.sum(dim=1).tolist()
+    assert long == batch.input_ids.shape[1] > short
+    assert batch.attention_mask[0].tolist() == [1] * short + [0] * (long - short)
+    assert batch.input_ids[0, 0] == 49406
+    assert (batch.input_ids[0, short - 1 :] == 49407).all()
+
+
+def test_no_texts_are_no_rows(tokenizer):
+    assert tokenizer([]).input_ids.shape == (0, 0)
+
+
+def test_a_text_of_the_models_length_fits(tokenizer):
+    assert tokenizer(["! " * 75]).input_ids.shape == (1, 77)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("! " * 76, "'" + "! " * 30 + "…'"), ("ü" * 38, "'" + "ü" * 38 + "'")],
+    ids=["cut", "whole"],
+)
+def test_longer_texts_are_refused_with_counts(text, shown, tokenizer):
+    with pytest.raises(ValueError, match=r"has 78 tokens, .* at most 77 .*Use fewer words") as e:
+        tokenizer(["dog", text])
+    assert shown in str(e.value)
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "nuclei \udc00"], ids=ascii)
+def test_half_a_character_is_refused(text, tokenizer):
+    with pytest.raises(ValueError, match="half of a character"):
+        tokenizer([text])
+
+
+WRONG = {
+    "padding": ({"padding": "left"}, "padding is 'left'; wanted one of True, 'longest', 'max_"),
+    "padding by a number": ({"padding": 1}, "padding is 1; wanted"),
+    "truncation": ({"truncation": "only_first"}, "truncation is 'only_first'; wanted one of"),
+    "truncation none": ({"truncation": None}, "truncation is None"),
+    "more than the model reads": ({"max_length": 78}, "max_length is 78; wanted 2, .* to 77"),
+    "no place for the end": ({"max_length": 1}, "max_length is 1; wanted 2"),
+    "too long for a length": ({"max_length": 3}, "has 4 tokens, max_length allows at most 3"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), WRONG.values(), ids=WRONG)
+def test_options_that_there_are_not_are_refused(options, says, tokenizer):
+    with pytest.raises(ValueError, match=says):
+        tokenizer("a a", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(3, "text of type int"), (b"a", "of type bytes"), (["a", None], "of type NoneType in the")],
+    ids=str,
+)
+def test_what_is_no_text_is_refused(text, says, tokenizer):
+    with pytest.raises(TypeError, match=says):
+        tokenizer(text)
+
+
+def test_one_text_needs_no_list(tokenizer):
+    assert torch.equal(tokenizer("dog").input_ids, tokenizer(["dog"]).input_ids)
+
+
+def test_saved_and_read_back_by_both(both, tmp_path):
+    ours, reference = both
+    ours.save_pretrained(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["merges.txt", "tokenizer_config.json", "vocab.json"]
+    again = (
+        CLIPTokenizer.from_pretrained(tmp_path, UNLIMITED),
+        ReferenceTokenizer.from_pretrained(tmp_path),
+    )
+    assert again[1].model_max_length == UNLIMITED
+    for text in TEXTS.values():
+        assert again[0]([text]).input_ids.tolist() == ours([text]).input_ids.tolist()
+        assert again[1](text).input_ids == reference(text).input_ids
+
+
+def test_names_of_the_inputs_are_the_references(both):
+    assert list(both[0].model_input_names) == both[1].model_input_names

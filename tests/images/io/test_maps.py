@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_clipseg.images.io.maps import create_map
+from napari_clipseg.images.tiling.planning import make_plan
+from napari_clipseg.images.io.source import as_source
+
+TYPES = ("float32", "float16", "uint8")
+INTO = {"memory": None, "a memory map": "map.npy", "OME-Zarr": "map.zarr"}
+RANDOM = np.random.default_rng(0)
+
+
+def planned(shape=(8, 18), axes="yx", **options):
+    made = as_source(np.zeros(shape, np.uint8), axes=axes, spacing=(0.5, 0.25), unit="micrometer")
+    return make_plan(made, side=16, **options), made
+
+
+def created(folder, into, dtype="float32", shape=(2, 5, 30, 40), axes="tzyx", **options):
+    plan, source = planned(shape, axes, **{"prompts": 3} | options)
+    path = into and folder / into
+    return create_map(plan, source, into=path, dtype=dtype), plan
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("into", INTO.values(), ids=INTO)
+def test_what_is_written_is_there(into, dtype, tmp_path):
+    written, plan = created(tmp_path, into, dtype)
+    values = RANDOM.random((3, 2, 5, 30, 40)).astype(np.float32)
+    assert written.data.shape == values.shape == plan.shape
+    assert written.data.dtype == dtype
+    for at in np.ndindex(2, 5):
+        for rows in (slice(0, 13), slice(13, 30)):
+            written.write(at, rows, values[(slice(None), *at, rows)])
+        written.end_plane(at)
+    scale, atol = (255, 0.5) if dtype == "uint8" else (1, 1e-3 if dtype == "float16" else 0)
+    np.testing.assert_allclose(np.asarray(written.data), values * scale, atol=atol)
+
+
+@pytest.mark.parametrize("into", INTO.values(), ids=INTO)
+def test_what_was_not_written_is_0(into, tmp_path):
+    written, _ = created(tmp_path, into)
+    written.write((1, 2), slice(3, 5), np.ones((3, 2, 40), np.float32))
+    values = np.asarray(written.data)
+    assert values[:, 1, 2, 3:5].all()
+    assert values.sum() == 3 * 2 * 40
+
+
+def test_in_uint8_255_stands_for_certainty(tmp_path):
+    written, _ = created(tmp_path, None, "uint8", (1, 3), "yx", prompts=1)
+    written.write((), slice(0, 1), np.array([[[0, 0.5, 1]]], np.float32))
+    assert written.data.tolist() == [[[0, 128, 255]]]
+
+
+def test_a_memory_map_can_be_opened_by_numpy(tmp_path):
+    written, _ = created(tmp_path, "map.npy", "float16")
+    written.write((0, 0), slice(0, 30), np.ones((3, 30, 40), np.float32))
+    written.end_plane((0, 0))
+    opened = np.load(tmp_path / "map.npy", mmap_mode="r")
+    assert (opened.shape, opened.dtype) == ((3, 2, 5, 30, 40), np.float16)
+    assert opened[:, 0, 0].all()
+    assert not opened[:, 1].any()
+
+
+ORDERS = {
+    "yx": ("yx", (), "cyx"),
+    "planes": ("zyx", (1,), "czyx"),
+    "time first": ("ztyx", (2, 1), "tczyx"),
+    "time alone": ("tyx", (1,), "tcyx"),
+    "other names": ("ptyx", (1, 1), "tcpyx"),
+}
+
+
+@pytest.mark.parametrize(("axes", "at", "in_file"), ORDERS.values(), ids=ORDERS)
+def test_axes_of_ome_zarr_are_time_channel_space(axes, at, in_file, tmp_path):
+    lengths = {"z": 3, "t": 2, "p": 4, "y": 8, "x": 18}
+    shape = tuple(lengths[name] for name in axes)
+    written, plan = created(tmp_path, "map.zarr", shape=shape, axes=axes, prompts=2)
+    values = RANDOM.random((2, 8, 18)).astype(np.float32)
+    written.write(at, slice(0, 8), values)
+    written.end_plane(at)
+    assert written.data.shape == plan.shape == (2, *shape)
+    np.testing.assert_array_equal(written.data[(slice(None), *at)].compute(), values)
+    back = as_source(zarr.open_group(tmp_path / "map.zarr", mode="r"))
+    assert "".join(back.axes) == in_file
+    assert back.channels == 2
+    places = dict(zip(axes, at, strict=False))
+    plane = [places[name] for name in back.plane_axes]
+    read = back.read(0, plane, channels=(0, 1))
+    np.testing.assert_array_equal(read, np.moveaxis(values, 0, -1))
+
+
+def test_ome_zarr_knows_where_the_map_lies(tmp_path):
+    fine = np.zeros((7, 64, 128), np.uint8)
+    source = as_source(
+        [fine, fine[:, ::2, ::2]], axes="zyx", spacing=(0.5, 0.25), unit="micrometer"
+    )
+    plan = make_plan(
+        source,
+        side=16,
+        level=1,
+        region=[(20, 40), (41, 99)],
+        planes={"z": slice(2, 7, 2)},
+    )
+    create_map(plan, source, into=tmp_path / "map.zarr", about={"asked": "nuclei"})
+    group = zarr.open_group(tmp_path / "map.zarr", mode="r")
+    scale, translation = group.attrs["ome"]["multiscales"][0]["datasets"][0][
+        "coordinateTransformations"
+    ]
+    # Level 1 has pixels of 1 x 0.5 micrometers; its row 10 is rows 20 and 21.
+    assert (plan.rows, plan.columns) == (slice(10, 21), slice(20, 50))
+    assert scale["scale"] == [1, 2, 1, 0.5]
+    assert translation["translation"] == [0, 2, 20.5 * 0.5, 40.5 * 0.25]
+    assert group.attrs["asked"] == "nuclei"
+    assert as_source(group).unit == "micrometer"
+
+
+def test_a_map_in_a_file_has_a_pyramid_of_means(tmp_path):
+    written, _ = created(tmp_path, "map.zarr", shape=(700, 530), axes="yx", prompts=2)
+    values = RANDOM.random((2, 700, 530)).astype(np.float32)
+    for start in (0, 512):
+        written.write((), slice(start, min(700, start + 512)), values[:, start : start + 512])
+    written.end_plane(())
+    group = zarr.open_group(tmp_path / "map.zarr", mode="r")
+    assert sorted(group.array_keys()) == ["0", "1"]
+    means = values.reshape(2, 350, 2, 265, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(group["1"][:], means, atol=1e-6)
+    assert written.data.chunksize == (1, 512, 512)
+
+
+BAD = {
+    "another type": ({"dtype": "float64"}, ValueError, "'float64' for the map; wanted one of"),
+    "another format": ({"into": "map.tif"}, ValueError, "ends in .zarr (OME-Zarr) or .npy"),
+    "no suffix": ({"into": "map"}, ValueError, "cannot be written into"),
+}
+
+
+@pytest.mark.parametrize(("options", "error", "says"), BAD.values(), ids=BAD)
+def test_bad_outputs_are_refused_with_the_cure(options, error, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan, source = planned()
+    with pytest.raises(error) as caught:
+        create_map(plan, source, **options)
+    assert says in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["map.npy", "map.zarr"])
+def test_nothing_is_overwritten(name, tmp_path):
+    path = tmp_path / name
+    plan, source = planned()
+    create_map(plan, source, into=path)
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+    with pytest.raises(FileExistsError, match=r"exists and is not overwritten\. Choose another"):
+        create_map(plan, source, into=str(path))
+    assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fits"), [("float32", False), ("float16", False), ("uint8", True)]
+)
+def test_a_map_that_would_not_fit_is_refused_beforehand(dtype, fits, monkeypatch):
+    import psutil
+
+    plan, source = planned((1000, 1000), prompts=2)
+    free = SimpleNamespace(available=4_000_001)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    if fits:
+        assert create_map(plan, source, dtype=dtype).data.nbytes == 2_000_000
+        return
+    with pytest.raises(MemoryError) as caught:
+        create_map(plan, source, dtype=dtype)
+    for said in ("2 x 1000 x 1000", "into='map.zarr'", "dtype='uint8'", "a region, or fewer"):
+        assert said in str(caught.value)
+
+
+def test_a_map_in_a_file_needs_no_memory(tmp_path, monkeypatch):
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    for name in ("map.npy", "map.zarr"):
+        created(tmp_path, name)
+
+
+def test_without_zarr_the_cure_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    plan, source = planned()
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'napari-clipseg\[zarr\]'"):
+        create_map(plan, source, into=tmp_path / "map.zarr")
+    create_map(plan, source, into=tmp_path / "map.npy")  # needs none

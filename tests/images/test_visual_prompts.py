@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_clipseg.images.rendering import Appearance, settle
+from napari_clipseg.images.visual_prompts import example, outline_mask, visual_prompt
+from napari_clipseg.images.io.source import as_source
+from seeing import Recorded
+
+
+@st.composite
+def pictures_and_masks(draw):
+    shape = draw(st.tuples(st.integers(1, 40), st.integers(1, 40)))
+    picture = draw(hnp.arrays(np.uint8, (*shape, 3), fill=st.integers(0, 255)))
+    mask = np.zeros(shape, bool)
+    for _ in range(draw(st.integers(1, 2))):
+        first, last = (
+            [draw(st.integers(0, n - 1)) for n in shape],
+            [draw(st.integers(0, n - 1)) for n in shape],
+        )
+        mask[tuple(slice(min(p), max(p) + 1) for p in zip(first, last, strict=True))] = True
+    return picture, mask
+
+
+def blurred_slowly(picture):
+    """The whole picture under a 15 x 15 Gaussian of sigma 3, edges repeated outwards."""
+    weight = np.exp(-(np.arange(-7, 8) ** 2) / (2 * 3.0**2))
+    weight /= weight.sum()
+    height, width = picture.shape[:2]
+    wide = np.pad(picture.astype(float), ((7, 7), (7, 7), (0, 0)), mode="edge")
+    out = np.zeros(picture.shape)
+    for i, first in enumerate(weight):
+        for j, second in enumerate(weight):
+            out += first * second * wide[i : i + height, j : j + width]
+    return out
+
+
+def crop(mask):
+    """First and last row and column of the object with a tenth of its size around it."""
+    bounds = []
+    for axis, n in enumerate(mask.shape):
+        where = np.flatnonzero(mask.any(axis=1 - axis))
+        first, last = int(where.min()), int(where.max())
+        context = round((last - first + 1) / 10)
+        bounds.append((max(first - context, 0), min(last + context, n - 1)))
+    return bounds
+
+
+def expected(picture, mask):
+    darkened = np.where(mask[..., None], picture, 0.1 * blurred_slowly(picture))
+    (top, bottom), (left, right) = crop(mask)
+    cut = darkened[top : bottom + 1, left : right + 1]
+    side = max(cut.shape[:2])
+    square = np.zeros((side, side, 3))
+    top, left = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
+    square[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
+    return square
+
+
+@given(pictures_and_masks())
+def test_the_papers_recipe(picture_and_mask):
+    picture, mask = picture_and_mask
+    before = picture.copy(), mask.copy()
+    prompt = visual_prompt(picture, mask)
+    wanted = expected(picture, mask)
+    assert prompt.dtype == np.uint8
+    assert prompt.shape == wanted.shape
+    np.testing.assert_allclose(prompt, wanted, atol=0.51)
+    np.testing.assert_array_equal(picture, before[0])
+    np.testing.assert_array_equal(mask, before[1])
+
+
+@given(pictures_and_masks())
+def test_the_object_itself_is_not_touched(picture_and_mask):
+    picture, mask = picture_and_mask
+    picture = np.maximum(picture, 1)  # the padding is 0, so that each pixel can be found again
+    (top, bottom), (left, right) = crop(mask)
+    prompt = visual_prompt(picture, mask)
+    rows, columns = bottom - top + 1, right - left + 1
+    above, before = (prompt.shape[0] - rows) // 2, (prompt.shape[1] - columns) // 2
+    cut = prompt[above : above + rows, before : before + columns]
+    window = slice(top, bottom + 1), slice(left, right + 1)
+    np.testing.assert_array_equal(cut[mask[window]], picture[window][mask[window]])
+    assert cut[~mask[window]].max(initial=0) <= 26  # a tenth of white, rounded up
+
+
+def test_a_white_ground_has_a_tenth_of_its_light():
+    mask = np.zeros((60, 60), bool)
+    mask[20:40, 20:40] = True
+    prompt = visual_prompt(np.full((60, 60, 3), 250, np.uint8), mask)
+    assert prompt.shape == (24, 24, 3)  # 20, and a tenth of that on either side
+    assert (prompt[2:-2, 2:-2] == 250).all()
+    assert (prompt[:2] == 25).all()
+
+
+def test_what_lies_far_from_the_object_changes_nothing():
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    other = random.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    mask = np.zeros((100, 100), bool)
+    mask[40:50, 40:50] = True
+    near = slice(40 - 1 - 7, 50 + 1 + 7)  # the object, its context, and the reach of the blur
+    other[near, near] = picture[near, near]
+    np.testing.assert_array_equal(visual_prompt(other, mask), visual_prompt(picture, mask))
+
+
+@pytest.mark.parametrize(
+    ("where", "shape"),
+    [
+        pytest.param((slice(0, 1), slice(0, 1)), (1, 1, 3), id="one pixel in the corner"),
+        pytest.param((slice(0, 20), slice(10, 20)), (22, 22, 3), id="at the upper border"),
+        pytest.param((slice(30, 50), slice(20, 40)), (22, 22, 3), id="in the lower right corner"),
+        pytest.param((slice(0, 50), slice(0, 40)), (50, 50, 3), id="the whole picture"),
+        pytest.param((slice(7, 8), slice(0, 40)), (40, 40, 3), id="a line"),
+    ],
+)
+def test_the_prompt_is_a_square_around_the_object(where, shape):
+    picture = np.full((50, 40, 3), 200, np.uint8)
+    mask = np.zeros((50, 40), bool)
+    mask[where] = True
+    prompt = visual_prompt(picture, mask)
+    assert prompt.shape == shape
+    assert np.count_nonzero(prompt[..., 0] == 200) == mask.sum()
+
+
+PICTURE, MASK = np.zeros((5, 6, 3), np.uint8), np.ones((5, 6), bool)
+BAD = {
+    "nothing marked": (PICTURE, ~MASK, "covers no pixel"),
+    "another size": (PICTURE, MASK.T, "(6, 5)"),
+    "gray": (PICTURE[..., 0], MASK, "wanted uint8 of shape (height, width, 3)"),
+    "RGBA": (np.zeros((5, 6, 4), np.uint8), MASK, "(5, 6, 4)"),
+    "floats": (PICTURE / 255, MASK, "float64"),
+}
+
+
+@pytest.mark.parametrize(("picture", "mask", "says"), BAD.values(), ids=BAD)
+def test_bad_references_are_refused(picture, mask, says):
+    with pytest.raises(ValueError, match="reference") as caught:
+        visual_prompt(picture, mask)
+    assert says in str(caught.value)
+
+
+corners = st.floats(-5, 25).filter(lambda x: abs(x - round(x)) > 1e-6)
+
+
+@given(corners, corners, corners, corners, st.booleans())
+def test_a_rectangle_marks_the_pixels_whose_centres_lie_in_it(top, left, bottom, right, turned):
+    assume(abs(top - bottom) > 0.01)
+    assume(abs(left - right) > 0.01)
+    outline = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+    rows, columns = np.ogrid[:20, :15]
+    wanted = (min(top, bottom) < rows) & (rows < max(top, bottom))
+    wanted = wanted & (min(left, right) < columns) & (columns < max(left, right))
+    mask = outline_mask((20, 15), outline[::-1] if turned else outline)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, wanted)
+
+
+def test_a_triangle_marks_half_a_rectangle():
+    mask = outline_mask((100, 100), np.array([(-0.5, -0.5), (99.6, -0.5), (-0.5, 99.6)]))
+    rows, columns = np.ogrid[:100, :100]
+    np.testing.assert_array_equal(mask, rows + columns < 99.1)
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        pytest.param([(3, 3)] * 4, id="a point"),
+        pytest.param([(3, 3), (3, 9), (3, 9), (3, 3)], id="a line"),
+        pytest.param([(2, 2), (4, 4), (6, 6)], id="a slanted line"),
+    ],
+)
+def test_outlines_without_area_are_refused(outline):
+    with pytest.raises(ValueError, match=r"encloses no area\. Draw"):
+        outline_mask((10, 10), np.array(outline, float))
+
+
+def test_an_outline_beside_the_image_marks_nothing():
+    outline = np.array([(20, 20), (20, 30), (30, 30), (30, 20)], float)
+    assert not outline_mask((10, 10), outline).any()
+
+
+SCENE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+
+
+def show(source):
+    return settle(source, Appearance(contrast=(0, 255)))
+
+
+def boxes():
+    """Rectangles with corners off the centres of pixels, some beyond the image."""
+    places = st.integers(-20, 100).map(lambda at: at + 0.3)
+    return st.tuples(places, places, places, places).filter(
+        lambda box: box[0] != box[2] and box[1] != box[3]
+    )
+
+
+@given(boxes(), st.booleans())
+def test_an_example_is_the_prompt_of_the_whole_plane(box, slanted):
+    top, left, bottom, right = box
+    outline = np.array([(top, left), (top, right), (bottom, right + 3.1 * slanted), (bottom, left)])
+    recorded = Recorded(SCENE)
+    source = as_source(recorded)
+    mask = outline_mask(SCENE.shape[:2], outline)
+    if not mask.any():
+        with pytest.raises(ValueError, match=r"covers no pixel of its image\. Draw it over"):
+            example(source, show(source), (), outline)
+        return
+    got = example(source, show(source), (), outline)
+    np.testing.assert_array_equal(got, visual_prompt(SCENE, mask))
+    rows, columns = (np.flatnonzero(recorded.read.any(axis=(1 - axis, 2))) for axis in (0, 1))
+    for read, low, high in ((rows, top, bottom), (columns, left, right)):
+        reach = 12 + 0.1 * abs(high - low) + 3.1 * slanted  # context, blur, and rounding
+        assert read.min() >= min(low, high) - reach
+        assert read.max() <= max(low, high) + reach
+
+
+def test_an_example_of_a_plane_and_channels():
+    stack = np.random.default_rng(1).integers(0, 256, (3, 4, 30, 40), dtype=np.uint8)
+    source = as_source(stack, axes="czyx")
+    rendering = settle(source, Appearance(contrast=(0, 255), channels=[2, 0]))
+    outline = np.array([(5.5, 5.5), (5.5, 20.5), (18.5, 20.5)])
+    picture = np.dstack([stack[2, 3], stack[0, 3], np.zeros_like(stack[0, 3])])
+    wanted = visual_prompt(picture, outline_mask((30, 40), outline))
+    np.testing.assert_array_equal(example(source, rendering, (3,), outline), wanted)
+
+
+def test_without_an_outline_the_whole_plane_is_the_example():
+    stack = np.stack([SCENE[..., 0], SCENE[..., 1]])
+    source = as_source(stack)
+    got = example(source, show(source), (1,))
+    np.testing.assert_array_equal(got, np.dstack([SCENE[..., 1]] * 3))
+
+
+LEVELS = [np.full((4096 >> i, 4096 >> i), 100 + i, np.uint8) for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("side", "level"), [(300, 0), (1020, 0), (1100, 1), (2100, 2), (3300, 2), (None, 3)], ids=str
+)
+def test_a_large_example_is_read_from_a_level_with_pixels_enough(side, level):
+    source = as_source(LEVELS)
+    corner = np.array([(-1, -1), (-1, 1), (1, 1)])
+    outline = None if side is None else 2048 + side / 2 * corner
+    got = example(source, show(source), (), outline)
+    assert got.max() == 100 + level
+    if side is not None:
+        assert got.shape[0] == pytest.approx(1.2 * side / 2**level, rel=0.01)
+
+
+def test_an_example_of_a_level_lies_where_it_does_in_the_image():
+    coarse = np.random.default_rng(0).integers(0, 256, (1024, 1024), dtype=np.uint8)
+    levels = [Recorded(coarse.repeat(2, axis=0).repeat(2, axis=1)), coarse]
+    source = as_source(levels)
+    (top, left), (bottom, right) = (400.2, 601), (1600.8, 1801)
+    outline = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+    rows, columns = np.ogrid[:1024, :1024]
+    # The centre of a pixel lies between those of the four under it.
+    down, across = 2 * rows + 0.5, 2 * columns + 0.5
+    mask = (top < down) & (down < bottom) & (left < across) & (across < right)
+    got = example(source, show(source), (), outline)
+    np.testing.assert_array_equal(got, visual_prompt(np.dstack([coarse] * 3), mask))
+    assert not levels[0].read.any()
+
+
+def test_an_example_without_area_is_refused_before_anything_is_read():
+    recorded = Recorded(SCENE)
+    source = as_source(recorded)
+    with pytest.raises(ValueError, match=r"encloses no area\. Draw"):
+        example(source, show(source), (), np.array([(3.0, 3.0), (3.0, 9.0), (3.0, 5.0)]))
+    assert not recorded.read.any()
