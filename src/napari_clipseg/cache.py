@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -108,3 +108,42 @@ def digest(picture: NDArray[np.uint8]) -> bytes:
     # With the shape: a plain picture on its side has the same bytes.
     shape = str(picture.shape).encode()
     return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16, key=shape).digest()
+
+
+class ByteCache(Generic[Value]):
+    """A mapping of the values used last, up to a number of bytes; for several threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._nbytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the values take together."""
+        return self._nbytes
+
+    def get(self, key: Hashable) -> Value | None:
+        """Return the value of a key, if it is cached."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key]
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Cache a value, and drop those that were not used for longest."""
+        with self._lock:
+            if key in self._values:
+                self._nbytes -= self._values.pop(key).nbytes
+            self._values[key] = value
+            self._nbytes += value.nbytes
+            while self._nbytes > self.limit:
+                self._nbytes -= self._values.popitem(last=False)[1].nbytes
+
+    def clear(self) -> None:
+        """Drop all values."""
+        with self._lock:
+            self._values.clear()
+            self._nbytes = 0

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, some_finite
+from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, opened, some_finite
 from napari_clipseg.images import rendering as module
-from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, settle
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, resolve
 from seeing import Recorded
 
 COLOUR_RANGE = {"u1": 255, "u2": 65535, "i8": 2**63 - 1, "b1": 1, "f2": 1, "f4": 1, "f8": 1}
@@ -38,12 +38,12 @@ def assert_shades(picture, values, low, high):
 def show(image, axes=None, **appearance):
     """The picture of a whole 2D image."""
     source = as_source(image, axes=axes)
-    rendering = settle(source, Appearance(**appearance))
-    return rendering.apply(source.read(0, (), channels=rendering.channels))
+    rendering = resolve(source.open(), Appearance(**appearance))
+    return rendering.apply(source.open().read(0, (), channels=rendering.channels))
 
 
 def limits(image, **options):
-    (one,) = settle(as_source(image, **options), Appearance()).limits
+    (one,) = resolve(opened(image, **options), Appearance()).limits
     return one
 
 
@@ -118,15 +118,15 @@ def test_given_contrast_limits_win(contrast, shades, by):
         source, appearance = as_source(image), Appearance(contrast=contrast)
     else:
         source, appearance = as_source(image, contrast_limits=tuple(contrast)), Appearance()
-    rendering = settle(source, appearance)
+    rendering = resolve(source.open(), appearance)
     assert rendering.limits == (tuple(contrast),)
-    picture = rendering.apply(source.read(0, ()))[0, :, 0].tolist()
+    picture = rendering.apply(source.open().read(0, ()))[0, :, 0].tolist()
     assert np.abs(np.subtract(picture, shades)).max() <= 1
 
 
 def test_what_is_asked_for_wins_over_what_the_layer_shows():
     source = as_source(np.arange(6).reshape(2, 3), contrast_limits=(0, 1))
-    assert settle(source, Appearance(contrast=(2, 4))).limits == ((2, 4),)
+    assert resolve(source.open(), Appearance(contrast=(2, 4))).limits == ((2, 4),)
 
 
 def test_a_few_hot_and_dead_pixels_do_not_set_the_contrast():
@@ -143,7 +143,7 @@ def test_the_percentiles_are_of_the_finite_pixels():
     wanted = np.percentile(image[np.isfinite(image)], (0.2, 99.8))
     assert limits(image) == pytest.approx(tuple(wanted))
     source = as_source(image)
-    (other,) = settle(source, Appearance(percentiles=(10, 50))).limits
+    (other,) = resolve(source.open(), Appearance(percentiles=(10, 50))).limits
     assert other == pytest.approx(tuple(np.percentile(image[np.isfinite(image)], (10, 50))))
 
 
@@ -176,7 +176,7 @@ def test_of_a_lazy_image_only_parts_are_read(monkeypatch):
     monkeypatch.setattr(module, "SAMPLED_SIDE", 8)
     image = np.random.default_rng(0).random((20, 300, 200)).astype(np.float32)
     recorded = Recorded(image)
-    (sampled,) = settle(as_source(recorded), Appearance()).limits
+    (sampled,) = resolve(opened(recorded), Appearance()).limits
     read = recorded.read
     assert read.any(axis=(1, 2)).sum() == 5  # planes, the first and the last among them
     assert read[0].any()
@@ -189,7 +189,7 @@ def test_of_a_lazy_image_only_parts_are_read(monkeypatch):
 
 def test_of_a_lazy_pyramid_the_coarsest_level_is_read():
     fine, coarse = Recorded(np.zeros((80, 60), np.uint8)), Recorded(np.full((40, 30), 7, np.uint8))
-    assert settle(as_source([fine, coarse]), Appearance()).limits == ((7, 7),)
+    assert resolve(opened([fine, coarse]), Appearance()).limits == ((7, 7),)
     assert not fine.read.any()
 
 
@@ -198,8 +198,8 @@ def test_of_a_lazy_pyramid_the_coarsest_level_is_read():
 )
 def test_where_the_contrast_is_known_nothing_is_read(appearance):
     recorded = Recorded(np.zeros((8, 9), np.uint16))
-    settle(as_source(recorded), appearance)
-    settle(as_source(recorded, contrast_limits=(0, 5)), Appearance())
+    resolve(opened(recorded), appearance)
+    resolve(opened(recorded, contrast_limits=(0, 5)), Appearance())
     assert not recorded.read.any()
 
 
@@ -207,9 +207,9 @@ def test_the_contrast_is_that_of_the_planes_of_the_run():
     stack = np.stack([np.full((4, 5), value) for value in (0, 100, 200)])
     stack[:, 0, 0] += 10
     source = as_source(stack)
-    (one,) = settle(source, Appearance(), [(1,)]).limits
+    (one,) = resolve(source.open(), Appearance(), [(1,)]).limits
     assert one == pytest.approx((100, 110), abs=1)
-    (every,) = settle(source, Appearance()).limits
+    (every,) = resolve(source.open(), Appearance()).limits
     assert every == pytest.approx((0, 210), abs=2)
 
 
@@ -217,9 +217,9 @@ def test_an_image_without_a_finite_pixel_is_refused():
     image = np.full((3, 3), np.nan)
     image[0] = -np.inf
     with pytest.raises(ValueError, match=r"no finite pixel.* Choose another"):
-        settle(as_source(image), Appearance())
+        resolve(opened(image), Appearance())
     with pytest.raises(ValueError, match=r"sampled .* none is finite\. Give the values"):
-        settle(as_source(Recorded(image)), Appearance())
+        resolve(opened(Recorded(image)), Appearance())
 
 
 TYPE_RANGES = {
@@ -236,7 +236,7 @@ TYPE_RANGES = {
 @pytest.mark.parametrize(("dtype", "wanted"), TYPE_RANGES.items(), ids=TYPE_RANGES)
 def test_the_range_of_the_type(dtype, wanted):
     source = as_source(np.ones((2, 2), dtype), contrast_limits=(3, 4))
-    assert settle(source, Appearance(contrast="dtype")).limits == (wanted,)
+    assert resolve(source.open(), Appearance(contrast="dtype")).limits == (wanted,)
 
 
 def test_gamma_brightens_what_is_dark():
@@ -280,7 +280,7 @@ def test_two_channels_are_red_and_green():
 
 def test_each_channel_has_limits_of_its_own():
     ramps = np.stack([np.linspace(0, 1, 20), np.linspace(100, 300, 20)]).reshape(2, 4, 5)
-    settled = settle(as_source(ramps, axes="cyx"), Appearance()).limits
+    settled = resolve(opened(ramps, axes="cyx"), Appearance()).limits
     assert settled[0] == pytest.approx((0, 1), abs=0.01)
     assert settled[1] == pytest.approx((100, 300), abs=1)
     picture = show(CHANNELS, "cyx", contrast=[(0, 10), (0, 40), (0, 300)])
@@ -289,7 +289,7 @@ def test_each_channel_has_limits_of_its_own():
 
 def test_only_the_channels_that_are_seen_are_looked_at():
     recorded = Recorded(CHANNELS)
-    settle(as_source(recorded, axes="cyx"), Appearance(channels=[2]))
+    resolve(opened(recorded, axes="cyx"), Appearance(channels=[2]))
     assert recorded.read.any(axis=(1, 2)).tolist() == [False, False, True, False]
 
 
@@ -336,5 +336,5 @@ def test_bad_appearances_are_refused_with_the_cure(options, says):
 @pytest.mark.parametrize(("options", "says"), UNFIT.values(), ids=UNFIT)
 def test_appearances_that_do_not_fit_the_image_are_refused(options, says):
     with pytest.raises(ValueError, match=r"image|contrast") as caught:
-        settle(as_source(CHANNELS, axes="cyx"), Appearance(**options))
+        resolve(opened(CHANNELS, axes="cyx"), Appearance(**options))
     assert says in str(caught.value)

@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_clipseg.images.rendering import Appearance, settle
-from napari_clipseg.images.visual_prompts import example, outline_mask, visual_prompt
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.rendering import Appearance, resolve
+from napari_clipseg.images.visual_prompts import example, outline_mask, visual_prompt
 from seeing import Recorded
 
 
@@ -188,7 +188,7 @@ SCENE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
 def show(source):
-    return settle(source, Appearance(contrast=(0, 255)))
+    return resolve(source.open(), Appearance(contrast=(0, 255)))
 
 
 def boxes():
@@ -222,7 +222,7 @@ def test_an_example_is_the_prompt_of_the_whole_plane(box, slanted):
 def test_an_example_of_a_plane_and_channels():
     stack = np.random.default_rng(1).integers(0, 256, (3, 4, 30, 40), dtype=np.uint8)
     source = as_source(stack, axes="czyx")
-    rendering = settle(source, Appearance(contrast=(0, 255), channels=[2, 0]))
+    rendering = resolve(source.open(), Appearance(contrast=(0, 255), channels=[2, 0]))
     outline = np.array([(5.5, 5.5), (5.5, 20.5), (18.5, 20.5)])
     picture = np.dstack([stack[2, 3], stack[0, 3], np.zeros_like(stack[0, 3])])
     wanted = visual_prompt(picture, outline_mask((30, 40), outline))

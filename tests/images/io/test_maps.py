@@ -8,8 +8,8 @@ import pytest
 import zarr
 
 from napari_clipseg.images.io.maps import create_map
-from napari_clipseg.images.tiling.planning import make_plan
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.tiling.planning import make_plan
 
 TYPES = ("float32", "float16", "uint8")
 INTO = {"memory": None, "a memory map": "map.npy", "OME-Zarr": "map.zarr"}

@@ -49,7 +49,7 @@ def test_gray_comes_as_it_is(image):
     assert source.axes == ("y", "x")
     assert source.shape == image.shape
     assert source.dtype == image.dtype
-    pixels = source.read(0, ())
+    pixels = source.open().read(0, ())
     np.testing.assert_array_equal(pixels, image[..., None])
     assert np.shares_memory(pixels, image)
 
@@ -60,7 +60,7 @@ def test_colour_comes_without_transparency(image):
     assert source.rgb
     assert source.channels == 1
     assert source.shape == image.shape[:2]
-    np.testing.assert_array_equal(source.read(0, ()), image[..., :3])
+    np.testing.assert_array_equal(source.open().read(0, ()), image[..., :3])
 
 
 def test_lists_are_images_too():
@@ -103,7 +103,7 @@ def test_every_kind_says_what_it_is_and_reads_its_planes(
     assert source.rgb == ("s" in axes or "a" in axes)
     assert source.channels == (3 if "c" in axes else 1)
     last = tuple(n - 1 for n in source.planes_shape)
-    pixels = source.read(0, last, slice(2, 7), slice(5, 6), channels=range(source.channels))
+    pixels = source.open().read(0, last, slice(2, 7), slice(5, 6), channels=range(source.channels))
     colours = next((name for name in "csa" if name in axes), "")
     wanted = image(f"{planes}yx{colours}", dtype)[last][2:7, 5:6]
     np.testing.assert_array_equal(pixels, wanted[..., :3] if colours else wanted[..., None])
@@ -131,7 +131,7 @@ def test_any_order_of_axes_is_read_alike(array_and_axes, data):
     if "c" not in axes:
         channels = [0]
     top, left = (data.draw(st.integers(0, n - 1)) for n in source.shape)
-    got = source.read(0, plane, slice(top, top + 2), slice(left, None), channels)
+    got = source.open().read(0, plane, slice(top, top + 2), slice(left, None), channels)
     wanted = ordered[plane][top : top + 2, left:, channels]
     np.testing.assert_array_equal(got, wanted)
     assert got.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
@@ -145,7 +145,7 @@ def test_nothing_but_what_is_asked_for_is_read(array_and_axes, data):
     source = as_source(recorded, axes=axes)
     assert not recorded.read.any()
     plane = tuple(data.draw(st.integers(0, n - 1)) for n in source.planes_shape)
-    source.read(0, plane, slice(0, 1), slice(1, 3), [0])
+    source.open().read(0, plane, slice(0, 1), slice(1, 3), [0])
     places = dict(zip(source.plane_axes, plane, strict=True))
     places |= {"y": slice(0, 1), "x": slice(1, 3), "c": 0}
     wanted = np.zeros(array.shape, bool)
@@ -165,7 +165,7 @@ def test_of_dask_only_the_blocks_that_are_asked_for_are_computed():
     lazy = dask.array.map_blocks(block, chunks=((1,) * 4, (10,) * 5, (10,) * 6), dtype=float)
     source = as_source(lazy)
     assert computed == []
-    source.read(0, (2,), slice(12, 18), slice(5, 25))
+    source.open().read(0, (2,), slice(12, 18), slice(5, 25))
     assert sorted(computed) == [(2, 1, 0), (2, 1, 1), (2, 1, 2)]
 
 
@@ -185,7 +185,7 @@ def test_of_an_open_file_only_what_is_asked_for_is_read(tmp_path):
         tmp_path / "image.zarr", engine="zarr", chunks=None, consolidated=False
     )
     source = as_source(opened["image"])
-    assert (source.read(0, (2,), slice(10, 20), slice(0, 10)) == 1).all()
+    assert (source.open().read(0, (2,), slice(10, 20), slice(0, 10)) == 1).all()
 
 
 LEVELED = {
@@ -205,8 +205,8 @@ def test_levels(make):
     assert source.shape_of(1) == (4, 9)
     assert source.factor(1) == (2, 2)
     assert source.planes_shape == (5,)
-    np.testing.assert_array_equal(source.read(0, (4,)), array[4, ..., None])
-    np.testing.assert_array_equal(source.read(1, (4,)), array[4, ::2, ::2, None])
+    np.testing.assert_array_equal(source.open().read(0, (4,)), array[4, ..., None])
+    np.testing.assert_array_equal(source.open().read(1, (4,)), array[4, ::2, ::2, None])
 
 
 def test_levels_of_odd_sizes_have_the_same_outer_edges():

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_clipseg.choices import Choices
+from napari_clipseg.images.io.maps import ProbabilityMap
+from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling import mosaic as module
 from napari_clipseg.images.tiling import plan as plan_module
 from napari_clipseg.images.tiling.mosaic import batches
-from napari_clipseg.images.io.maps import ProbabilityMap
-from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.tiling.planning import make_plan
-from napari_clipseg.images.io.source import as_source
 from napari_clipseg.segmentation import segment
 from seeing import Seeing, brightness
 
@@ -34,7 +34,7 @@ def halved(image):
 PYRAMID = [SCENE, halved(SCENE).astype(np.float32), halved(halved(SCENE)).astype(np.float32)]
 details = st.builds(
     Detail,
-    tile=st.floats(12, 130) | st.sampled_from(["one look", "fine", "medium"]),
+    tile_size=st.floats(12, 130) | st.sampled_from(["whole", "fine", "medium"]),
     overlap=st.floats(0, 0.8),
     overview=st.sampled_from([0, 0, 0.4]),
     shift=st.floats(0, 1),
@@ -58,13 +58,15 @@ def test_the_map_is_what_was_seen_however_the_plane_is_cut(detail, region, level
     result = segment(PYRAMID, "brightness", model=engine, appearance=PLAIN, **options)
     plan = Choices(**options).plan(as_source(PYRAMID), engine)
     assert result.probability.shape == plan.shape
-    assert len(engine.pictures) == plan.passes
-    assert [picture.shape[:2] for picture in engine.pictures] == [plan.size(w) for w in plan.looks]
+    assert len(engine.pictures) == plan.tile_count
+    assert [picture.shape[:2] for picture in engine.pictures] == [
+        plan.input_size(w) for w in plan.tiles_of_plane
+    ]
     wanted = PYRAMID[level][plan.rows, plan.columns]
     coarsest = max(
         length / n
-        for window in plan.looks
-        for length, n in zip((window.height, window.width), plan.size(window), strict=True)
+        for window in plan.tiles_of_plane
+        for length, n in zip((window.height, window.width), plan.input_size(window), strict=True)
     )
     # Of bilinear resizing there and back: what the scene changes within a pixel of the model,
     # at the steepest; and 8 bits.
@@ -92,7 +94,7 @@ def test_no_seam_shows_where_tiles_answer_differently(overlap, axis):
     seen = brightness(result.probability[0])
     np.testing.assert_allclose(np.diff(seen, axis=1 - axis), 0, atol=0.01)
     steps = np.abs(np.diff(seen, axis=axis)).mean(axis=1 - axis)
-    windows = make_plan(as_source(image), side=16, detail=detail).windows
+    windows = make_plan(as_source(image), side=16, detail=detail).tiles
     starts = np.array([(w.top, w.left)[axis] for w in windows])
     borders = np.union1d(starts - 1, starts + 39)
     inside = np.arange(100, 1399)  # where as many tiles overlap as anywhere
@@ -107,7 +109,7 @@ def test_a_tile_as_large_as_the_image_is_one_look():
     image = SCENE[:96, :96]
     one, tiled = (
         segment(image, "brightness", model=Seeing(24), detail=Detail(tile)).probability
-        for tile in ("one look", 96)
+        for tile in ("whole", 96)
     )
     np.testing.assert_array_equal(one, tiled)
 
@@ -186,4 +188,4 @@ def test_batches_end_with_each_row_of_tiles():
     )
     sizes = [len(batch) for batch in batches(plan)]
     assert sizes == [1, 8, 3, 8, 3, 8, 3]
-    assert [window for batch in batches(plan) for window in batch] == list(plan.looks)
+    assert [window for batch in batches(plan) for window in batch] == list(plan.tiles_of_plane)

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.tiling.planning import make_plan
-from napari_clipseg.images.io.source import as_source
 
 MB = 2**20
 BAD = {
@@ -38,8 +38,8 @@ def test_bad_details_are_refused_with_the_cure(options, says):
 def test_what_a_plan_says_of_one_look():
     one = plan()
     assert str(one).startswith("1 plane of 300 x 500 pixels, in one look: 1 look; a map of 1 MB")
-    assert one.looks == one.windows
-    assert (one.passes, one.shape) == (1, (1, 300, 500))
+    assert one.tiles_of_plane == one.tiles
+    assert (one.tile_count, one.shape) == (1, (1, 300, 500))
 
 
 def test_what_a_plan_says_of_tiles_planes_and_levels():
@@ -47,7 +47,7 @@ def test_what_a_plan_says_of_tiles_planes_and_levels():
     many = make_plan(
         as_source([whole, whole[:, ::2, ::2]]),
         side=100,
-        prompts=2,
+        maps=2,
         detail=Detail(200, overlap=0, overview=0.3),
         planes={"z": slice(2, 6)},
         level=1,
@@ -57,7 +57,7 @@ def test_what_a_plan_says_of_tiles_planes_and_levels():
         "(weight 0.3): 64 looks; a map of 5 MB, "
     )
     assert re.search(r", \d+ MB to work with$", str(many))
-    assert many.looks == (many.overview, *many.windows)
+    assert many.tiles_of_plane == (many.overview, *many.tiles)
     assert many.shape == (2, 4, 300, 500)
     assert many.map_bytes == 2 * 4 * 300 * 500 * 4
     assert many.factor == (2, 2)
@@ -79,25 +79,25 @@ SIZES = {
 @pytest.mark.parametrize(("shape", "side", "patch", "size"), SIZES.values(), ids=SIZES)
 def test_the_shape_of_what_is_looked_at_is_kept(shape, side, patch, size):
     one = plan(shape, side=side, patch=patch)
-    assert one.size(one.windows[0]) == size
+    assert one.input_size(one.tiles[0]) == size
 
 
 def test_tiles_have_the_models_square():
     many = plan(detail=Detail(150, overview=0.5))
-    assert {many.size(window) for window in many.windows} == {(100, 100)}
-    assert many.size(many.overview) == (80, 130)
+    assert {many.input_size(window) for window in many.tiles} == {(100, 100)}
+    assert many.input_size(many.overview) == (80, 130)
     cut = plan((60, 500), detail=Detail(100))  # higher than the plane
-    assert {cut.size(window) for window in cut.windows} == {(60, 100)}
+    assert {cut.input_size(window) for window in cut.tiles} == {(60, 100)}
 
 
-@pytest.mark.parametrize("tile", ["one look", 100, 400])
+@pytest.mark.parametrize("tile", ["whole", 100, 400])
 def test_memory_to_work_with_follows_what_is_held(tile):
     small = plan((1000, 1000), detail=Detail(tile))
-    prompts = plan((1000, 1000), detail=Detail(tile), prompts=9)
+    prompts = plan((1000, 1000), detail=Detail(tile), maps=9)
     wide = plan((1000, 9000), detail=Detail(tile))
     high = plan((9000, 1000), detail=Detail(tile))
     assert 0 < small.working_bytes < 100 * MB
     assert prompts.working_bytes > 4 * small.working_bytes
-    if tile != "one look":
+    if tile != "whole":
         assert wide.working_bytes > 4 * small.working_bytes
         assert high.working_bytes == small.working_bytes  # bands come one after the other

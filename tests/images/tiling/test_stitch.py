@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
-from napari_clipseg.images.tiling.plan import Window
+from napari_clipseg.images.tiling.plan import Tile
 from napari_clipseg.images.tiling.planning import spread
 from napari_clipseg.images.tiling.stitch import Stitcher, blending_weights, on_pixels, sigmoid
 
@@ -33,7 +33,7 @@ maps = hnp.arrays(
 
 def resized(answer, shape):
     """The whole of an answer on a window of this shape."""
-    window = Window(3, -5, *shape)
+    window = Tile(3, -5, *shape)
     return on_pixels(answer, window, slice(3, 3 + shape[0]), slice(-5, shape[1] - 5))
 
 
@@ -70,7 +70,7 @@ def test_a_part_has_the_values_of_the_whole(answer, height, width, data):
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     bottom = data.draw(st.integers(top + 1, height))
     right = data.draw(st.integers(left + 1, width))
-    window = Window(3, -5, height, width)
+    window = Tile(3, -5, height, width)
     part = on_pixels(answer, window, slice(3 + top, 3 + bottom), slice(left - 5, right - 5))
     np.testing.assert_allclose(part, whole[:, top:bottom, left:right], atol=2e-3)
 
@@ -155,7 +155,7 @@ def stitched(windows, rows, columns, answer, bands=1):
         while done < until:
             end = min(until, done + bands)
             parts.append(stitcher.band(slice(done, end)))
-            stitcher.forget_before(end)
+            stitcher.drop_before(end)
             done = end
     return np.concatenate(parts, axis=1)
 
@@ -171,7 +171,7 @@ def grids(draw):
         parts.append(slice(begin, begin + length))
         starts.append([begin + start for start in spread(length, tile, overlap, shift)])
         sizes.append(min(tile, length))
-    windows = [Window(top, left, *sizes) for top in starts[0] for left in starts[1]]
+    windows = [Tile(top, left, *sizes) for top in starts[0] for left in starts[1]]
     return windows, *parts
 
 
@@ -202,12 +202,12 @@ def test_tiles_of_one_map_give_that_map(grid, bands):
 
 
 def test_answers_are_let_go_of_when_their_rows_are_done():
-    windows = [Window(top, 0, 10, 10) for top in (0, 5, 10, 15)]
+    windows = [Tile(top, 0, 10, 10) for top in (0, 5, 10, 15)]
     stitcher = Stitcher(windows, slice(0, 25), slice(0, 10))
     assert [stitcher.ready_until(w.top) for w in windows] == [5, 10, 15, 25]
     for window in windows:
         stitcher.add(window, np.zeros((1, 4, 4), np.float32))
-        stitcher.forget_before(stitcher.ready_until(window.top))
+        stitcher.drop_before(stitcher.ready_until(window.top))
         assert len(stitcher._answers) <= 2
 
 
