@@ -30,7 +30,7 @@ def test_several_prompts_become_a_tuple(many):
 
 BAD_LISTS = {
     "a blank": (["dog", " \t"], ValueError, "Got a blank prompt; write what to look for"),
-    "None": (None, TypeError, "prompt of type NoneType; wanted a text or an array"),
+    "None": (None, TypeError, "prompt of type NoneType; wanted a text, an array"),
     "bytes": (b"dog", TypeError, "prompt of type int"),
     "a list in a list": ([["dog"]], TypeError, "prompt of type list"),
 }

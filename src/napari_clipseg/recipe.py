@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,7 +20,7 @@ from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.tiling.planning import Planes
 from napari_clipseg.prompts import Prompt, Prompts, as_prompts, own_names, resolved
-from napari_clipseg.recipe_json import fields_of, recipe_to_dict, to_text
+from napari_clipseg.recipe_json import fields_of, prompts_to_json, recipe_to_dict, to_text
 
 Threshold: TypeAlias = float | Sequence[float] | Literal["otsu"] | None
 Region: TypeAlias = Sequence[Sequence[float]] | NDArray[np.floating[Any]]
@@ -183,7 +184,11 @@ class Recipe:
         """
         if "prompts" in changes:
             changes = {"names": (), **changes}
-        return dataclasses.replace(self, **changes)
+        changed = dataclasses.replace(self, **changes)
+        if not {"prompts", "names", "negative_prompts"} & set(changes):
+            # Images are not compressed anew for each move of a threshold.
+            vars(changed).update({k: x for k, x in vars(self).items() if k == "_json_prompts"})
+        return changed
 
     def resolve(self) -> Recipe:
         """Return the recipe with its examples read, and its images as 8-bit RGB.
@@ -203,7 +208,11 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the JSON holds: strings, numbers, lists and mappings only."""
-        return recipe_to_dict(self.resolve())
+        return recipe_to_dict(self, *self._json_prompts)
+
+    @cached_property
+    def _json_prompts(self) -> tuple[list[Any], list[Any]]:
+        return prompts_to_json(self.resolve())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "The recipe") -> Recipe:
@@ -278,7 +287,8 @@ class Recipe:
         >>> Recipe.of(options["metadata"]).prompts
         ('nuclei',)
         """
-        metadata = getattr(layer, "metadata", None) or getattr(layer, "attrs", None) or layer
+        # A zarr group has metadata, too, of another kind.
+        metadata = getattr(layer, "attrs", None) or getattr(layer, "metadata", None) or layer
         record = dict(metadata).get(METADATA) if isinstance(metadata, Mapping) else None
         name = getattr(layer, "name", type(layer).__name__)
         if not isinstance(record, Mapping) or "recipe" not in record:

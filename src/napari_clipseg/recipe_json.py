@@ -32,16 +32,26 @@ INNERMOST_LIST = re.compile(r"\[\s*([^\[\]{}\"]*?)\s*\]")
 SHOWN_CHARACTERS = 60
 
 
-def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return the JSON values of a recipe; its prompts are resolved."""
+def prompts_to_json(recipe: Recipe) -> tuple[list[Any], list[Any]]:
+    """Return prompts and negative prompts as JSON values; those of the recipe are resolved."""
     names = recipe.names or (None,) * len(recipe.prompts)
     prompts = zip(recipe.prompts, names, strict=True)
+    return (
+        [_prompt_to_json(prompt, name) for prompt, name in prompts],
+        [_prompt_to_json(prompt) for prompt in recipe.negative_prompts],
+    )
+
+
+def recipe_to_dict(
+    recipe: Recipe, prompts: list[Any], negative_prompts: list[Any]
+) -> dict[str, Any]:
+    """Return the JSON values of a recipe; of its prompts, what `prompts_to_json` gave."""
     appearance = recipe.appearance
     return {
         "format": FORMAT,
         "version": version(),
-        "prompts": [_prompt_to_json(prompt, name) for prompt, name in prompts],
-        "negative_prompts": [_prompt_to_json(prompt) for prompt in recipe.negative_prompts],
+        "prompts": prompts,
+        "negative_prompts": negative_prompts,
         "model": recipe.model,
         "weights": recipe.weights,
         "detail": _plain(asdict(recipe.detail)),

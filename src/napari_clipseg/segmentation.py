@@ -25,6 +25,7 @@ from napari_clipseg.prompts import Prompts
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, as_recipe, check_thresholds
 from napari_clipseg.results import Segmentation, threshold_of
 
+ANY = "anything"  # what is asked for changes no plan but its number of maps
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -115,8 +116,8 @@ def segment(
     >>> bool((again.labels == result.labels).all())
     True
     """
-    source = _source(image, axes)
-    recipe, engine = _recipe_and_engine(() if prompts is None else prompts, fields)
+    source = as_source(image, axes=axes)
+    recipe, engine = _recipe_and_engine(prompts, fields)
     steps = segment_steps(source, recipe, engine=engine, output=output, dtype=dtype)
     while True:
         try:
@@ -185,7 +186,7 @@ def segment_steps(
         yield from run.steps(total, whole_bands=output is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)
-    recipe = _with_weights(recipe, engine)
+    recipe = result.recipe.replace(weights=engine.weights)
     threshold = result.threshold if recipe.threshold != OTSU else threshold_of(recipe, written.data)
     return replace(result, probability=written.data, recipe=recipe, threshold=threshold)
 
@@ -276,8 +277,8 @@ def plan(
     >>> plan(image, "nuclei", detail="fine").tile_count
     24
     """
-    recipe, engine = _recipe_and_engine(prompts, fields)
-    return _plan(_source(image, axes), recipe, engine or load(recipe.model))
+    recipe, engine = _recipe_and_engine(ANY if prompts is None else prompts, fields)
+    return _plan(as_source(image, axes=axes), recipe, engine or load(recipe.model))
 
 
 @_with_fields
@@ -317,8 +318,8 @@ def preview(
     >>> preview(np.zeros((500, 800), dtype=np.uint8), detail="fine").shape
     (192, 192, 3)
     """
-    source = _source(image, axes)
-    recipe, engine = _recipe_and_engine(prompts, fields)
+    source = as_source(image, axes=axes)
+    recipe, engine = _recipe_and_engine(ANY if prompts is None else prompts, fields)
     made = _plan(source, recipe, engine or load(recipe.model))
     planes = made.extent.planes
     for name, number, count in (
@@ -333,18 +334,12 @@ def preview(
         return np.array(mosaic.render(made.tiles_of_plane[tile]))  # never the image's own memory
 
 
-def _source(image: Any, axes: str | Sequence[str] | None) -> Source:
-    return image if isinstance(image, Source) else as_source(image, axes=axes)
-
-
 def _recipe_and_engine(
-    prompts: Recipe | Prompts | None, fields: Mapping[str, Any]
+    prompts: Recipe | Prompts, fields: Mapping[str, Any]
 ) -> tuple[Recipe, Engine | None]:
     model = fields.get("model")
     engine = model if isinstance(model, Engine) else None
     changes = {**fields, "model": engine.name} if engine is not None else dict(fields)
-    if prompts is None:
-        prompts = "anything"  # what a plan is for does not change it
     return as_recipe(prompts, changes), engine
 
 
@@ -370,10 +365,6 @@ def _require_weights(recipe: Recipe, engine: Engine) -> None:
         )
 
 
-def _with_weights(recipe: Recipe, engine: Engine) -> Recipe:
-    return recipe.replace(weights=engine.weights)
-
-
 def _empty_result(
     recipe: Recipe, plan: Plan, engine: Engine, output: str | Path | None
 ) -> Segmentation:
@@ -385,7 +376,7 @@ def _empty_result(
     check_thresholds(numbers, recipe.low_threshold, len(recipe.all_prompts))
     path = None if output is None else Path(output)
     if output is not None:  # a file records them at once
-        recipe = _with_weights(recipe, engine)
+        recipe = recipe.replace(weights=engine.weights)
     return Segmentation(None, numbers, recipe, plan.extent, path)
 
 

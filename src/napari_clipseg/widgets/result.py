@@ -106,7 +106,7 @@ class Result:
                 f"the new labels are in a layer of their own."
             )
             layer.metadata[METADATA] = {**layer.metadata[METADATA], EDITED: True}
-        record[DIGEST] = content_digest(data)
+        record[DIGEST] = content_digest(data).hex()
         # napari may go on painting into the array that it is given.
         return self._show((data.copy(), options, kind))
 
@@ -139,7 +139,7 @@ class Result:
 
 def _edited(layer: Labels) -> bool:
     """Return whether labels are no longer as they were written."""
-    return bool(layer.metadata[METADATA][DIGEST] != content_digest(np.asarray(layer.data)))
+    return bool(layer.metadata[METADATA][DIGEST] != content_digest(np.asarray(layer.data)).hex())
 
 
 def _color(layer: Labels, by_label: dict[int | None, str] | None) -> None:
