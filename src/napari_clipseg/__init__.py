@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_clipseg.engine.engine import load
+    from napari_clipseg.engine.loading import load
     from napari_clipseg.segmentation import segment
 
     __version__: str
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "segment"]
 
 # Imported when first used, so that napari starts without torch.
-_LAZY = {"load": "napari_clipseg.engine.engine", "segment": "napari_clipseg.segmentation"}
+_LAZY = {"load": "napari_clipseg.engine.loading", "segment": "napari_clipseg.segmentation"}
 
 
 def __getattr__(name: str) -> Any:
