@@ -316,7 +316,7 @@ BAD_APPEARANCES = {
     "no channels": ({"channels": []}, "Got 0 channels; wanted one, or up to three"),
     "four channels": ({"channels": [0, 1, 2, 3]}, "Got 4 channels"),
     "a colormap of floats": ({"colormap": np.zeros((5, 3))}, "float64 of shape (5, 3); wanted"),
-    "an RGBA colormap": ({"colormap": np.zeros((5, 4), np.uint8)}, "uint8 of shape (colours, 3)"),
+    "an RGBA colormap": ({"colormap": np.zeros((5, 4), np.uint8)}, "uint8 of shape (colors, 3)"),
 }
 UNFIT = {
     "no such channel": ({"channels": [4]}, "There is no channel 4; the image has 4"),
