@@ -224,10 +224,10 @@ def test_a_plane_without_a_finite_pixel_is_known():
 
 
 def test_outside_of_an_outline_the_map_is_0():
-    outline = np.array([(9.5, 9.5), (9.5, 80.5), (60.5, 9.5)])
+    outline = np.array([(9.5, 9.5), (9.5, 80.7), (60.5, 9.5)])
     result = run(SCENE, detail=Detail(30), region=outline)
-    rows, columns = np.ogrid[10:61, 10:81]
-    inside = (columns - 9.5) / 71 + (rows - 9.5) / 51 < 1
+    rows, columns = np.ogrid[10:61, 10:82]
+    inside = (columns - 9.5) / 71.2 + (rows - 9.5) / 51 < 1
     np.testing.assert_array_equal(result.probability[0] > 0, inside)
 
 
