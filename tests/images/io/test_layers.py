@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 
 import dask.array as da
@@ -184,15 +183,6 @@ def test_what_a_layer_says_is_what_a_source_takes():
     assert set(known) <= set(as_source(layer_of("cyx")).__dataclass_fields__)
 
 
-def test_reading_and_placing_need_no_napari(monkeypatch):
-    layer = layer_of("zyx", rotate=(10, 20, 30))
-    extent = make_plan(as_source(layer), side=16).extent
-    for name in [one for one in sys.modules if one.split(".")[0] == "napari"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    as_source(layer)
-    placement(layer, extent)
-
-
 # name: axes of the layer, whether its labels name them, its transforms
 LAYERS = {
     "plain": ("yx", True, {}),
@@ -292,10 +282,8 @@ def test_a_map_of_a_coarse_level_has_the_outer_edges_of_the_layer(side):
     assert extent.height == (1024 if side == 4096 else 600)
     assert extent.factor == (side / extent.height, side / extent.height)
     result = Image(np.zeros(extent.shape), contrast_limits=(0, 1), **placement(layer, extent))
-    for part, full in (
-        ((-0.5, -0.5),) * 2,
-        (np.subtract(extent.shape, 0.5), np.subtract(fine.shape, 0.5)),
-    ):
+    lasts = np.subtract(extent.shape, 0.5), np.subtract(fine.shape, 0.5)
+    for part, full in (((-0.5, -0.5), (-0.5, -0.5)), lasts):
         np.testing.assert_allclose(result.data_to_world(part), layer.data_to_world(full), atol=1e-9)
 
 
