@@ -30,7 +30,7 @@ from demo_pool import LEAST, reference_mask
 from demo_prompts import plain_wording, prompts_for
 from demo_scenes import Scene, make_scene, truth_mask
 from napari_clipseg.engine.engine import Engine, load
-from napari_clipseg.images.tiling.plan import Window
+from napari_clipseg.images.tiling.plan import Tile
 from napari_clipseg.images.visual_prompts import visual_prompt
 from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.images.tiling.stitch import on_pixels, sigmoid
@@ -69,7 +69,7 @@ def answer(
     """Return (images, prompts, height, width) probabilities of images of one size."""
     logits = engine.decode(engine.encode(images), vectors)
     height, width = images[0].shape[:2]
-    whole = Window(0, 0, height, width), slice(0, height), slice(0, width)
+    whole = Tile(0, 0, height, width), slice(0, height), slice(0, width)
     return sigmoid(np.stack([on_pixels(one, *whole) for one in logits]))
 
 

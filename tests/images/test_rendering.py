@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, opened, some_finite
 from napari_clipseg.images import rendering as module
 from napari_clipseg.images.io.source import as_source
-from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, resolve
+from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, Rendering, resolve
 from seeing import Recorded
 
 COLOUR_RANGE = {"u1": 255, "u2": 65535, "i8": 2**63 - 1, "b1": 1, "f2": 1, "f4": 1, "f8": 1}
@@ -306,6 +307,108 @@ def test_a_colormap_of_256_colours_keeps_them_all():
     np.testing.assert_array_equal(show(image, contrast=(0, 255), colormap=table)[0], table)
 
 
+FIRE = np.array([[0, 0, 0], [255, 0, 0], [255, 255, 255]], np.uint8)
+OWN = {
+    "gamma": ({"gamma": 2.0}, {}, [0, 64, 255]),
+    "another gamma": ({"gamma": 2.0}, {"gamma": 0.5}, [0, 181, 255]),
+    "no gamma": ({"gamma": 2.0}, {"gamma": 1}, [0, 128, 255]),
+    "colormap": ({"colormap": 255 - FIRE}, {}, [255, 0, 0]),
+    "another colormap": ({"colormap": FIRE}, {"colormap": 255 - FIRE}, [255, 0, 0]),
+    "gray": ({"colormap": FIRE}, {"colormap": "gray"}, [0, 128, 255]),
+    "inverted": ({"colormap": 255 - FIRE}, {"invert": True}, [0, 0, 255]),
+}
+
+
+@pytest.mark.parametrize(("own", "given", "red"), OWN.values(), ids=OWN)
+def test_an_image_is_shown_as_it_says_unless_asked_otherwise(own, given, red):
+    plain = as_source(np.array([[0, 128, 255]], np.uint8), contrast_limits=(0, 255))
+    source = replace(plain, **own)
+    rendering = resolve(source.open(), Appearance(**given))
+    assert rendering.apply(source.open().read(0, ()))[0, :, 0].tolist() == red
+
+
+def test_the_colormap_of_a_layer_is_for_one_channel_alone():
+    source = replace(as_source(CHANNELS, axes="cyx"), colormap=FIRE)
+    assert resolve(source.open(), Appearance()).colormap is None
+    assert resolve(source.open(), Appearance(channels=[1])).colormap is FIRE
+    colors = as_source(COLOUR["RGB uint8"])
+    assert resolve(colors.open(), Appearance(colormap=FIRE)).colormap is None
+
+
+def test_what_is_no_number_is_black_in_every_colormap():
+    image = np.array([[0, np.nan, 1]])
+    shown = show(image, contrast=(0, 1), colormap=255 - FIRE)
+    assert shown[0, :, 0].tolist() == [255, 0, 0]
+
+
+IDENTITY = {
+    "gray": (GRAY["uint16"], None, {}),
+    "floats": (GRAY["a hole of NaN"], None, {"gamma": 0.5, "invert": True}),
+    "percentiles": (GRAY["uint16"], None, {"percentiles": (10, 50)}),
+    "range of the type": (CHANNELS, "cyx", {"contrast": "dtype"}),
+    "a pair": (GRAY["int16"], None, {"contrast": (3, 9)}),
+    "channels": (CHANNELS, "cyx", {}),
+    "chosen channels": (CHANNELS, "cyx", {"channels": [3, 1]}),
+    "one pair for three": (CHANNELS, "cyx", {"contrast": (0, 50)}),
+    "a colormap": (GRAY["uint16"], None, {"colormap": FIRE}),
+    "gray asked for": (GRAY["uint16"], None, {"colormap": "gray"}),
+    "RGB": (COLOUR["RGB uint8"], None, {"gamma": 2}),
+    "RGB floats": (COLOUR["RGB float16"], None, {}),
+    "RGB in a range": (COLOUR["RGB uint16"], None, {"contrast": (5, 5000)}),
+}
+
+
+@pytest.mark.parametrize(("image", "axes", "options"), IDENTITY.values(), ids=IDENTITY)
+def test_the_appearance_of_a_rendering_gives_that_rendering(image, axes, options):
+    source = as_source(image, axes=axes)
+    if not source.rgb:
+        source = replace(source, gamma=1.5, colormap=255 - FIRE)
+    with source.open() as reader:
+        rendering = resolve(reader, Appearance(**options))
+        fixed = rendering.appearance
+        again = resolve(reader, fixed)
+        assert again == rendering
+        assert again.appearance == fixed
+        pixels = reader.read(0, (), channels=rendering.channels)
+        np.testing.assert_array_equal(again.apply(pixels), rendering.apply(pixels))
+
+
+def test_with_a_fixed_appearance_nothing_is_read():
+    recorded = Recorded(np.arange(72.0).reshape(8, 9))
+    fixed = resolve(opened(recorded), Appearance()).appearance
+    recorded.read[:] = False
+    resolve(opened(recorded), fixed)
+    assert not recorded.read.any()
+
+
+DIFFERENT = [
+    Appearance(),
+    Appearance(contrast="dtype"),
+    Appearance(contrast=(0, 1)),
+    Appearance(contrast=[(0, 1), (0, 2)]),
+    Appearance(percentiles=(1, 99)),
+    Appearance(gamma=1),
+    Appearance(invert=True),
+    Appearance(channels=[0]),
+    Appearance(channels=[0, 1]),
+    Appearance(colormap="gray"),
+    Appearance(colormap=FIRE),
+    Appearance(colormap=255 - FIRE),
+]
+
+
+def test_appearances_are_equal_if_their_values_are():
+    for i, one in enumerate(DIFFERENT):
+        for j, other in enumerate(DIFFERENT):
+            assert (one == other) == (i == j)
+    assert Appearance(contrast=[0, 1], channels=range(2), colormap=FIRE.copy()) == Appearance(
+        contrast=np.array([0, 1]), channels=(0, 1), colormap=FIRE
+    )
+    assert Appearance() != "auto"
+    assert Rendering(((0, 1),)) != Rendering(((0, 2),))
+    assert Rendering(((0, 1),), colormap=FIRE) == Rendering(((0, 1),), colormap=FIRE.copy())
+
+
 BAD_APPEARANCES = {
     "percentiles beyond 100": ({"percentiles": (0, 101)}, "0 <= low < high <= 100"),
     "percentiles turned": ({"percentiles": (90, 10)}, "The percentiles are 90 and 10"),
@@ -315,8 +418,10 @@ BAD_APPEARANCES = {
     "another contrast": ({"contrast": "best"}, "The contrast is 'best'; wanted 'auto', 'dtype'"),
     "no channels": ({"channels": []}, "Got 0 channels; wanted one, or up to three"),
     "four channels": ({"channels": [0, 1, 2, 3]}, "Got 4 channels"),
+    "a colormap's name": ({"colormap": "fire"}, "is 'fire'; wanted 'gray', or uint8 of shape"),
+    "a list": ({"colormap": [[0, 0, 0]]}, "is [[0, 0, 0]]; wanted 'gray', or uint8"),
     "a colormap of floats": ({"colormap": np.zeros((5, 3))}, "float64 of shape (5, 3); wanted"),
-    "an RGBA colormap": ({"colormap": np.zeros((5, 4), np.uint8)}, "uint8 of shape (colours, 3)"),
+    "an RGBA colormap": ({"colormap": np.zeros((5, 4), np.uint8)}, "uint8 of shape (colors, 3)"),
 }
 UNFIT = {
     "no such channel": ({"channels": [4]}, "There is no channel 4; the image has 4"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, dtypes, named
-from kinds import SIDE, WHITE, coarser, dask_array, image, layer, ome_zarr, table, zarr_array
+from kinds import SIDE, coarser, dask_array, image, layer, ome_zarr, table, zarr_array
 from napari_clipseg.images.io.source import as_source
 from seeing import Recorded
 
@@ -222,36 +222,6 @@ def test_ome_zarr_knows_its_pixels(version):
     assert source.factor(1) == (2, 2)
 
 
-def test_layers_know_their_pixels_and_contrast():
-    source = as_source(layer(image("tyx", "uint16"), "tyx"))
-    assert source.spacing == (0.5, 0.5)
-    assert source.unit == "micrometer"
-    assert source.contrast_limits == (0, WHITE)
-
-
-def test_layers_of_colours_have_no_contrast_limits():
-    source = as_source(layer(image("yxs", "uint8"), "yxs"))
-    assert source.contrast_limits is None
-    assert source.spacing == (0.5, 0.5)
-
-
-def test_a_layer_may_have_columns_before_rows_and_another_size_along_each():
-    from napari.layers import Image
-
-    array = image("xzy", "uint8")
-    shown = Image(array, axis_labels=["x", "z", "y"], scale=[2, 7, -3], units=["um", "s", "mm"])
-    source = as_source(shown)
-    assert source.shape == (8, 18)
-    assert (source.spacing, source.unit) == ((3, 2), "millimeter")
-
-
-def test_labels_layers_are_images_too():
-    from napari.layers import Labels
-
-    source = as_source(Labels(image("zyx", "int32")))
-    assert (source.plane_axes, source.contrast_limits) == (("z",), None)
-
-
 def test_what_the_caller_says_wins():
     shown = layer(image("tyx", "uint16"), "tyx")
     source = as_source(shown, axes="zyx", contrast_limits=(3, 4), spacing=(2, 2), unit="parsec")
@@ -261,15 +231,37 @@ def test_what_the_caller_says_wins():
     assert as_source(np.zeros((4, 5, 3)), rgb=False).plane_axes == ("z",)
 
 
-def test_a_lazy_layer_is_not_read():
-    from napari.layers import Image
+def test_a_source_is_one_already():
+    known = as_source(
+        layer(image("cyx", "uint16"), "cyx"), contrast_limits=(3, 4), spacing=(2, 2), unit="m"
+    )
+    again = as_source(known)
+    assert vars(again) == vars(known)
+    other = as_source(known, axes="zyx", unit="mm")
+    assert (other.axes, other.unit, other.spacing) == (("z", "y", "x"), "mm", (2, 2))
 
-    recorded = Recorded(image("zyx", "uint8"))
-    recorded.ndim, recorded.size = 3, np.prod(recorded.shape)
-    shown = Image(recorded, contrast_limits=(0, 1), multiscale=False)
-    recorded.read[:] = False
-    as_source(shown)
-    assert not recorded.read.any()
+
+def test_a_source_holds_nothing_of_what_was_read():
+    import dask.array
+
+    source = as_source(dask.array.ones((40, 60), chunks=(20, 20)))
+    before = dict(vars(source))
+    with source.open() as reader:
+        reader.read(0, ())
+        assert sum(blocks.nbytes for blocks in reader._blocks) == 40 * 60 * 8
+    assert vars(source) == before
+    assert sum(blocks.nbytes for blocks in reader._blocks) == 0
+    with pytest.raises(ValueError, match="The image was closed"):
+        reader.read(0, ())
+    assert source.open().read(0, ()).all()
+
+
+def test_a_reader_is_closed_when_a_run_fails():
+    source = as_source(dask_array(ONE))
+    with pytest.raises(KeyError), source.open() as reader:
+        raise KeyError
+    with pytest.raises(ValueError, match=r"Open it again: source\.open\(\)"):
+        reader.read(0, ())
 
 
 @pytest.mark.parametrize(

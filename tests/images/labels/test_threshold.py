@@ -160,10 +160,12 @@ def test_hysteresis_of_each_prompt():
     [
         pytest.param({"threshold": [0.1]}, "Got 1 thresholds for 2 prompts", id="too few"),
         pytest.param({"threshold": [0.1, 2]}, "The threshold is 2", id="no probability"),
-        pytest.param({"low": 0.6}, "low threshold is 0.6, above the threshold 0.5", id="low above"),
-        pytest.param({"low": -1}, "The threshold is -1", id="low below 0"),
-        pytest.param({"negative": [2]}, "Got 2 as an negative prompt; wanted", id="no prompt"),
-        pytest.param({"negative": [-1]}, "Got -1 as an negative prompt", id="from the end"),
+        pytest.param(
+            {"low_threshold": 0.6}, "low threshold is 0.6, above the threshold 0.5", id="low above"
+        ),
+        pytest.param({"low_threshold": -1}, "The threshold is -1", id="low below 0"),
+        pytest.param({"negative": [2]}, "Got 2 as a negative prompt; wanted", id="no prompt"),
+        pytest.param({"negative": [-1]}, "Got -1 as a negative prompt", id="from the end"),
         pytest.param({"negative": [0, 1]}, "All prompts are negative", id="nothing left"),
     ],
 )

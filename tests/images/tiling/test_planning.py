@@ -68,25 +68,25 @@ def test_where_tiles_begin(length, tile, overlap, shift, starts):
 
 
 @given(st.integers(1, 80), st.integers(1, 80), details, st.integers(1, 40))
-def test_windows_cover_every_pixel(height, width, detail, side):
+def test_tiles_cover_every_pixel(height, width, detail, side):
     made = plan((height, width), side=side, detail=detail)
     covered = np.zeros((height, width), bool)
-    for window in made.tiles:
-        rows = slice(max(0, window.top), window.top + window.height)
-        columns = slice(max(0, window.left), window.left + window.width)
+    for tile in made.tiles:
+        rows = slice(max(0, tile.top), tile.top + tile.height)
+        columns = slice(max(0, tile.left), tile.left + tile.width)
         assert covered[rows, columns].size
         covered[rows, columns] = True
     assert covered.all()
     assert made.tile_count == len(made.tiles) + (made.overview is not None)
-    assert len({(w.height, w.width) for w in made.tiles}) == 1
-    grid = [(w.top, w.left) for w in made.tiles]
+    assert len({(t.height, t.width) for t in made.tiles}) == 1
+    grid = [(t.top, t.left) for t in made.tiles]
     assert grid == sorted(set(grid))
     if made.overview is not None:
         assert (made.overview.top, made.overview.left) == (0, 0)
         assert (made.overview.height, made.overview.width) == (height, width)
 
 
-def test_a_tile_that_shows_as_much_as_the_plane_is_one_look():
+def test_a_tile_that_shows_as_much_as_the_plane_is_the_whole_plane():
     assert len(plan((30, 30), detail=Detail(30)).tiles) == 1
     assert len(plan((30, 30), detail=Detail(29)).tiles) > 1
     assert plan((30, 30), detail=Detail(30, overview=0.5)).overview is None
@@ -193,26 +193,26 @@ def test_an_outline_is_kept_in_pixels_of_the_level():
 def test_tiles_cover_a_region(first, last, detail):
     made = plan((61, 61), region=[first, last], detail=detail)
     covered = np.zeros((61, 61), bool)
-    for window in made.tiles:
-        assert window.top > made.rows.start - window.height
-        assert window.top + window.height <= made.rows.stop
-        rows = slice(max(0, window.top), window.top + window.height)
-        columns = slice(max(0, window.left), window.left + window.width)
+    for tile in made.tiles:
+        assert tile.top > made.rows.start - tile.height
+        assert tile.top + tile.height <= made.rows.stop
+        rows = slice(max(0, tile.top), tile.top + tile.height)
+        columns = slice(max(0, tile.left), tile.left + tile.width)
         covered[rows, columns] = True
     assert covered[made.rows, made.columns].all()
 
 
 SLIDE = [(n, n) for n in (40_000, 20_000, 10_000, 5_000, 2_500, 1_250, 625)]
 LEVELS = {
-    "one look at all": ({}, 5),
+    "all of it": ({}, 5),
     "fine": ({"detail": Detail("fine")}, 0),
     "tiles of twice the square": ({"detail": Detail(704)}, 1),
     "tiles of less than twice": ({"detail": Detail(703)}, 0),
     "medium": ({"detail": Detail("medium")}, 1),
     "tiles of 8000": ({"detail": Detail(8000)}, 4),
     "tiles larger than the image": ({"detail": Detail(100_000)}, 5),
-    "one look at a region": ({"region": [(0, 0), (2047, 2047)]}, 1),
-    "one look at a small region": ({"region": [(0, 0), (500, 500)]}, 0),
+    "a region as a whole": ({"region": [(0, 0), (2047, 2047)]}, 1),
+    "a small region as a whole": ({"region": [(0, 0), (500, 500)]}, 0),
     "a region that reaches beyond": ({"region": [(-9e6, -9e6), (1023, 2047)]}, 0),
     "large tiles in a small region": (
         {"region": [(0, 0), (1000, 1000)], "detail": Detail(8000)},

@@ -32,7 +32,7 @@ BYTES = 256  # values of an 8-bit image
 
 def is_layer(image: Any) -> bool:
     """Return whether this is a napari layer, of whatever kind."""
-    return hasattr(image, "data") and hasattr(image, "data_to_world")
+    return hasattr(image, "data_to_world") and hasattr(image, "data")
 
 
 def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str, Any]:
