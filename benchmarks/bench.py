@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--cold-rounds", type=int, default=3, help="default: %(default)s")
     arguments = parser.parse_args()
 
-    from agreement import label_agreement
+    from evaluate.agreement import label_agreement
     from napari_clipseg import load
     from parity import write_random_checkpoint
 

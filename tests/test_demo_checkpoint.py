@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from demo_layout import KINDS, SIZE_NAMES, SIZED
-from demo_prompts import plain_wording
-from demo_scenes import Scene, make_scene, truth_mask
-from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.engine.checkpoints.locate import CHECKPOINTS
+from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.segmentation import segment
+from scenes.layout import KINDS, SIZE_NAMES, SIZED
+from scenes.prompts import plain_wording
+from scenes.scenes import Scene, make_scene, truth_mask
 
 FOLDER = CHECKPOINTS / "demo"
 # Seeds that nothing was trained or chosen on, of another million than the card's table.

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo_prompts import plain_wording
-from demo_scenes import make_scene, truth_mask
+from scenes.prompts import plain_wording
+from scenes.scenes import make_scene, truth_mask
 
 SAMPLES = Path(__file__).parents[1] / "src" / "napari_clipseg" / "samples"
 # name: (seed, style, hardness, what is asked for: kind and colour); the seeds are of no set.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from agreement import label_agreement
+from evaluate.agreement import label_agreement
 from napari_clipseg.engine import engine as engine_module
 from napari_clipseg.engine.engine import load
 from napari_clipseg.engine.runtime.int8 import Int8Linear, require_int8

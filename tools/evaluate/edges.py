@@ -1,4 +1,4 @@
-"""Print what edge refinement gives: ``python tools/evaluate_edges.py [--scenes N]``.
+"""Print what edge refinement gives: ``python tools/evaluate/edges.py [--scenes N]``.
 
 The bundled checkpoint is asked for what is there on test scenes that it never saw, at its own
 threshold, and each map is compared with the truth as it is and refined. Boundary F-score: the
@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,11 +21,14 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from skimage import data
 from skimage.morphology import disk
 
-from demo_scenes import make_scene
-from evaluate_demo import FOLDER, TEST, Mask, ask_texts, coins_mask, half_patch, overlap
+# A script finds what lies beside it; the packages lie one folder up.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from evaluate.demo import FOLDER, TEST, Mask, ask_texts, coins_mask, half_patch, overlap
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.segmentation import segment
+from scenes.scenes import make_scene
 
 Floats = NDArray[np.float32]
 Refine = Callable[[Floats, NDArray[np.uint8], int], Floats]

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import gaussian
 
-from demo_layout import COLOURS, STYLES, arrange, size_name
-from demo_shapes import Floats, Thing, distance, filament_distance, smooth_noise
+from scenes.layout import COLOURS, STYLES, arrange, size_name
+from scenes.shapes import Floats, Thing, distance, filament_distance, smooth_noise
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Scene:
     instances : (height, width) uint8
         0 where nothing that has a name lies, else 1 + the row in the tables below.
     kinds, colours : tuple of str
-        One entry an instance, of `demo_layout.KINDS` and `COLOUR_NAMES`.
+        One entry an instance, of `scenes.layout.KINDS` and `COLOUR_NAMES`.
     sizes : tuple of float
         Radius in units (half the width for a filament).
     style : str
@@ -126,7 +126,7 @@ def make_scene(
         0 for plain scenes (even light, no blur, things apart) to 1 for hard ones; drawn by
         default.
     style : str, optional
-        One of `demo_layout.STYLES`; drawn by default.
+        One of `scenes.layout.STYLES`; drawn by default.
     shape : (height, width)
         Of the picture, in pixels.
     two_sizes : bool, optional

@@ -1,13 +1,13 @@
 """What may lie in a scene, and where: kinds, colours, sizes, and their arrangement.
 
-Lengths are in units, as in `demo_scenes`.
+Lengths are in units, as in `scenes.scenes`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from demo_shapes import Thing
+from scenes.shapes import Thing
 
 KINDS = ("nuclei", "rings", "filaments", "spots", "squares", "triangles")
 CLUTTER = ("cross", "star", "half")  # drawn, but no prompt names them

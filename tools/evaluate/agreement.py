@@ -1,22 +1,27 @@
 """Print how far the labels of int8, and of half precision, lie from those of float32.
 
-``python tools/agreement.py [--scenes N]``: the bundled checkpoint, on its samples and on scenes
-that it was neither trained nor chosen on.
+``python tools/evaluate/agreement.py [--scenes N]``: the bundled checkpoint, on its samples
+and on scenes that it was neither trained nor chosen on.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_prompts import prompts_for
-from demo_scenes import make_scene
-from napari_clipseg.engine.runtime.devices import pick_device
+# A script finds what lies beside it; the packages lie one folder up.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.runtime.devices import pick_device
 from napari_clipseg.sample_data import SAMPLES, load_sample
+from scenes.prompts import prompts_for
+from scenes.scenes import make_scene
 
 FIRST_SEED = 6_000_000
 SCENES = 60

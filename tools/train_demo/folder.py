@@ -15,9 +15,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from demo_prompts import all_wordings
-from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig, CLIPSegVisionConfig
+from napari_clipseg.engine.modeling.config import (
+    CLIPSegConfig,
+    CLIPSegTextConfig,
+    CLIPSegVisionConfig,
+)
 from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
+from scenes.prompts import all_wordings
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 LONGEST = 77

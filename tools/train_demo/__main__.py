@@ -1,4 +1,4 @@
-"""Train the bundled checkpoint from scratch: ``python tools/train_demo.py``.
+"""Train the bundled checkpoint from scratch: ``python tools/train_demo``.
 
 Two stages, from one seed. First the vision tower alone (in CLIPSeg it comes trained): a linear
 head on the extracted tokens names kind and colour at each pixel of the patch, another on the class
@@ -22,13 +22,16 @@ from typing import Any
 
 import torch
 
-from demo_batches import Sampler
-from demo_curve import plot_log
-from demo_folder import make_config, write_folder
-from demo_pool import SIDE, build_pool, patch_moments
-from demo_trainer import Trainer, validate
+# A script finds what lies beside it; the packages lie one folder up.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-REPOSITORY = Path(__file__).parents[1]
+from train_demo.batches import Sampler
+from train_demo.curve import plot_log
+from train_demo.folder import make_config, write_folder
+from train_demo.pool import SIDE, build_pool, patch_moments
+from train_demo.trainer import Trainer, validate
+
+REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "src" / "napari_clipseg" / "checkpoints" / "demo"
 VALIDATION_SEEDS = 1_000_000  # the first; training's count from 0, the test's from 2 million
 

@@ -1,4 +1,4 @@
-"""Print what tiles give: ``python tools/evaluate_tiles.py``.
+"""Print what tiles give: ``python tools/evaluate/tiles.py``.
 
 On the bundled checkpoint: the same answer where a tile is the image, the seams, the shift of an
 image against that of its map, and the worth of tiles on a large picture of small things.
@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_scenes import make_scene
-from evaluate_demo import overlap
+# A script finds what lies beside it; the packages lie one folder up.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from evaluate.demo import overlap
 from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.tiling.plan import Detail, Plan
 from napari_clipseg.images.tiling.planning import make_plan
-from napari_clipseg.images.io.source import as_source
 from napari_clipseg.segmentation import segment
-from small_things import make_small_things
+from scenes.scenes import make_scene
+from scenes.small_things import make_small_things
 
 FIRST_SEED = 6_000_000  # of no other set
 PROMPTS = ("nuclei", "rings", "squares")

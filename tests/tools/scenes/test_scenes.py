@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo_layout import COLOUR_NAMES, KINDS, SIZE_NAMES, SIZED, STYLES, size_name
-from demo_prompts import plain_wording, prompts_for, wording
-from demo_scenes import make_scene, truth_mask
+from scenes.layout import COLOUR_NAMES, KINDS, SIZE_NAMES, SIZED, STYLES, size_name
+from scenes.prompts import plain_wording, prompts_for, wording
+from scenes.scenes import make_scene, truth_mask
 
 SEEDS = range(2_500_000, 2_500_012)
 SIZES_SAID = ("small", "little", "tiny", "large", "big")

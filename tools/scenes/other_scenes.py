@@ -1,4 +1,4 @@
-"""Scenes of a second hand: drawn with Pillow, apart from ``demo_scenes``, and never trained on.
+"""Scenes of a second hand: drawn with Pillow, apart from ``scenes.scenes``, and never trained on.
 
 They tell whether the bundled checkpoint has learned its words, or only the first generator's way of
 drawing. Nothing is shared with that one but the words.

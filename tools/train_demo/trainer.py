@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demo_aids import (
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+from scenes.layout import COLOUR_NAMES, KINDS
+from train_demo.aids import (
     Heads,
     WhitePatches,
     by_patch,
@@ -23,13 +25,11 @@ from demo_aids import (
     pixels,
     resize,
 )
-from demo_batches import Batch, Sampler
-from demo_folder import make_config, make_tokenizer
-from demo_layout import COLOUR_NAMES, KINDS
-from demo_optimiser import Optimiser
-from demo_pool import SIDE
-from demo_start import set_start_values
-from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+from train_demo.batches import Batch, Sampler
+from train_demo.folder import make_config, make_tokenizer
+from train_demo.optimiser import Optimiser
+from train_demo.pool import SIDE
+from train_demo.start import set_start_values
 
 
 @dataclass

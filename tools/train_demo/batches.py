@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_layout import COLOUR_NAMES, KINDS, PHOTO_COLOURS, POLARITIES, SIZE_NAMES, SIZED, STYLES
-from demo_pool import LEAST, PAIRS, SIDE, SIZES_AND_NONE, Pool
-from demo_prompts import foreign_wording, wording
+from scenes.layout import COLOUR_NAMES, KINDS, PHOTO_COLOURS, POLARITIES, SIZE_NAMES, SIZED, STYLES
+from scenes.prompts import foreign_wording, wording
+from train_demo.pool import LEAST, PAIRS, SIDE, SIZES_AND_NONE, Pool
 
 SIZED_SHARE = 0.5  # of the prompts to scenes with things whose sizes have words
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluate_edges import boundary_score, outline
+from evaluate.edges import boundary_score, outline
 
 
 def square(first, last, size=20):

@@ -1,4 +1,4 @@
-"""Draw what the bundled checkpoint makes of real images: ``python tools/draw_card.py``.
+"""Draw what the bundled checkpoint makes of real images: ``python tools/evaluate/draw_card.py``.
 
 Good ones and bad ones, as they come; the picture stands in the model card.
 """
@@ -16,7 +16,7 @@ from skimage import data
 from napari_clipseg import load, segment
 from napari_clipseg.cli.demo import overlay, side_by_side
 
-FOLDER = Path(__file__).parents[1] / "src" / "napari_clipseg" / "checkpoints" / "demo"
+FOLDER = Path(__file__).parents[2] / "src" / "napari_clipseg" / "checkpoints" / "demo"
 PANEL = (380, 300)  # width and height that all panels are brought to
 QUALITY = 80
 

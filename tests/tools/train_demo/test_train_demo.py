@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-import train_demo
-from demo_batches import Sampler, class_truth
-from demo_layout import COLOUR_NAMES, KINDS, SIZE_NAMES
-from demo_pool import Pool, make_chunk, patch_moments
-from demo_scenes import make_scene, truth_mask
-from demo_trainer import Trainer
 from napari_clipseg.engine.engine import load
+from scenes.layout import COLOUR_NAMES, KINDS, SIZE_NAMES
+from scenes.scenes import make_scene, truth_mask
+from train_demo.__main__ import main, parse
+from train_demo.batches import Sampler, class_truth
+from train_demo.pool import Pool, make_chunk, patch_moments
+from train_demo.trainer import Trainer
 
 SCENES = 30
 OPTIONS = [
@@ -42,7 +42,7 @@ def pool() -> Pool:
 
 
 def trainer(pool: Pool) -> Trainer:
-    args = train_demo.parse([*OPTIONS, *SIDES])
+    args = parse([*OPTIONS, *SIDES])
     return Trainer(args, torch.device("cpu"), torch.from_numpy(patch_moments(pool, 8)))
 
 
@@ -115,7 +115,7 @@ def test_a_run_writes_a_folder_that_loads(tmp_path: Path) -> None:
     work, folder = tmp_path / "work", tmp_path / "folder"
     options = [*OPTIONS, *SIDES, f"--pool={SCENES}", "--validation=64", "--save-every=3"]
     places = ["--work", str(work), "--folder", str(folder)]
-    assert train_demo.main([*options, *places]) == 0
+    assert main([*options, *places]) == 0
     rows = [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == 6
     assert {"text", "image", "kind", "size", "text_iou", "image_iou"} <= set(rows[-1])
@@ -123,5 +123,5 @@ def test_a_run_writes_a_folder_that_loads(tmp_path: Path) -> None:
     maps = engine.decode(engine.encode([make_scene(0).image]), engine.embed(["large rings"]))
     assert maps.shape == (1, 1, 144, 144)
     # All done: nothing is trained again, and the log stays.
-    assert train_demo.main([*options, *places, "--resume"]) == 0
+    assert main([*options, *places, "--resume"]) == 0
     assert len((work / "training_log.jsonl").read_text().splitlines()) == len(rows)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from demo_layout import COLOUR_NAMES, KINDS, SIZE_NAMES
-from demo_pool import PAIRS, SIZES_AND_NONE
+from scenes.layout import COLOUR_NAMES, KINDS, SIZE_NAMES
+from train_demo.pool import PAIRS, SIZES_AND_NONE
 
 MEAN = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
 STD = torch.tensor((0.229, 0.224, 0.225))[:, None, None]

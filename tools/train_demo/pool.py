@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from demo_layout import COLOUR_NAMES, KINDS, SIZE_NAMES, STYLES, size_name
-from demo_scenes import make_scene
 from napari_clipseg.images.visual_prompts import visual_prompt
+from scenes.layout import COLOUR_NAMES, KINDS, SIZE_NAMES, STYLES, size_name
+from scenes.scenes import make_scene
 
 SIDE = 128
 LEAST = 12  # pixels; what shows less is neither asked for nor said to be absent

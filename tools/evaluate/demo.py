@@ -1,4 +1,4 @@
-"""Print the model card's table: ``python tools/evaluate_demo.py [--update-card]``.
+"""Print the model card's table: ``python tools/evaluate/demo.py [--update-card]``.
 
 Each map is measured as the model gives it, and with its edges pulled to those of the picture, as
 the dock does unless told otherwise (``segment(..., refine=True)``). Three sets of scenes that
@@ -25,22 +25,26 @@ from skimage import data
 from skimage.filters import sobel
 from skimage.segmentation import watershed
 
-from demo_layout import KINDS
-from demo_pool import LEAST, reference_mask
-from demo_prompts import plain_wording, prompts_for
-from demo_scenes import Scene, make_scene, truth_mask
-from napari_clipseg.engine.engine import Engine, load
-from napari_clipseg.images.tiling.plan import Tile
-from napari_clipseg.images.visual_prompts import visual_prompt
-from napari_clipseg.images.edges.refine import refine_edges
-from napari_clipseg.images.tiling.stitch import on_pixels, sigmoid
-from napari_clipseg.segmentation import segment
-from other_scenes import make_other_scene
+# A script finds what lies beside it; the packages lie one folder up.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-FOLDER = Path(__file__).parents[1] / "src" / "napari_clipseg" / "checkpoints" / "demo"
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
+from napari_clipseg.images.edges.refine import refine_edges
+from napari_clipseg.images.tiling.plan import Tile
+from napari_clipseg.images.tiling.stitch import on_pixels, sigmoid
+from napari_clipseg.images.visual_prompts import visual_prompt
+from napari_clipseg.segmentation import segment
+from scenes.layout import KINDS
+from scenes.other_scenes import make_other_scene
+from scenes.prompts import plain_wording, prompts_for
+from scenes.scenes import Scene, make_scene, truth_mask
+from train_demo.pool import LEAST, reference_mask
+
+FOLDER = Path(__file__).parents[2] / "src" / "napari_clipseg" / "checkpoints" / "demo"
 VALIDATION, TEST, REFERENCES = 1_000_000, 2_000_000, 3_000_000
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
-TABLE_START, TABLE_END = "<!-- table: python tools/evaluate_demo.py -->", "<!-- end of table -->"
+TABLE_START, TABLE_END = "<!-- table: python tools/evaluate/demo.py -->", "<!-- end of table -->"
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Scores = list[tuple[float, ...]]  # alone, and with edges followed
@@ -248,7 +252,7 @@ def table(engine: Engine, threshold: float, blocks: int, scenes: int, references
     ]
     lines += [_line(title, rows[name]) for name, title in titles.items()]
     lines.append(_line("absent things: pixels marked", rows["absent"], percent=True))
-    title = "text, scenes of the second generator (`tools/other_scenes.py`)"
+    title = "text, scenes of the second generator (`tools/scenes/other_scenes.py`)"
     lines.append(_line(title, rows["other"]))
     lines.append(_line("its absent things: pixels marked", rows["other absent"], percent=True))
     coins = coins_score(engine, threshold)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_layout import COLOUR_NAMES, KINDS, PHOTO_COLOURS, POLARITIES, SIZE_NAMES, SIZED
-from demo_scenes import Scene, truth_mask
+from scenes.layout import COLOUR_NAMES, KINDS, PHOTO_COLOURS, POLARITIES, SIZE_NAMES, SIZED
+from scenes.scenes import Scene, truth_mask
 
 # (one, many) of each kind; the kind's own name first.
 NOUNS: dict[str, tuple[tuple[str, str], ...]] = {

@@ -1,0 +1,1 @@
+"""Scenes of simple shapes, drawn from seeds, with the prompts and the truth of each."""

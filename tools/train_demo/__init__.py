@@ -1,0 +1,1 @@
+"""The training of the bundled checkpoint: `python tools/train_demo`."""
