@@ -29,7 +29,7 @@ class Seeing(Engine):
 
     def __init__(self, side=16, patch=1, answer=colour, batch_size=1):
         self.name = "seeing"
-        self.config = SimpleNamespace(
+        self._config = SimpleNamespace(
             default_threshold=0.5, vision_config=SimpleNamespace(patch_size=patch)
         )
         self.images = []  # all that it was shown
