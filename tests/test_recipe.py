@@ -135,7 +135,7 @@ def test_the_text_is_small_and_has_a_field_a_line():
     text = recipe_json.to_text(Recipe("nuclei", region=[(0, 0), (9, 9)]).to_dict())
     lines = text.splitlines()
     assert '    "nuclei"' in lines
-    assert '    [0.0, 0.0],' in lines
+    assert "    [0.0, 0.0]," in lines
     assert '  "threshold": null,' in lines
     assert len(lines) < 50
 
@@ -206,7 +206,9 @@ def test_what_is_no_recipe_is_refused(text, tmp_path):
 
 def test_a_recipe_of_an_older_version_is_read(monkeypatch):
     def rename(values):
-        return {key: x for key, x in values.items() if key != "words"} | {"prompts": values["words"]}
+        return {key: x for key, x in values.items() if key != "words"} | {
+            "prompts": values["words"]
+        }
 
     def drop(values):
         return {key: x for key, x in values.items() if key != "mood"}

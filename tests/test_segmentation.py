@@ -309,7 +309,9 @@ def test_edges_are_refined_on_request():
     image = NOISE[0].astype(np.float32)
     image[5, 5] = np.nan
     plain, refined = (
-        segment(image, "x", model=Seeing(12, patch=4), refine_edges=refine, dtype="float16").probability
+        segment(
+            image, "x", model=Seeing(12, patch=4), refine_edges=refine, dtype="float16"
+        ).probability
         for refine in (False, True)
     )
     assert refined.dtype == np.float16

@@ -191,8 +191,8 @@ def _prompt_from_json(value: Any) -> Prompt:
     if "vector" in value:
         return np.array(value["vector"], np.float32)
     try:
-        with Image.open(io.BytesIO(base64.b64decode(value["image"], validate=True))) as image:
-            return np.asarray(image.convert("RGB"))
+        with Image.open(io.BytesIO(base64.b64decode(value["image"], validate=True))) as png:
+            return np.asarray(png.convert("RGB"))
     except (ValueError, OSError) as error:
         raise ValueError(f"the image of a prompt is no PNG in base64: {error}") from error
 

@@ -219,7 +219,9 @@ class _Run:
         done, places = 2, list(np.ndindex(*self._plan.extent.planes_shape))
         for batch in batches(self._plan, self._engine.batch_size):
             # A new one each time: it keeps the labels that were made of it.
-            yield Progress(done, total, self._message(batch[0][0], done - 1), replace(self._partial))
+            yield Progress(
+                done, total, self._message(batch[0][0], done - 1), replace(self._partial)
+            )
             for number, _ in batch:
                 if number not in self._mosaics:
                     self._mosaics[number] = self._mosaic(number, whole_bands)
@@ -261,7 +263,11 @@ class _Run:
 
 @_with_fields
 def plan(
-    image: Any, prompts: Recipe | Prompts | None = None, *, axes: str | Sequence[str] | None = None, **fields: Any
+    image: Any,
+    prompts: Recipe | Prompts | None = None,
+    *,
+    axes: str | Sequence[str] | None = None,
+    **fields: Any,
 ) -> Plan:
     """Return what a run would do: planes, level, tiles, memory. No pixel is read.
 

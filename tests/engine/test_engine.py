@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from napari_clipseg import segment
-from napari_clipseg.engine.modeling.decoder import CLIPSegDecoder
 from napari_clipseg.engine.engine import Engine, load
 from napari_clipseg.engine.errors import CheckpointError, DeviceWarning
+from napari_clipseg.engine.modeling.decoder import CLIPSegDecoder
 from napari_clipseg.engine.modeling.layers import CLIPSegEncoder
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
-from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 from napari_clipseg.engine.modeling.vision import CLIPSegVisionModel
+from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 
 RANDOM = np.random.default_rng(0)
 PICTURES = [

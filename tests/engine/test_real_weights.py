@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.engine import load
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 

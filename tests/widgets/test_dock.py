@@ -179,7 +179,9 @@ def test_the_model_is_loaded_and_asked_off_the_gui_thread(viewer, dock, run, ima
 
     load = segmentation.load
     monkeypatch.setattr(
-        segmentation, "load", lambda model: threads.append(threading.current_thread()) or load(model)
+        segmentation,
+        "load",
+        lambda model: threads.append(threading.current_thread()) or load(model),
     )
     viewer.add_image(image)
     run(text="nuclei")
@@ -266,4 +268,6 @@ def test_nothing_but_the_result_is_held_after_a_run(viewer, dock, run, image, th
         del one
     del layer
     gc.collect()
-    assert (data() is None, maps() is None) == ((True, True) if then == "removed" else (False, False))
+    assert (data() is None, maps() is None) == (
+        (True, True) if then == "removed" else (False, False)
+    )

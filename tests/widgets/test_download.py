@@ -8,10 +8,10 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
 from fake_hub import NAME, as_default, held, status
-from napari_clipseg.engine.hub import transfer
-from napari_clipseg.engine.errors import NotDownloadedError
-from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.checkpoints.catalog import offer
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.errors import NotDownloadedError
+from napari_clipseg.engine.hub import transfer
 from napari_clipseg.widgets.download import ask
 
 

@@ -50,9 +50,7 @@ def start(
     )
 
 
-def _steps(
-    source: Source, recipe: Recipe
-) -> Generator[Progress, None, Segmentation | Failure]:
+def _steps(source: Source, recipe: Recipe) -> Generator[Progress, None, Segmentation | Failure]:
     """Yield the progress of a run, and return its end.
 
     Errors are returned, not raised: the worker class drops a RuntimeError, and PyTorch

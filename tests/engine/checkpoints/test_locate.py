@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from napari_clipseg.engine.checkpoints.cached import clipsegs
 
 import napari_clipseg
 from napari_clipseg.engine.checkpoints import locate as hub
-from napari_clipseg.engine.checkpoints.cached import clipsegs
-from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 from napari_clipseg.engine.checkpoints.locate import KNOWN, is_hub_name, locate
+from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 
 FILES = {"config.json", "vocab.json", "merges.txt", "preprocessor_config.json", "model.safetensors"}
 
@@ -225,7 +225,9 @@ def test_without_a_cache_there_are_none(cache):
 
 def test_the_cache_lies_where_the_hubs_own_variable_says(tmp_path):
     snapshot = put(tmp_path / "home" / "hub", KNOWN[0])
-    code = f"from napari_clipseg.engine.checkpoints.locate import locate; print(locate({KNOWN[0]!r}))"
+    code = (
+        f"from napari_clipseg.engine.checkpoints.locate import locate; print(locate({KNOWN[0]!r}))"
+    )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     environment["HF_HOME"] = str(tmp_path / "home")
     done = subprocess.run(

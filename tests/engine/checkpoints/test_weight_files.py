@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_clipseg.engine.checkpoints.weight_files import read_weights
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
-from napari_clipseg.engine.checkpoints.weight_files import read_weights
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 WRITE = {SAFE: save_file, PICKLED: torch.save}

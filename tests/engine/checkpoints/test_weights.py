@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_clipseg.engine.checkpoints import weights
-from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.checkpoints.weights import load_weights
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
-from napari_clipseg.engine.checkpoints.weights import load_weights
 
 NAME = "decoder.film_mul.weight"
 

@@ -13,16 +13,15 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from fake_hub import COMMIT, NAME, cut, etag, held, without_ranges
-from napari_clipseg.engine.hub import downloads
-from napari_clipseg.engine.hub import transfer
-from napari_clipseg.engine.hub.downloads import ask_offer, download, download_steps
+from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import (
     AgreementError,
     CheckpointError,
     DownloadCancelledError,
     NotDownloadedError,
 )
-from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.hub import downloads, transfer
+from napari_clipseg.engine.hub.downloads import ask_offer, download, download_steps
 
 NEEDED = {
     "config.json",

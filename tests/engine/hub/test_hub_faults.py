@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fake_hub import NAME, cut, etag, instead, only, slow, status, text
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 from napari_clipseg.engine.hub import transfer
 from napari_clipseg.engine.hub.downloads import download
-from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.checkpoints.locate import locate
 
 
 @pytest.fixture(autouse=True)

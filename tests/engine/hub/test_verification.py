@@ -5,8 +5,8 @@ import os
 import pytest
 
 from fake_hub import NAME
-from napari_clipseg.engine.hub.downloads import download
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
+from napari_clipseg.engine.hub.downloads import download
 from napari_clipseg.engine.hub.verification import verify
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 import transformers
 
-from napari_clipseg.engine.modeling import config as configs
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling import config as configs
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation, CLIPSegModel
 from napari_clipseg.engine.modeling.text import CLIPSegTextModel
 from napari_clipseg.engine.modeling.vision import CLIPSegVisionModel

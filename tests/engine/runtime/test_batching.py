@@ -6,12 +6,12 @@ import warnings
 
 import pytest
 import torch
+from napari_clipseg.engine.runtime.placed import Placed
 
-from napari_clipseg.engine.runtime.batching import Batches, Work
-from napari_clipseg.engine.runtime.devices import CPU
 from napari_clipseg.engine.errors import DeviceWarning
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
-from napari_clipseg.engine.runtime.placed import Placed
+from napari_clipseg.engine.runtime.batching import Batches, Work
+from napari_clipseg.engine.runtime.devices import CPU
 
 # What PyTorch takes for another device than "cpu", and computes on: a GPU for these tests.
 ACCELERATOR = torch.device("cpu", 0)

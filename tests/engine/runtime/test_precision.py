@@ -6,9 +6,14 @@ import torch
 
 from napari_clipseg.engine.engine import Engine, halved, load, trial
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.runtime.precision import TOLERANCE, holds, trial_picture, with_half_towers
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
+from napari_clipseg.engine.runtime.precision import (
+    TOLERANCE,
+    holds,
+    trial_picture,
+    with_half_towers,
+)
 from napari_clipseg.sample_data import load_sample
 
 
