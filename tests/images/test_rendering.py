@@ -219,7 +219,7 @@ def test_an_image_without_a_finite_pixel_is_refused():
     image[0] = -np.inf
     with pytest.raises(ValueError, match=r"no finite pixel.* Choose another"):
         resolve(opened(image), Appearance())
-    with pytest.raises(ValueError, match=r"sampled .* none is finite\. Give the values"):
+    with pytest.raises(ValueError, match=r"^None of the pixels .* is finite\. Give the values"):
         resolve(opened(Recorded(image)), Appearance())
 
 

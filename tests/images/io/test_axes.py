@@ -47,7 +47,7 @@ BAD = {
     "a line": (None, (5,), None, "wanted (height, width) for gray"),
     "six axes": (None, (1,) * 6, None, "Name the axes of others, such as axes='tzyx'"),
     "a line of colours": (None, (4, 3), True, "The image has shape (4, 3)"),
-    "colours of length 7": (None, (4, 5, 7), True, "wanted a colour axis 's' of length 3"),
+    "colours of length 7": (None, (4, 5, 7), True, "wanted an axis of colors 's', of length 3"),
 }
 
 

@@ -13,7 +13,7 @@ from napari_clipseg.images.io.source import as_source
 from seeing import Recorded
 
 ROWS = {name: row for name, *row in table()}
-WRONG_SHAPE = "wanted (height, width) for gray or (height, width, 3) for colour"
+WRONG_SHAPE = "wanted (height, width) for gray or (height, width, 3) for RGB"
 ONE = np.zeros((8, 18))
 BAD = {
     "complex": (np.ones((4, 4), complex), TypeError, "complex128"),

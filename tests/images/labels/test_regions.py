@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label
 
-from napari_clipseg.images.labels.regions import fill_holes, kept, majority
+from napari_clipseg.images.labels.regions import fill_holes, majority, select
 
 pictures = hnp.arrays(
     np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
@@ -71,7 +71,7 @@ def test_filling_changes_background_only(objects):
 @given(pictures, st.integers(0, 4), st.integers(0, 9), st.booleans())
 def test_what_is_kept(classes, least, most, drop_border):
     objects = label(classes, background=0).astype(np.int32)[:, ::-1]  # numbered in no order
-    result = kept(objects, least, most, drop_border)
+    result = select(objects, least, most, drop_border)
     wanted = []
     for number in dict.fromkeys(objects.ravel().tolist()):  # in reading order
         mask = objects == number
