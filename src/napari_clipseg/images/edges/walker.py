@@ -12,6 +12,7 @@ Mask = NDArray[np.bool_]
 
 OBJECT, BACKGROUND, UNCERTAIN, EXCLUDED = 1, 2, 0, -1  # as scikit-image numbers them
 TOLERANCE = 1e-4
+SLACK = 0.01  # of probabilities beyond 0 and 1, which are rounded to them
 
 
 def walk(one: Float32, guide: Float32, confident: tuple[float, float], beta: float) -> Float32:
@@ -36,7 +37,8 @@ def walk(one: Float32, guide: Float32, confident: tuple[float, float], beta: flo
     -------
     ndarray of float32
         ``(height, width)``, 0 to 1. Confident pixels keep their values, and so do uncertain
-        pixels from which a walk can reach only one kind, or none. On a flat guide all do.
+        pixels from which a walk can reach only one kind, or none, or that strong edges isolate. On
+        a flat guide all do.
     """
     outside, inside = one <= confident[0], one >= confident[1]
     uncertain = _between(~(outside | inside), inside, outside)
@@ -55,12 +57,14 @@ def walk(one: Float32, guide: Float32, confident: tuple[float, float], beta: flo
         beta=beta,
         mode="cg_j",
         tol=TOLERANCE,
-        prob_tol=1,  # values beyond 0 and 1 are clipped below
+        prob_tol=np.inf,  # checked below, pixel by pixel
         return_full_prob=True,
         channel_axis=2,
     )
     result = one.copy()
-    result[uncertain] = np.clip(chances[0][uncertain], 0, 1)
+    # At pixels that strong edges isolate the solver may fail.
+    solved = uncertain & (np.abs(chances[0] - 0.5) <= 0.5 + SLACK)
+    result[solved] = np.clip(chances[0][solved], 0, 1)
     return result
 
 

@@ -17,7 +17,7 @@ FLOAT32 = 4  # bytes
 
 @dataclass(frozen=True)
 class Detail:
-    """How closely the model looks at a plane: as a whole, or tile by tile.
+    """How finely the model sees a plane: as a whole, or tile by tile.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ def make_plan(
     maps : int
         Number of maps, one per prompt.
     detail : Detail, optional
-        How closely to look; by default at each plane as a whole.
+        How finely each plane is seen; by default as a whole.
     planes : mapping, optional
         From the name of an axis to an index, or a slice or range of indices; all planes by
         default. Indices below 0 count from the end.
@@ -139,7 +139,7 @@ def spread(length: int, tile: int, overlap: float, shift: float = 0) -> list[int
     tile : int
         Side of a tile, at most the length.
     overlap : float
-        Least share of the side that two neighbours have in common.
+        Least share of the side that two neighbors have in common.
     shift : float
         Share of a step by which all tiles are moved back; the first then begins before the axis.
     """
