@@ -1,4 +1,4 @@
-"""What the model sees: pixels of any image as 8-bit RGB, the same way in all of a run."""
+"""What the model sees: pixels of any image as 8-bit RGB, in the same way for a whole run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from napari_clipseg.images.io.source import Limits, Reader, Source
 
-# Robust black and white of a gray image: a few hot or dead pixels must not set its contrast.
+# Robust limits of a gray image: a few hot or dead pixels must not set its contrast.
 PERCENTILES = (0.2, 99.8)
 SAMPLED_PIXELS = 1_000_000  # of an array in memory
-# Of an image that lies elsewhere, these are read: parts spread over it, on some planes.
+# Of an image in a file: parts spread over the coarsest level, on some planes.
 SAMPLED_PARTS, SAMPLED_SIDE, SAMPLED_PLANES = 6, 128, 5
 CHANNELS = 3  # red, green, blue
 NOT_FINITE = "The image has no finite pixel: all are NaN or infinite. Choose another one."
 NONE_SAMPLED = (
-    "Of the pixels that were sampled for the contrast none is finite. Give the values that are "
+    "None of the pixels that were sampled for the contrast is finite. Give the values that are "
     "black and white, such as Appearance(contrast=(0, 1)), or choose another image."
 )
 
@@ -171,11 +171,11 @@ class Rendering:
     def _shown(self, pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
         native = pixels.dtype.newbyteorder("=")
         if native.kind in "bui" and native.itemsize <= 2:
-            # A table of all values that there are is faster than arithmetic on each pixel.
+            # A lookup table of all values is faster than arithmetic on each pixel.
             unsigned = np.dtype(f"u{native.itemsize}")
             places = pixels.astype(native, copy=False).view(unsigned)
-            looked_up: NDArray[np.uint8] = np.take(self._table(native, low, high), places)
-            return looked_up
+            shown: NDArray[np.uint8] = np.take(self._table(native, low, high), places)
+            return shown
         # float32 would round large values, and limits that lie far from them.
         return _stretched(pixels.astype(np.float64), low, high, self.gamma, self.invert)
 
@@ -200,7 +200,7 @@ def _stretched(
         if not np.isfinite(scale):
             values, low, scale = values / 2, low / 2, high / 2 - low / 2
         unit = (values - low) / scale
-    else:  # black up to the one value, white above it
+    else:  # one value: black up to it, white above
         unit = np.where(values > high, 1.0, 0.0)
     if gamma != 1:
         unit = unit**gamma
@@ -293,10 +293,10 @@ def _check_colormap(colormap: Any) -> None:
 
 
 def robust_limits(values: NDArray[Any], percentiles: tuple[float, float] = PERCENTILES) -> Limits:
-    """Return two percentiles of finite values; of nearly flat ones, the least and greatest."""
-    values = values.astype(np.float64) / 2  # halved, the widest range there is does not overflow
+    """Return two percentiles of finite values; if they are equal, minimum and maximum."""
+    values = values.astype(np.float64) / 2  # half of the widest range does not overflow
     low, high = np.percentile(values, percentiles)
-    if high <= low:  # flat but for a few pixels: those few are all there is to see
+    if high <= low:  # a few pixels on a flat ground are all there is to see
         low, high = values.min(), values.max()
     return 2 * float(low), 2 * float(high)
 
@@ -322,7 +322,7 @@ def _range_of_type(source: Source) -> Limits:
 def _sample(
     reader: Reader, planes: Sequence[Sequence[int]], channel: int
 ) -> Iterator[NDArray[Any]]:
-    """Yield parts of a channel that stand for the whole."""
+    """Yield parts of a channel, as a sample of the whole."""
     source = reader.source
     if source.in_memory:
         step = max(1, int(np.sqrt(len(planes) * np.prod(source.shape) / SAMPLED_PIXELS)))
@@ -342,7 +342,7 @@ def _sample(
 
 
 def _spread(length: int) -> list[slice]:
-    """Return parts of an axis, spread over it; all of it, if it is short."""
+    """Return parts spread over an axis; all of it, if it is short."""
     if length <= SAMPLED_PARTS * SAMPLED_SIDE:
         return [slice(0, length)]
     starts = np.linspace(0, length - SAMPLED_SIDE, SAMPLED_PARTS).round().astype(int)
