@@ -1,9 +1,9 @@
 """Pages of the documentation's site that lie elsewhere, and links that work on GitHub and there.
 
-MkDocs calls `on_files` and `on_page_markdown` (see ``hooks`` in ``mkdocs.yml``). On GitHub, README.md
-is the first page, and docs/index.md describes the architecture; on the site, README.md is the home
-page, with the architecture beside it. Where the API reference says so, the public names of a package
-are listed, as its stub does.
+MkDocs calls `on_files` and `on_page_markdown`, as ``hooks`` in ``mkdocs.yml`` says. On GitHub,
+README.md is the first page, and docs/index.md describes the architecture; on the site, README.md is
+the home page, with the architecture beside it. Where a page of the API reference asks for it, the
+public names of a package are listed, as its stub has them.
 """
 
 from __future__ import annotations
