@@ -79,10 +79,10 @@ def main() -> None:
     rows: list[tuple[str, Work, int | None]] = [
         ("labels, one prompt", lambda t: semantic_labels(one, t), limits[0]),
         ("labels, three prompts", lambda t: semantic_labels(three, t), limits[0]),
-        ("the same, one of them unwanted", lambda t: semantic_labels(three, t, unwanted=[1]), None),
+        ("the same, one of them negative", lambda t: semantic_labels(three, t, negative=[1]), None),
         ("the same, of half precision", _stored(three, np.float16), None),
         ("the same, of bytes", _stored(three, np.uint8), None),
-        ("the same, hysteresis", lambda t: semantic_labels(three, t, low=t / 2), None),
+        ("the same, hysteresis", lambda t: semantic_labels(three, t, low_threshold=t / 2), None),
         ("Otsu's threshold of three prompts", lambda _: np.array(otsu_threshold(three)), None),
         ("instances, one prompt", instances(one), limits[1]),
         ("instances, three prompts", instances(three), limits[1]),

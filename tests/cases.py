@@ -74,6 +74,13 @@ def named(cases):
     return [pytest.param(case, id=name) for name, case in cases.items()]
 
 
+def opened(image, **options):
+    """A reader of an image."""
+    from napari_clipseg.images.io.source import as_source
+
+    return as_source(image, **options).open()
+
+
 def dtypes():
     """Draw a type of real numbers."""
     return st.one_of(

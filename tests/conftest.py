@@ -50,7 +50,7 @@ def reference(checkpoint):
 @pytest.fixture(scope="session")
 def engine(checkpoint):
     """An engine on the small random checkpoint."""
-    from napari_clipseg.engine.engine import load
+    from napari_clipseg.engine.loading import load
 
     return load(checkpoint("small"), device="cpu")
 

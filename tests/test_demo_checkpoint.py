@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_clipseg.engine.checkpoints.locate import CHECKPOINTS
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.segmentation import segment
 from scenes.layout import KINDS, SIZE_NAMES, SIZED
 from scenes.prompts import plain_wording

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import dask.array
@@ -7,21 +8,37 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari.layers import Layer
 
 from napari_clipseg.images.labels.instances import InstanceOptions
-from napari_clipseg.images.labels.threshold import semantic_labels
+from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.uncertainty import disagreement
-from napari_clipseg.results import Labelling, Segmentation
+from napari_clipseg.images.io.extent import Extent
+from napari_clipseg.recipe import Recipe
+from napari_clipseg.results import Segmentation
 
 RANDOM = np.random.default_rng(0)
-# Two prompts and one that is not wanted, on two planes; of things, not of noise.
+# Two prompts and a negative one, on two planes; of things, not of noise.
 MAPS = RANDOM.random((3, 2, 4, 5)).repeat(4, axis=2).repeat(4, axis=3).astype(np.float32)
 
 
-def result(probability, threshold=0.5, **options):
-    how = {name: options.pop(name) for name in ("low", "instances") if name in options}
-    names = tuple("abcdef"[: len(probability)])
-    return Segmentation(probability, Labelling(threshold, **how), names, "demo", **options)
+def result(probability, threshold=0.5, *, negative=0, path=None, **fields):
+    names = list("abcdef"[: len(probability)])
+    count = len(names) - negative
+    extent = {name: fields.pop(name) for name in ("spacing", "unit") if name in fields}
+    recipe = Recipe(
+        names[:count], negative_prompts=names[count:], threshold=threshold, **fields
+    )
+    planes = probability.shape[1:-2]
+    made = Extent(
+        axes=tuple("tz"[-len(planes) :]) if planes else (),
+        planes_shape=planes,
+        planes=tuple(np.ndindex(*planes)),
+        height=probability.shape[-2],
+        width=probability.shape[-1],
+        **extent,
+    )
+    return Segmentation(probability, threshold, recipe, made, path)
 
 
 def lazy(maps):
@@ -45,10 +62,10 @@ def test_labels_follow_the_threshold(threshold, labels):
 OPTIONS = {
     "one threshold": {},
     "one threshold each": {"threshold": [0.2, 0.5, 0.8]},
-    "unwanted": {"unwanted": 1},
-    "hysteresis": {"threshold": 0.8, "low": 0.5},
-    "hysteresis down to 0": {"threshold": 0.8, "low": 0.0},
-    "everything": {"threshold": 0.7, "low": 0.4, "unwanted": 2},
+    "negative prompts": {"negative": 1},
+    "hysteresis": {"threshold": 0.8, "low_threshold": 0.5},
+    "hysteresis down to 0": {"threshold": 0.8, "low_threshold": 0.0},
+    "everything": {"threshold": 0.7, "low_threshold": 0.4, "negative": 2},
 }
 
 
@@ -62,12 +79,11 @@ def test_labels_of_a_map_in_a_file_are_those_in_memory(options, dtype):
     assert in_file.shape == in_memory.shape == (2, 16, 20)
     np.testing.assert_array_equal(in_file.compute(), in_memory)
     assert len(np.unique(in_memory)) > 1
-    unwanted = options.get("unwanted", 0)
     wanted = semantic_labels(
         maps,
         options.get("threshold", 0.5),
-        low=options.get("low"),
-        unwanted=range(3 - unwanted, 3),
+        low_threshold=options.get("low_threshold"),
+        negative=range(3 - options.get("negative", 0), 3),
     )
     np.testing.assert_array_equal(in_memory, wanted)
 
@@ -79,14 +95,14 @@ def test_labels_of_any_chunks_are_those_in_memory(prompts, height, width, one, o
     maps = maps.astype(np.float32)
     for low in (None, min(one, other)):
         in_memory, in_file = (
-            result(maps_, max(one, other), low=low).labels
+            result(maps_, max(one, other), low_threshold=low).labels
             for maps_ in (maps, dask.array.from_array(maps, chunks=(1, 1, 4, 5)))
         )
         np.testing.assert_array_equal(in_file.compute(), in_memory)
 
 
 def test_objects_have_numbers_and_a_table():
-    made = result(MAPS, 0.6, instances=InstanceOptions(), unwanted=1, spacing=(0.5, 2), unit="um")
+    made = result(MAPS, 0.6, instances=InstanceOptions(), negative=1, spacing=(0.5, 2), unit="um")
     assert made.labels.max() > made.classes.max() == 2
     table = made.objects
     assert table["index"].tolist() == list(range(1, made.labels.max() + 1))
@@ -114,10 +130,94 @@ def test_the_table_of_a_map_in_a_file():
 
 @pytest.mark.parametrize("make", [np.asarray, lazy], ids=["in memory", "in a file"])
 def test_wanted_prompts_disagree(make):
-    made = result(make(MAPS), unwanted=1)
+    made = result(make(MAPS), negative=1)
     np.testing.assert_array_equal(made.disagreement, disagreement(MAPS[:2]))
 
 
 def test_one_prompt_cannot_disagree():
     with pytest.raises(ValueError, match="two or more are needed"):
-        result(MAPS[:2], unwanted=1).disagreement  # noqa: B018
+        result(MAPS[:2], negative=1).disagreement  # noqa: B018
+
+
+# Other labels of the same map
+
+
+@pytest.mark.parametrize("make", [np.asarray, lazy], ids=["in memory", "in a file"])
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"threshold": 0.7}, {"threshold": 0.7}),
+        ({"threshold": [0.2, 0.9, 0.4]}, {"threshold": [0.2, 0.9, 0.4]}),
+        ({"low_threshold": 0.3}, {"low_threshold": 0.3}),
+        ({"threshold": 0.8, "low_threshold": None}, {"threshold": 0.8}),
+    ],
+    ids=str,
+)
+def test_relabel_gives_the_labels_of_other_thresholds(make, changes, fields):
+    first = result(make(MAPS), negative=1)
+    before = np.asarray(first.labels).copy()
+    other = first.relabel(**changes)
+    wanted = result(MAPS, **{"threshold": 0.5, **fields}, negative=1)
+    np.testing.assert_array_equal(np.asarray(other.labels), wanted.labels)
+    assert other.recipe == wanted.recipe
+    assert other.probability is first.probability
+    np.testing.assert_array_equal(np.asarray(first.labels), before)
+
+
+def test_relabel_tells_objects_apart_and_back():
+    first = result(MAPS, 0.6)
+    objects = first.relabel(instances=InstanceOptions())
+    assert objects.labels.max() > first.labels.max()
+    np.testing.assert_array_equal(objects.relabel(instances=None).labels, first.labels)
+
+
+def test_relabel_by_otsu():
+    first = result(MAPS)
+    other = first.relabel(threshold="otsu")
+    assert other.threshold == [otsu_threshold(one) for one in MAPS]
+    assert other.recipe.threshold == "otsu"
+    assert other.relabel(low_threshold=0.01).threshold == other.threshold
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"threshold": 2}, "The threshold is 2"),
+        ({"threshold": [0.5]}, "Got 1 thresholds for 3 prompts"),
+        ({"low_threshold": 0.9}, "The low threshold is 0.9, above the threshold 0.5"),
+    ],
+    ids=str,
+)
+def test_relabel_refuses_what_is_not_possible(changes, says):
+    with pytest.raises(ValueError, match=says):
+        result(MAPS).relabel(**changes)
+
+
+# Layers
+
+
+def test_layers_of_a_result_without_a_layer():
+    made = result(MAPS, negative=1, spacing=(2, 3))
+    *maps, (labels, options, kind) = made.to_layers()
+    assert [(one[1]["name"], one[2]) for one in maps] == [("a", "image"), ("b", "image")]
+    for one, wanted in zip(maps, MAPS, strict=False):
+        np.testing.assert_array_equal(one[0], wanted)
+    assert (options["name"], kind) == ("a, b · labels", "labels")
+    np.testing.assert_array_equal(labels, made.labels)
+    layer = Layer.create(labels, options, kind)
+    assert layer.data_to_world((1, 2, 3)) == (1, 2, 3)
+
+
+def test_metadata_of_layers_are_json():
+    for data, options, kind in result(MAPS).to_layers():
+        metadata = Layer.create(data.copy(), options, kind).metadata
+        assert json.loads(json.dumps(metadata)) == metadata
+        assert Recipe.of(metadata) == result(MAPS).recipe
+
+
+@pytest.mark.parametrize(
+    ("dtype", "limits"), [("float32", (0, 1)), ("float16", (0, 1)), ("uint8", (0, 255))]
+)
+def test_maps_of_any_type_are_shown_from_0_to_1(dtype, limits):
+    maps = (MAPS * 255).astype("uint8") if dtype == "uint8" else MAPS.astype(dtype)
+    assert result(maps).to_layers()[0][1]["contrast_limits"] == limits

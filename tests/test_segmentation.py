@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, some_finite
 from kinds import SIDE, WHITE, image, shades, table
-from napari_clipseg.choices import Choices
 from napari_clipseg.engine.prompts import Average, Blend
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
-from napari_clipseg.images.io.source import as_source
-from napari_clipseg.segmentation import preview, segment, segment_steps
+from napari_clipseg.recipe import Recipe
+from napari_clipseg.segmentation import plan, preview, segment, segment_steps
 from seeing import Recorded, Seeing, brightness
 
 RGB = COLOUR["RGB uint8"]
@@ -70,7 +70,7 @@ def test_any_kind_of_image_gives_its_map(kind, axes, dtype, planes, shape, map_t
         dtype=map_type,
         **options,
     )
-    assert result.axes == tuple(planes)
+    assert result.extent.axes == tuple(planes)
     assert result.probability.shape == (3, *shape)
     assert result.probability.dtype == map_type
     assert result.labels.shape == shape
@@ -157,7 +157,7 @@ def test_the_probability_is_the_engines_answer(engine):
 
 
 @pytest.mark.parametrize("shape", [(60, 200), (200, 60), (96, 96), (31, 47)], ids=str)
-@pytest.mark.parametrize("detail", ["one look", "fine"])
+@pytest.mark.parametrize("detail", ["whole", "fine"])
 def test_the_answer_lies_on_the_image(shape, detail):
     image = np.zeros(shape)
     height, width = shape
@@ -170,8 +170,8 @@ def test_the_answer_lies_on_the_image(shape, detail):
 
 def test_what_was_asked_for_is_kept(engine):
     result = segment(RGB, [" red rings\n", EXAMPLE, "nuclei"], model=engine, threshold=1)
-    assert result.prompts == ("red rings", "image prompt 2", "nuclei")
-    assert result.model == engine.name
+    assert result.prompt_names == ("red rings", "image prompt 2", "nuclei")
+    assert result.recipe.model == engine.name
     assert type(result.threshold) is float
 
 
@@ -220,7 +220,7 @@ def test_planes_are_segmented_one_by_one():
     planes = {"t": slice(None, None, -1), "z": 1}
     stack = NOISE.reshape(2, 2, 24, 54)
     result = segment(stack, "x", model=Seeing(36), axes="tzyx", planes=planes, appearance=PLAIN)
-    assert result.planes == ((1, 1), (0, 1))
+    assert result.extent.planes == ((1, 1), (0, 1))
     np.testing.assert_allclose(
         brightness(result.probability[0]), stack[::-1, 1:2].astype(float), atol=0.01
     )
@@ -230,7 +230,7 @@ def test_a_rectangle_is_segmented_where_it_lies():
     engine = Seeing(36)
     result = segment(NOISE[0], "x", model=engine, region=[(3, 5), (11, 20)], appearance=PLAIN)
     assert result.probability.shape == (1, 9, 16)
-    assert result.origin == (3, 5)
+    assert result.extent.origin == (3, 5)
     cut = segment(NOISE[0, 3:12, 5:21], "x", model=engine, appearance=PLAIN)
     np.testing.assert_array_equal(result.probability, cut.probability)
 
@@ -249,8 +249,8 @@ def test_the_map_of_a_level_knows_where_it_lies():
     source = as_source([NOISE[0], NOISE[0][::2, ::2]], spacing=(0.5, 0.25), unit="mm")
     result = segment(source, "x", model=Seeing(), level=1)
     assert result.probability.shape == (1, 12, 27)
-    assert (result.factor, result.origin) == ((2, 2), (0.5, 0.5))
-    assert (result.spacing, result.unit) == ((1, 0.5), "mm")
+    assert (result.extent.factor, result.extent.origin) == ((2, 2), (0.5, 0.5))
+    assert (result.extent.spacing, result.extent.unit) == ((1, 0.5), "mm")
 
 
 def test_contrast_is_the_same_for_all_tiles_and_planes():
@@ -266,20 +266,21 @@ def test_contrast_is_the_same_for_all_tiles_and_planes():
 def test_the_model_sees_the_channels_and_colours_that_are_asked_for():
     engine, channels = Seeing(36), NOISE[:3]
     appearance = Appearance(channels=[2, 0], invert=True, contrast=(0, 255))
-    seen = segment(channels, "xyz", model=engine, axes="cyx", appearance=appearance).probability
-    (picture,) = engine.pictures
-    np.testing.assert_array_equal(picture[..., 0], 255 - channels[2])
-    np.testing.assert_array_equal(picture[..., 1], 255 - channels[0])
-    assert not picture[..., 2].any()
-    assert seen.shape == (1, 24, 54)
+    maps = segment(channels, "xyz", model=engine, axes="cyx", appearance=appearance).probability
+    (seen,) = engine.images
+    np.testing.assert_array_equal(seen[..., 0], 255 - channels[2])
+    np.testing.assert_array_equal(seen[..., 1], 255 - channels[0])
+    assert not seen[..., 2].any()
+    assert maps.shape == (1, 24, 54)
 
 
-def test_unwanted_prompts_come_last_and_win_pixels():
+def test_negative_prompts_come_last_and_win_pixels():
     image = np.zeros((12, 12, 3), np.uint8)
     image[:, :8, 0], image[:, 4:, 1] = 200, 250  # red, and green that is stronger
-    result = segment(image, "red", model=Seeing(12), unwanted="green", threshold=0.6)
-    assert result.prompts == ("red", "green")
-    assert (result.unwanted, len(result.probability)) == (1, 2)
+    result = segment(image, "red", model=Seeing(12), negative_prompts="green", threshold=0.6)
+    assert result.recipe.prompts == ("red",)
+    assert result.recipe.negative_prompts == ("green",)
+    assert len(result.probability) == 2
     assert (result.labels == [1] * 4 + [0] * 8).all()
 
 
@@ -294,7 +295,7 @@ def test_hysteresis_and_objects():
         model=Seeing(20),
         appearance=PLAIN,
         threshold=0.9,
-        low=0.6,
+        low_threshold=0.6,
         instances=InstanceOptions(),
     )
     assert result.labels.max() == 2
@@ -308,7 +309,7 @@ def test_edges_are_refined_on_request():
     image = NOISE[0].astype(np.float32)
     image[5, 5] = np.nan
     plain, refined = (
-        segment(image, "x", model=Seeing(12, patch=4), refine=refine, dtype="float16").probability
+        segment(image, "x", model=Seeing(12, patch=4), refine_edges=refine, dtype="float16").probability
         for refine in (False, True)
     )
     assert refined.dtype == np.float16
@@ -321,7 +322,7 @@ def test_edges_are_refined_on_request():
 def test_a_map_in_a_file_is_that_in_memory(name, dtype, tmp_path):
     options = {"model": Seeing(), "axes": "tyx", "detail": 20, "dtype": dtype}
     in_memory = segment(NOISE, ["x", "y"], **options)
-    in_file = segment(NOISE, ["x", "y"], into=tmp_path / name, **options)
+    in_file = segment(NOISE, ["x", "y"], output=tmp_path / name, **options)
     assert in_file.path == tmp_path / name
     # Bands of files are others, and rounded otherwise.
     atol = {"float32": 1e-6, "float16": 5e-4, "uint8": 1}[dtype]
@@ -337,34 +338,41 @@ def test_a_map_in_a_file_is_that_in_memory(name, dtype, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "choices",
+    "fields",
     [
-        Choices(),
-        Choices(detail=Detail(20, overlap=0.5)),
-        Choices(detail=Detail(30, overview=0.2), appearance=Appearance(gamma=0.6, invert=True)),
-        Choices(planes={"z": slice(1, 3)}, region=[(3, 4), (20, 40)], detail=Detail("fine")),
+        {},
+        {"detail": Detail(20, overlap=0.5)},
+        {"detail": Detail(30, overview=0.2), "appearance": Appearance(gamma=0.6, invert=True)},
+        {"planes": {"z": slice(1, 3)}, "region": [(3, 4), (20, 40)], "detail": "fine"},
     ],
-    ids=["one look", "tiles", "overview", "region"],
+    ids=["whole", "tiles", "overview", "region"],
 )
-def test_the_preview_is_exactly_what_the_engine_sees(choices):
+def test_the_preview_is_exactly_what_the_engine_sees(fields):
     engine = Seeing(16, patch=8)
-    run(segment_steps(as_source(NOISE), "x", model=engine, choices=choices))
-    plan = choices.plan(as_source(NOISE), engine)
+    segment(NOISE, "x", model=engine, **fields)
+    made = plan(NOISE, model=engine, **fields)
     previews = [
-        preview(NOISE, model=engine, choices=choices, look=look, plane=plane)
-        for plane in range(len(plan.planes))
-        for look in range(len(plan.looks))
+        preview(NOISE, model=engine, tile=tile, plane=plane, **fields)
+        for plane in range(len(made.extent.planes))
+        for tile in range(len(made.tiles_of_plane))
     ]
-    assert len(previews) == len(engine.pictures) == plan.passes
-    for shown, seen in zip(previews, engine.pictures, strict=True):
+    assert len(previews) == len(engine.images) == made.tile_count
+    for shown, seen in zip(previews, engine.images, strict=True):
         np.testing.assert_array_equal(shown, seen)
+
+
+def test_a_preview_is_a_copy():
+    image = np.zeros((16, 16, 3), np.uint8)
+    shown = preview(image, model=Seeing(16))
+    shown += 1
+    assert not image.any()
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"look": 1}, "There is no look 1; the plan has 1, from 0"),
-        ({"look": -1}, "There is no look -1"),
+        ({"tile": 1}, "There is no tile 1; the plan has 1, from 0"),
+        ({"tile": -1}, "There is no tile -1"),
         ({"plane": 4}, "There is no plane 4; the plan has 4, from 0"),
     ],
 )
@@ -373,39 +381,78 @@ def test_there_is_no_preview_of_what_is_not_in_the_plan(options, says):
         preview(NOISE, model=Seeing(), **options)
 
 
+# Batches
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 32])
+def test_tiles_are_streamed_across_planes_in_the_engines_batches(batch_size):
+    engine, single = Seeing(batch_size=batch_size), Seeing()
+    result = segment(NOISE, ["x", "y"], model=engine)
+    assert [len(batch) for batch in engine.batches] == {
+        1: [1] * 4,
+        3: [3, 1],
+        4: [4],
+        32: [4],
+    }[batch_size]
+    alone = segment(NOISE, ["x", "y"], model=single)
+    np.testing.assert_array_equal(result.probability, alone.probability)
+
+
+@pytest.mark.parametrize("output", [None, "map.npy", "map.zarr"])
+@pytest.mark.parametrize("detail", [Detail(12, overlap=0.3, overview=0.2), Detail("fine")])
+def test_the_batch_size_does_not_change_the_map(detail, output, tmp_path):
+    maps = []
+    for size in (1, 5, 64):
+        path = output and tmp_path / f"{size}-{output}"
+        engine = Seeing(16, patch=4, batch_size=size)
+        made = segment(NOISE, "x", model=engine, detail=detail, output=path)
+        maps.append(np.asarray(made.probability))
+    np.testing.assert_array_equal(maps[0], maps[1])
+    np.testing.assert_array_equal(maps[0], maps[2])
+
+
+@pytest.mark.parametrize("stop", [False, True], ids=["to its end", "stopped"])
+def test_readers_are_closed_when_a_run_ends(stop, monkeypatch):
+    from napari_clipseg.images.io import source as module
+
+    closed = []
+    close = module.Reader.close
+    monkeypatch.setattr(module.Reader, "close", lambda self: closed.append(1) or close(self))
+    steps = segment_steps(as_source(NOISE), Recipe("x"), engine=Seeing())
+    for _ in range(3):
+        next(steps)
+    assert not closed
+    if stop:
+        steps.close()
+    else:
+        run(steps)
+    assert closed == [1]
+
+
 # Progress, and runs that are stopped
 
 
 @pytest.mark.parametrize(
-    ("options", "steps"),
+    ("fields", "steps"),
     [
         ({}, [0, 1, 2, 3, 4, 5]),
         ({"planes": {"z": 0}}, [0, 1, 2]),
-        ({"detail": Detail(24, overlap=0), "planes": {"z": 0}}, [0, 1, 2]),
-        ({"detail": Detail(12, overlap=0, overview=1), "planes": {"z": 0}}, [0, 1, 2, 3, 8]),
+        ({"detail": Detail(24, overlap=0), "planes": {"z": 0}}, [0, 1, 2, 3, 4]),
+        ({"detail": Detail(12, overlap=0, overview=1), "planes": {"z": 0}}, [0, 1, *range(2, 13)]),
     ],
-    ids=["planes", "one look", "one row of tiles", "tiles and an overview"],
+    ids=["planes", "whole", "one row of tiles", "tiles and an overview"],
 )
-def test_progress_rises_step_by_step(options, steps):
+def test_progress_rises_step_by_step(fields, steps):
     engine = Seeing()
-    seen, result = run(
-        segment_steps(as_source(NOISE), ["x", "y"], model=engine, choices=Choices(**options))
-    )
+    seen, result = run(segment_steps(as_source(NOISE), Recipe(["x", "y"], **fields), engine=engine))
     assert [step.done for step in seen] == steps
-    assert {step.total for step in seen[1:]} == {2 + len(engine.pictures)}
+    assert {step.total for step in seen[1:]} == {2 + len(engine.images)}
     assert all(step.done < step.total for step in seen)
-    assert len({step.doing for step in seen}) == len(seen)
+    assert len({step.message for step in seen}) == len(seen)
     assert [step.partial is None for step in seen] == [True, True] + [False] * (len(seen) - 2)
     assert result.complete
     np.testing.assert_array_equal(
-        result.probability,
-        segment(
-            NOISE,
-            ["x", "y"],
-            model=Seeing(),
-            detail=options.get("detail", Detail()),
-            planes=options.get("planes"),
-        ).probability,
+        result.probability, segment(NOISE, ["x", "y"], model=Seeing(), **fields).probability
     )
 
 
@@ -420,7 +467,7 @@ def test_a_run_can_be_stopped_between_any_steps(after, engine, monkeypatch):
             return _real(*args, **options)
 
         monkeypatch.setattr(engine, name, spy)
-    steps = segment_steps(as_source(NOISE), ["dog"], model=engine)
+    steps = segment_steps(as_source(NOISE), Recipe("dog"), engine=engine)
     for _ in range(after + 1):
         next(steps)
     steps.close()
@@ -429,15 +476,14 @@ def test_a_run_can_be_stopped_between_any_steps(after, engine, monkeypatch):
         next(steps)
 
 
-@pytest.mark.parametrize("into", [None, "map.npy", "map.zarr"])
-def test_what_a_stopped_run_has_done_is_kept(into, tmp_path):
-    choices = Choices(detail=Detail(12, overlap=0), appearance=PLAIN, into=into and tmp_path / into)
-    source, whole = (
-        as_source(NOISE),
-        segment(NOISE, "x", model=Seeing(), detail=Detail(12, overlap=0), appearance=PLAIN),
-    )
-    steps = segment_steps(source, "x", model=Seeing(), choices=choices)
-    for _ in range(2 + 2 * 2 + 2):  # two planes of two rows of tiles, and one row of the third
+@pytest.mark.parametrize("output", [None, "map.npy", "map.zarr"])
+def test_what_a_stopped_run_has_done_is_kept(output, tmp_path):
+    fields = {"detail": Detail(12, overlap=0), "appearance": PLAIN}
+    whole = segment(NOISE, "x", model=Seeing(), **fields)
+    path = output and tmp_path / output
+    steps = segment_steps(as_source(NOISE), Recipe("x", **fields), engine=Seeing(), output=path)
+    a_row = 5  # tiles
+    for _ in range(2 + 5 * a_row + 1):  # two planes of two rows of tiles, and a row of the third
         progress = next(steps)
     partial = progress.partial
     steps.close()
@@ -445,19 +491,15 @@ def test_what_a_stopped_run_has_done_is_kept(into, tmp_path):
     done = np.asarray(partial.probability)
     np.testing.assert_array_equal(done[:, :2], whole.probability[:, :2])
     assert not done[:, 3].any()
-    if into is None:  # files get whole bands only
+    if output is None:  # files get whole bands only
         np.testing.assert_array_equal(done[:, 2, :12], whole.probability[:, 2, :12])
     assert not done[:, 2, 12:].any()
     assert partial.labels.shape == (4, 24, 54)
 
 
 def test_labels_of_a_part_are_those_of_what_is_done_so_far():
-    steps = segment_steps(
-        as_source(np.full((3, 12, 12), 255, np.uint8)),
-        "x",
-        model=Seeing(12),
-        choices=Choices(appearance=PLAIN),
-    )
+    source = as_source(np.full((3, 12, 12), 255, np.uint8))
+    steps = segment_steps(source, Recipe("x", appearance=PLAIN), engine=Seeing(12))
     counts = [np.count_nonzero(step.partial.labels) for step in steps if step.partial]
     assert counts == [0, 144, 288]
 
@@ -472,11 +514,11 @@ def test_importing_it_imports_no_torch():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("into", [None, "map.zarr"], ids=["memory", "file"])
-def test_otsu_finds_a_threshold_for_each_prompt(into, engine, tmp_path):
-    path = None if into is None else tmp_path / into
+@pytest.mark.parametrize("output", [None, "map.zarr"], ids=["memory", "file"])
+def test_otsu_finds_a_threshold_for_each_prompt(output, engine, tmp_path):
+    path = None if output is None else tmp_path / output
     prompts = ["red rings", "nuclei"]
-    result = segment(RGB, prompts, model=engine, threshold="otsu", into=path)
+    result = segment(RGB, prompts, model=engine, threshold="otsu", output=path)
     maps = np.asarray(result.probability)
     wanted = [otsu_threshold(one) for one in maps]
     assert list(result.threshold) == wanted

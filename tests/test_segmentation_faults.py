@@ -20,7 +20,7 @@ BAD = {
     "no prompts": (RGB, [], {}, ValueError, "Got no prompt"),
     "an empty prompt": (RGB, "", {}, ValueError, "Got a blank prompt"),
     "a blank prompt": (RGB, ["dog", " \t"], {}, ValueError, "Got a blank prompt"),
-    "a blank unwanted prompt": (RGB, "dog", {"unwanted": " "}, ValueError, "blank prompt"),
+    "a blank negative prompt": (RGB, "dog", {"negative_prompts": " "}, ValueError, "blank prompt"),
     "None for a prompt": (RGB, None, {}, TypeError, "prompt of type NoneType"),
     "a number for a prompt": (RGB, ["dog", 5], {}, TypeError, "prompt of type int"),
     "bytes for a prompt": (RGB, [b"dog"], {}, TypeError, "prompt of type bytes"),
@@ -38,33 +38,34 @@ BAD = {
         ValueError,
         "Got 2 thresholds for 1 prompts",
     ),
-    "a low threshold in percent": (RGB, "dog", {"low": 20}, ValueError, "The threshold is 20"),
+    "a low threshold in percent": (RGB, "dog", {"low_threshold": 20}, ValueError, "The threshold is 20"),
     "a low threshold above the other": (
         RGB,
         "dog",
-        {"low": 0.6, "threshold": 0.5},
+        {"low_threshold": 0.6, "threshold": 0.5},
         ValueError,
         "The low threshold is 0.6, above the threshold 0.5",
     ),
     "a low threshold above the checkpoint's": (
         RGB,
         "dog",
-        {"low": 0.6},
+        {"low_threshold": 0.6},
         ValueError,
         "The low threshold is 0.6, above the threshold 0.3",
     ),
     "edges refined in a file": (
         RGB,
         "dog",
-        {"refine": True, "into": "map.zarr"},
+        {"refine_edges": True, "output": "map.zarr"},
         ValueError,
         "Edges are refined in memory",
     ),
-    "another detail": (RGB, "dog", {"detail": "finest"}, ValueError, "The tile is 'finest'"),
+    "another detail": (RGB, "dog", {"detail": "finest"}, ValueError, "The tile size is 'finest'"),
     "no such axis": (RGB, "dog", {"planes": {"z": 0}}, ValueError, "Got planes along ['z']"),
     "axes that do not fit": (RGB, "dog", {"axes": "yx"}, ValueError, "Got 2 names 'yx'"),
     "a map of another type": (RGB, "dog", {"dtype": "int8"}, ValueError, "'int8' for the map"),
-    "a map in another format": (RGB, "dog", {"into": "map.tif"}, ValueError, "ends in .zarr"),
+    "a map in another format": (RGB, "dog", {"output": "map.tif"}, ValueError, "ends in .zarr"),
+    "no such field": (RGB, "dog", {"treshold": 0.5}, TypeError, "treshold"),
     "no such model": (RGB, "dog", {"model": "./no/thing"}, CheckpointError, "no checkpoint"),
 }
 
@@ -83,7 +84,7 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("prompts", "options"),
-    [([], {}), ("dog", {"threshold": 2}), ("dog", {"low": 2}), ("dog", {"threshold": [0.1] * 3})],
+    [([], {}), ("dog", {"threshold": 2}), ("dog", {"low_threshold": 2}), ("dog", {"threshold": [0.1] * 3})],
     ids=str,
 )
 def test_bad_prompts_are_refused_before_the_model_is_loaded(prompts, options, tmp_path):

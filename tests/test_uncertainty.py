@@ -29,7 +29,7 @@ def test_a_tile_as_large_as_the_image_cannot_move(image, engine):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"detail": "one look"}, "no tiles to shift"),
+        ({"detail": "whole"}, "no tiles to shift"),
         ({"detail": Detail()}, "no tiles to shift"),
         ({"shifts": (0.5,)}, "Got 1 shifts"),
         ({"shifts": (0, 2)}, "shift of tiles is 2"),

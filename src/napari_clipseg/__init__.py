@@ -2,34 +2,21 @@
 
 From Python: ``napari_clipseg.segment(image, ["nuclei", "red rings"])``. In napari:
 Plugins > Segment with a prompt, or Layers > Segment.
+
+The public names are imported when they are first used, so that napari starts without torch;
+``__init__.pyi`` lists them.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from napari_clipseg.engine.engine import load
-    from napari_clipseg.segmentation import segment
-
-    __version__: str
-
-__all__ = ["__version__", "load", "segment"]
-
-# Imported when first used, so that napari starts without torch.
-_LAZY = {"load": "napari_clipseg.engine.engine", "segment": "napari_clipseg.segmentation"}
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
     if name == "__version__":
         from importlib.metadata import version
 
         return version("napari-clipseg")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return _load(name)

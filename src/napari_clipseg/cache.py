@@ -1,40 +1,50 @@
-"""Answers kept for the next time they are asked for, up to a number of bytes."""
+"""A cache with a bound in bytes, and a hash of an array's content to be its key."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Sized(Protocol):
-    """What knows its size in bytes, such as an array or `Features`."""
+    """A value that knows its size, such as an array or `Features`."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
 
 
 Value = TypeVar("Value", bound=Sized)
 
 
-class Kept(Generic[Value]):
-    """A mapping that forgets what was not used for the longest, for use from several threads.
+class ByteCache(Generic[Value]):
+    """A cache that drops the least recently used values; safe from several threads.
 
     Parameters
     ----------
     limit : int
-        Bytes that the values may take together; 0 keeps nothing.
+        Bytes that all values together may have; with 0 nothing is cached.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg.cache import ByteCache
+    >>> cache = ByteCache(limit=100)
+    >>> cache.put("a", np.zeros(60, np.uint8))
+    >>> cache.put("b", np.zeros(60, np.uint8))  # no room beside "a", which is dropped
+    >>> cache.get("a") is None, cache.nbytes
+    (True, 60)
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._values: OrderedDict[str | bytes, Value] = OrderedDict()
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._nbytes = 0
         self._lock = threading.Lock()
 
@@ -43,19 +53,19 @@ class Kept(Generic[Value]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the values take together."""
+        """Size of all values in bytes."""
         return self._nbytes
 
-    def get(self, key: str | bytes) -> Value | None:
-        """Return what was kept under ``key``, if it still is."""
+    def get(self, key: Hashable) -> Value | None:
+        """Return the value of ``key``, or None if it is not cached."""
         with self._lock:
             if key not in self._values:
                 return None
             self._values.move_to_end(key)
             return self._values[key]
 
-    def keep(self, key: str | bytes, value: Value) -> None:
-        """Keep ``value``, and forget the longest unused that it has no room beside."""
+    def put(self, key: Hashable, value: Value) -> None:
+        """Cache ``value``, and drop the least recently used values beyond the limit."""
         with self._lock:
             if key in self._values:
                 self._nbytes -= self._values.pop(key).nbytes
@@ -64,47 +74,63 @@ class Kept(Generic[Value]):
             while self._nbytes > self.limit:
                 self._nbytes -= self._values.popitem(last=False)[1].nbytes
 
-    def remember(
-        self, keys: Sequence[str | bytes], make: Callable[[list[int]], Sequence[Value]]
+    def get_or_make(
+        self, keys: Sequence[Hashable], make: Callable[[list[int]], Sequence[Value]]
     ) -> list[Value]:
-        """Return the value of each key.
+        """Return the value of each key, and make the values that are not cached.
 
         Parameters
         ----------
-        keys : sequence of str or bytes
-            Which may hold a key more than once.
+        keys : sequence of hashable
+            A key may be repeated.
         make : callable
-            Gets the numbers of the keys whose values are not kept, each key once, and
-            returns their values; these are then kept. Not called if there are none.
+            Gets the positions in ``keys`` of those that are not cached, each key once, and
+            returns their values, which are then cached. Not called if all are cached.
+
+        Returns
+        -------
+        list
+            One value for each key, in order.
         """
-        first: dict[str | bytes, int] = {}
+        first: dict[Hashable, int] = {}
         for i, key in enumerate(keys):
             first.setdefault(key, i)
         known = {key: value for key in first if (value := self.get(key)) is not None}
         new = [i for key, i in first.items() if key not in known]
         for i, value in zip(new, make(new) if new else (), strict=True):
             known[keys[i]] = value
-            self.keep(keys[i], value)
+            self.put(keys[i], value)
         return [known[key] for key in keys]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all values."""
         with self._lock:
             self._values.clear()
             self._nbytes = 0
 
 
-def is_picture(x: object) -> bool:
-    """Return whether this has a `digest`: an array of bytes."""
-    return isinstance(x, np.ndarray) and x.dtype == np.uint8
+def content_digest(array: NDArray[Any]) -> bytes:
+    """Return a hash of an array's values, dtype and shape, wherever they are in memory.
 
+    It takes about a millisecond for a megabyte.
 
-def digest(picture: NDArray[np.uint8]) -> bytes:
-    """Return a key for the content of a picture.
+    Raises
+    ------
+    TypeError
+        If the array holds Python objects.
 
-    Hashing takes about a millisecond a megabyte: as long as bringing the picture to the
-    model's square, and far less than encoding it.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg.cache import content_digest
+    >>> image = np.zeros((4, 6), np.uint8)
+    >>> content_digest(image) == content_digest(image.copy())
+    True
+    >>> content_digest(image) == content_digest(image.reshape(6, 4))
+    False
     """
-    # With the shape: a plain picture on its side has the same bytes.
-    shape = str(picture.shape).encode()
-    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16, key=shape).digest()
+    if array.dtype.hasobject:
+        raise TypeError(f"Got an array of {array.dtype}; wanted one of plain values, not objects.")
+    hasher = hashlib.blake2b(f"{array.dtype} {array.shape} ".encode(), digest_size=16)
+    hasher.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return hasher.digest()

@@ -1,9 +1,10 @@
-"""What a run gives: a probability map, and the labels, objects and doubts that follow from it."""
+"""What a run gives: a probability map, and the labels, objects and layers that follow from it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -11,33 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.axes import Axes
+from napari_clipseg.images.io.extent import Extent
+from napari_clipseg.images.io.layers import placement, to_layer_order
+from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.images.labels.instances import InstanceOptions, instance_labels
-from napari_clipseg.images.labels.threshold import semantic_labels
 from napari_clipseg.images.labels.objects import object_table
+from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.uncertainty import disagreement
+from napari_clipseg.recipe import METADATA, OTSU, Recipe, Threshold
 
 Table = dict[str, NDArray[Any]]
+# As napari takes layers: data, keyword arguments, type.
+LayerData = tuple[Any, dict[str, Any], str]
 
-
-@dataclass(frozen=True, eq=False)
-class Labelling:
-    """How labels follow from a probability map.
-
-    Attributes
-    ----------
-    threshold : float or sequence of float
-        Probability above which a pixel is labelled; for all prompts, or one each.
-    low : float, optional
-        For hysteresis: pixels above this are labelled, too, where they touch one above the
-        threshold.
-    instances : InstanceOptions, optional
-        How to make one label an object; without it, one label a prompt.
-    """
-
-    threshold: float | Sequence[float]
-    low: float | None = None
-    instances: InstanceOptions | None = None
+PROBABILITY, LABELS = "probability", "labels"  # roles of layers
+# napari's colormaps, one a prompt.
+COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
+UNCHANGED: Any = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,77 +38,69 @@ class Segmentation:
     Attributes
     ----------
     probability : ndarray, or dask array where the map is in a file
-        ``(prompts, *planes, height, width)``, 0 to 1, or 0 to 255 in uint8; unwanted prompts
-        come last. Pixels that were not finite, or lie outside the region, have 0.
-    labelling : Labelling
-        How labels follow from it.
-    prompts : tuple of str
-        The texts; "image prompt 1" and so on for reference images. Unwanted ones come last.
-    model : str
-        Name of the checkpoint.
-    unwanted : int
-        How many of the prompts are.
-    axes : tuple of str
-        Along which planes lie.
-    planes : tuple of tuple of int
-        Where each plane lies in the image, in the order of the map's.
-    origin : tuple of float
-        Where the map's first pixel has its centre, in pixels of the full image: row, column.
-    factor : tuple of float
-        Pixels of the full image under one of the map, down and across.
-    spacing : tuple of float
-        Height and width of a pixel of the map, in units.
-    unit : str
-        Of the spacing.
+        ``(prompts, *planes, height, width)``, 0 to 1, or 0 to 255 in uint8; the maps of negative
+        prompts come last. Pixels that were not finite, or lie outside the region, have 0.
+    threshold : float or sequence of float
+        Probability above which a pixel is labelled; for all prompts, or one each.
+    recipe : Recipe
+        What gives this result again: with the hash of the weights, and with the numbers that
+        contrast and threshold came to.
+    extent : Extent
+        What part of the image the map covers, and how its pixels lie on it.
     path : Path, optional
         Where the map is, if in a file.
     complete : bool
         False for what a run that was stopped had done; the rest is 0.
+
+    Examples
+    --------
+    >>> from napari_clipseg import segment
+    >>> from napari_clipseg.sample_data import load_sample
+    >>> result = segment(load_sample("shapes").image, ["red rings", "nuclei"])
+    >>> result.probability.shape, result.labels.shape
+    ((2, 256, 256), (256, 256))
+    >>> int(result.relabel(threshold=1).labels.max())
+    0
     """
 
     probability: Any
-    labelling: Labelling
-    prompts: tuple[str, ...]
-    model: str
-    unwanted: int = 0
-    axes: Axes = ()
-    planes: tuple[tuple[int, ...], ...] = ((),)
-    origin: tuple[float, float] = (0.0, 0.0)
-    factor: tuple[float, float] = (1.0, 1.0)
-    spacing: tuple[float, float] = (1.0, 1.0)
-    unit: str = "pixel"
+    threshold: float | Sequence[float]
+    recipe: Recipe
+    extent: Extent
     path: Path | None = None
     complete: bool = True
 
     @property
-    def threshold(self) -> float | Sequence[float]:
-        """What `labels` are made with."""
-        return self.labelling.threshold
+    def prompt_names(self) -> tuple[str, ...]:
+        """What the prompts are called: label k is the k-th, counted from 1."""
+        return self.recipe.prompt_names
 
     @cached_property
     def classes(self) -> Any:
-        """``(*planes, height, width)`` int32: 0 for nothing, k where wanted prompt k wins.
+        """``(*planes, height, width)`` int32: 0 for nothing, k where prompt k wins.
 
-        The likeliest prompt above its threshold wins; what an unwanted one wins is 0. A dask
+        The likeliest prompt above its threshold wins; what a negative one wins is 0. A dask
         array where the map is one.
         """
-        how = self.labelling
+        low_threshold = self.recipe.low_threshold
+        count = len(self.recipe.prompts)
         label = partial(
             semantic_labels,
-            threshold=how.threshold,
-            low=how.low,
-            unwanted=range(len(self.prompts) - self.unwanted, len(self.prompts)),
+            threshold=self.threshold,
+            low_threshold=low_threshold,
+            negative=range(count, count + len(self.recipe.negative_prompts)),
         )
         if isinstance(self.probability, np.ndarray):
             return label(self.probability)
         # Hysteresis follows a path anywhere in a plane.
-        whole = self.probability.rechunk({0: -1} | ({} if how.low is None else {-1: -1, -2: -1}))
+        one_chunk = {0: -1} if low_threshold is None else {0: -1, -1: -1, -2: -1}
+        whole = self.probability.rechunk(one_chunk)
         return whole.map_blocks(label, drop_axis=0, dtype=np.int32, meta=np.empty(0, np.int32))
 
     @cached_property
     def labels(self) -> Any:
         """``(*planes, height, width)`` int32: `classes`, or one label an object."""
-        if self.labelling.instances is None:
+        if self.recipe.instances is None:
             return self.classes
         if not isinstance(self.probability, np.ndarray):
             raise ValueError(
@@ -126,29 +109,158 @@ class Segmentation:
                 f"level, or work on `classes`."
             )
         return instance_labels(
-            self.classes, self.probability, self.labelling.instances, self.spacing
+            self.classes, self.probability, self.recipe.instances, self.extent.spacing
         )
 
     @cached_property
     def objects(self) -> Table:
         """One row an object: label, prompt, area and place in units, mean probability.
 
-        A table as `Labels.features` takes it; see `images.objects.object_table`.
+        A table as `Labels.features` takes it; see `images.labels.objects.object_table`.
         """
-        wanted = len(self.prompts) - self.unwanted
         return object_table(
             np.asarray(self.labels),
             np.asarray(self.classes),
-            np.asarray(self.probability[:wanted]),
-            self.prompts[:wanted],
-            self.spacing,
-            self.unit,
+            np.asarray(self._wanted),
+            self.prompt_names,
+            self.extent.spacing,
+            self.extent.unit,
         )
 
     @property
     def disagreement(self) -> NDArray[np.float32]:
-        """``(*planes, height, width)``, 0 to 1: where the wanted prompts say different things.
+        """``(*planes, height, width)``, 0 to 1: where the prompts say different things.
 
         Of use where they are wordings of one thing; see `images.uncertainty.disagreement`.
         """
-        return disagreement(np.asarray(self.probability[: len(self.prompts) - self.unwanted]))
+        return disagreement(np.asarray(self._wanted))
+
+    @property
+    def _wanted(self) -> Any:
+        """The maps of all prompts but the negative ones."""
+        return self.probability[: len(self.recipe.prompts)]
+
+    def relabel(
+        self,
+        *,
+        threshold: Threshold = None,
+        low_threshold: float | None = UNCHANGED,
+        instances: InstanceOptions | None = UNCHANGED,
+    ) -> Segmentation:
+        """Return the result with other labels of the same map; the model does not run.
+
+        Parameters
+        ----------
+        threshold : float, sequence of float, or "otsu", optional
+            See `Recipe`; unchanged by default.
+        low_threshold : float or None, optional
+            See `Recipe`; None for no hysteresis, unchanged by default.
+        instances : InstanceOptions or None, optional
+            See `Recipe`; None for one label a prompt, unchanged by default.
+
+        Raises
+        ------
+        ValueError
+            If a value is not possible.
+        """
+        changes: dict[str, Any] = {"low_threshold": low_threshold, "instances": instances}
+        changes = {name: value for name, value in changes.items() if value is not UNCHANGED}
+        if threshold is not None:
+            changes["threshold"] = threshold
+        recipe = self.recipe.replace(**changes)
+        numbers = self.threshold if threshold is None else threshold_of(recipe, self.probability)
+        return replace(self, recipe=recipe, threshold=numbers)
+
+    def to_layers(self, layer: Any = None) -> list[LayerData]:
+        """Return the maps and the labels as napari takes layers.
+
+        Parameters
+        ----------
+        layer : napari image layer, optional
+            What was segmented: its results get its place, its units and its order of axes. By
+            default they lie on an image layer of plain pixels.
+
+        Returns
+        -------
+        list of tuple
+            ``(data, keyword arguments, type)``: an image a prompt, then the labels. Add one with
+            ``viewer.add_layer(Layer.create(*one))``. Their metadata hold the recipe.
+
+        Examples
+        --------
+        >>> from napari_clipseg import segment
+        >>> layers = segment(np.zeros((20, 30), dtype=np.uint8), "nuclei").to_layers()
+        >>> [(options["name"], kind) for _, options, kind in layers]
+        [('nuclei', 'image'), ('nuclei · labels', 'labels')]
+        """
+        source = None if layer is None else as_source(layer)
+        place = _plain_placement(self.extent) if layer is None else placement(layer, self.extent)
+        names, title = self.prompt_names, "" if layer is None else f"{layer.name} · "
+        record = self._record(layer)
+        layers: list[LayerData] = []
+        for i, name in enumerate(names):
+            options = {
+                "name": f"{title}{name}",
+                "colormap": COLORS[i % len(COLORS)],
+                "blending": "additive",
+                "contrast_limits": (0, 255 if self.probability.dtype == np.uint8 else 1),
+                "metadata": {METADATA: {**record, "role": PROBABILITY, "prompt": name}},
+                **place,
+            }
+            layers.append((_ordered(self.probability[i], source), options, "image"))
+        options = {
+            "name": f"{title}{', '.join(names)} · labels",
+            "opacity": 0.5,
+            "metadata": {METADATA: {**record, "role": LABELS, "prompts": list(names)}},
+            **place,
+        }
+        if self.recipe.instances is None:
+            options["colormap"] = label_colors(len(names))
+        return [*layers, (_ordered(self.labels, source), options, "labels")]
+
+    def _record(self, layer: Any) -> dict[str, Any]:
+        """Return what each layer's metadata hold, as JSON values."""
+        from napari_clipseg import __version__
+
+        threshold = np.asarray(self.threshold, float).tolist()
+        planes = self.extent.planes
+        return {
+            "version": __version__,
+            "source": "" if layer is None else layer.name,
+            "source_id": "" if layer is None else str(layer.unique_id),
+            "plane": list(planes[0]) if len(planes) == 1 else "all",
+            "threshold": threshold,
+            "complete": self.complete,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "recipe": self._recipe_dict,
+        }
+
+    @cached_property
+    def _recipe_dict(self) -> dict[str, Any]:
+        return self.recipe.to_dict()
+
+
+def threshold_of(recipe: Recipe, probability: Any) -> float | Sequence[float]:
+    """Return the numbers of a recipe's threshold; Otsu's is found on the maps."""
+    if recipe.threshold == OTSU:
+        return [otsu_threshold(one) for one in probability]
+    if np.ndim(recipe.threshold) == 0:  # type: ignore[arg-type]
+        return float(recipe.threshold)  # type: ignore[arg-type]
+    return [float(one) for one in recipe.threshold]  # type: ignore[union-attr]
+
+
+def label_colors(count: int) -> dict[int | None, str]:
+    """Return the color of each label, that of its map; labels painted besides are white."""
+    colors: dict[int | None, str] = {0: "transparent", None: "white"}
+    return colors | {k: COLORS[(k - 1) % len(COLORS)] for k in range(1, count + 1)}
+
+
+def _ordered(array: Any, source: Source | None) -> Any:
+    return array if source is None else to_layer_order(array, source)
+
+
+def _plain_placement(extent: Extent) -> dict[str, Any]:
+    return {
+        "scale": (*extent.plane_steps, *extent.factor),
+        "translate": (*extent.plane_starts, *extent.origin),
+    }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, some_finite
+from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, opened, some_finite
 from napari_clipseg.images import rendering as module
-from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, settle
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, Rendering, resolve
 from seeing import Recorded
 
 COLOUR_RANGE = {"u1": 255, "u2": 65535, "i8": 2**63 - 1, "b1": 1, "f2": 1, "f4": 1, "f8": 1}
@@ -38,12 +39,12 @@ def assert_shades(picture, values, low, high):
 def show(image, axes=None, **appearance):
     """The picture of a whole 2D image."""
     source = as_source(image, axes=axes)
-    rendering = settle(source, Appearance(**appearance))
-    return rendering.apply(source.read(0, (), channels=rendering.channels))
+    rendering = resolve(source.open(), Appearance(**appearance))
+    return rendering.apply(source.open().read(0, (), channels=rendering.channels))
 
 
 def limits(image, **options):
-    (one,) = settle(as_source(image, **options), Appearance()).limits
+    (one,) = resolve(opened(image, **options), Appearance()).limits
     return one
 
 
@@ -118,15 +119,15 @@ def test_given_contrast_limits_win(contrast, shades, by):
         source, appearance = as_source(image), Appearance(contrast=contrast)
     else:
         source, appearance = as_source(image, contrast_limits=tuple(contrast)), Appearance()
-    rendering = settle(source, appearance)
+    rendering = resolve(source.open(), appearance)
     assert rendering.limits == (tuple(contrast),)
-    picture = rendering.apply(source.read(0, ()))[0, :, 0].tolist()
+    picture = rendering.apply(source.open().read(0, ()))[0, :, 0].tolist()
     assert np.abs(np.subtract(picture, shades)).max() <= 1
 
 
 def test_what_is_asked_for_wins_over_what_the_layer_shows():
     source = as_source(np.arange(6).reshape(2, 3), contrast_limits=(0, 1))
-    assert settle(source, Appearance(contrast=(2, 4))).limits == ((2, 4),)
+    assert resolve(source.open(), Appearance(contrast=(2, 4))).limits == ((2, 4),)
 
 
 def test_a_few_hot_and_dead_pixels_do_not_set_the_contrast():
@@ -143,7 +144,7 @@ def test_the_percentiles_are_of_the_finite_pixels():
     wanted = np.percentile(image[np.isfinite(image)], (0.2, 99.8))
     assert limits(image) == pytest.approx(tuple(wanted))
     source = as_source(image)
-    (other,) = settle(source, Appearance(percentiles=(10, 50))).limits
+    (other,) = resolve(source.open(), Appearance(percentiles=(10, 50))).limits
     assert other == pytest.approx(tuple(np.percentile(image[np.isfinite(image)], (10, 50))))
 
 
@@ -176,7 +177,7 @@ def test_of_a_lazy_image_only_parts_are_read(monkeypatch):
     monkeypatch.setattr(module, "SAMPLED_SIDE", 8)
     image = np.random.default_rng(0).random((20, 300, 200)).astype(np.float32)
     recorded = Recorded(image)
-    (sampled,) = settle(as_source(recorded), Appearance()).limits
+    (sampled,) = resolve(opened(recorded), Appearance()).limits
     read = recorded.read
     assert read.any(axis=(1, 2)).sum() == 5  # planes, the first and the last among them
     assert read[0].any()
@@ -189,7 +190,7 @@ def test_of_a_lazy_image_only_parts_are_read(monkeypatch):
 
 def test_of_a_lazy_pyramid_the_coarsest_level_is_read():
     fine, coarse = Recorded(np.zeros((80, 60), np.uint8)), Recorded(np.full((40, 30), 7, np.uint8))
-    assert settle(as_source([fine, coarse]), Appearance()).limits == ((7, 7),)
+    assert resolve(opened([fine, coarse]), Appearance()).limits == ((7, 7),)
     assert not fine.read.any()
 
 
@@ -198,8 +199,8 @@ def test_of_a_lazy_pyramid_the_coarsest_level_is_read():
 )
 def test_where_the_contrast_is_known_nothing_is_read(appearance):
     recorded = Recorded(np.zeros((8, 9), np.uint16))
-    settle(as_source(recorded), appearance)
-    settle(as_source(recorded, contrast_limits=(0, 5)), Appearance())
+    resolve(opened(recorded), appearance)
+    resolve(opened(recorded, contrast_limits=(0, 5)), Appearance())
     assert not recorded.read.any()
 
 
@@ -207,9 +208,9 @@ def test_the_contrast_is_that_of_the_planes_of_the_run():
     stack = np.stack([np.full((4, 5), value) for value in (0, 100, 200)])
     stack[:, 0, 0] += 10
     source = as_source(stack)
-    (one,) = settle(source, Appearance(), [(1,)]).limits
+    (one,) = resolve(source.open(), Appearance(), [(1,)]).limits
     assert one == pytest.approx((100, 110), abs=1)
-    (every,) = settle(source, Appearance()).limits
+    (every,) = resolve(source.open(), Appearance()).limits
     assert every == pytest.approx((0, 210), abs=2)
 
 
@@ -217,9 +218,9 @@ def test_an_image_without_a_finite_pixel_is_refused():
     image = np.full((3, 3), np.nan)
     image[0] = -np.inf
     with pytest.raises(ValueError, match=r"no finite pixel.* Choose another"):
-        settle(as_source(image), Appearance())
+        resolve(opened(image), Appearance())
     with pytest.raises(ValueError, match=r"sampled .* none is finite\. Give the values"):
-        settle(as_source(Recorded(image)), Appearance())
+        resolve(opened(Recorded(image)), Appearance())
 
 
 TYPE_RANGES = {
@@ -236,7 +237,7 @@ TYPE_RANGES = {
 @pytest.mark.parametrize(("dtype", "wanted"), TYPE_RANGES.items(), ids=TYPE_RANGES)
 def test_the_range_of_the_type(dtype, wanted):
     source = as_source(np.ones((2, 2), dtype), contrast_limits=(3, 4))
-    assert settle(source, Appearance(contrast="dtype")).limits == (wanted,)
+    assert resolve(source.open(), Appearance(contrast="dtype")).limits == (wanted,)
 
 
 def test_gamma_brightens_what_is_dark():
@@ -280,7 +281,7 @@ def test_two_channels_are_red_and_green():
 
 def test_each_channel_has_limits_of_its_own():
     ramps = np.stack([np.linspace(0, 1, 20), np.linspace(100, 300, 20)]).reshape(2, 4, 5)
-    settled = settle(as_source(ramps, axes="cyx"), Appearance()).limits
+    settled = resolve(opened(ramps, axes="cyx"), Appearance()).limits
     assert settled[0] == pytest.approx((0, 1), abs=0.01)
     assert settled[1] == pytest.approx((100, 300), abs=1)
     picture = show(CHANNELS, "cyx", contrast=[(0, 10), (0, 40), (0, 300)])
@@ -289,7 +290,7 @@ def test_each_channel_has_limits_of_its_own():
 
 def test_only_the_channels_that_are_seen_are_looked_at():
     recorded = Recorded(CHANNELS)
-    settle(as_source(recorded, axes="cyx"), Appearance(channels=[2]))
+    resolve(opened(recorded, axes="cyx"), Appearance(channels=[2]))
     assert recorded.read.any(axis=(1, 2)).tolist() == [False, False, True, False]
 
 
@@ -306,6 +307,108 @@ def test_a_colormap_of_256_colours_keeps_them_all():
     np.testing.assert_array_equal(show(image, contrast=(0, 255), colormap=table)[0], table)
 
 
+FIRE = np.array([[0, 0, 0], [255, 0, 0], [255, 255, 255]], np.uint8)
+OWN = {
+    "gamma": ({"gamma": 2.0}, {}, [0, 64, 255]),
+    "another gamma": ({"gamma": 2.0}, {"gamma": 0.5}, [0, 181, 255]),
+    "no gamma": ({"gamma": 2.0}, {"gamma": 1}, [0, 128, 255]),
+    "colormap": ({"colormap": 255 - FIRE}, {}, [255, 0, 0]),
+    "another colormap": ({"colormap": FIRE}, {"colormap": 255 - FIRE}, [255, 0, 0]),
+    "gray": ({"colormap": FIRE}, {"colormap": "gray"}, [0, 128, 255]),
+    "inverted": ({"colormap": 255 - FIRE}, {"invert": True}, [0, 0, 255]),
+}
+
+
+@pytest.mark.parametrize(("own", "given", "red"), OWN.values(), ids=OWN)
+def test_an_image_is_shown_as_it_says_unless_asked_otherwise(own, given, red):
+    plain = as_source(np.array([[0, 128, 255]], np.uint8), contrast_limits=(0, 255))
+    source = replace(plain, **own)
+    rendering = resolve(source.open(), Appearance(**given))
+    assert rendering.apply(source.open().read(0, ()))[0, :, 0].tolist() == red
+
+
+def test_the_colormap_of_a_layer_is_for_one_channel_alone():
+    source = replace(as_source(CHANNELS, axes="cyx"), colormap=FIRE)
+    assert resolve(source.open(), Appearance()).colormap is None
+    assert resolve(source.open(), Appearance(channels=[1])).colormap is FIRE
+    colors = as_source(COLOUR["RGB uint8"])
+    assert resolve(colors.open(), Appearance(colormap=FIRE)).colormap is None
+
+
+def test_what_is_no_number_is_black_in_every_colormap():
+    image = np.array([[0, np.nan, 1]])
+    shown = show(image, contrast=(0, 1), colormap=255 - FIRE)
+    assert shown[0, :, 0].tolist() == [255, 0, 0]
+
+
+IDENTITY = {
+    "gray": (GRAY["uint16"], None, {}),
+    "floats": (GRAY["a hole of NaN"], None, {"gamma": 0.5, "invert": True}),
+    "percentiles": (GRAY["uint16"], None, {"percentiles": (10, 50)}),
+    "range of the type": (CHANNELS, "cyx", {"contrast": "dtype"}),
+    "a pair": (GRAY["int16"], None, {"contrast": (3, 9)}),
+    "channels": (CHANNELS, "cyx", {}),
+    "chosen channels": (CHANNELS, "cyx", {"channels": [3, 1]}),
+    "one pair for three": (CHANNELS, "cyx", {"contrast": (0, 50)}),
+    "a colormap": (GRAY["uint16"], None, {"colormap": FIRE}),
+    "gray asked for": (GRAY["uint16"], None, {"colormap": "gray"}),
+    "RGB": (COLOUR["RGB uint8"], None, {"gamma": 2}),
+    "RGB floats": (COLOUR["RGB float16"], None, {}),
+    "RGB in a range": (COLOUR["RGB uint16"], None, {"contrast": (5, 5000)}),
+}
+
+
+@pytest.mark.parametrize(("image", "axes", "options"), IDENTITY.values(), ids=IDENTITY)
+def test_the_appearance_of_a_rendering_gives_that_rendering(image, axes, options):
+    source = as_source(image, axes=axes)
+    if not source.rgb:
+        source = replace(source, gamma=1.5, colormap=255 - FIRE)
+    with source.open() as reader:
+        rendering = resolve(reader, Appearance(**options))
+        fixed = rendering.appearance
+        again = resolve(reader, fixed)
+        assert again == rendering
+        assert again.appearance == fixed
+        pixels = reader.read(0, (), channels=rendering.channels)
+        np.testing.assert_array_equal(again.apply(pixels), rendering.apply(pixels))
+
+
+def test_with_a_fixed_appearance_nothing_is_read():
+    recorded = Recorded(np.arange(72.0).reshape(8, 9))
+    fixed = resolve(opened(recorded), Appearance()).appearance
+    recorded.read[:] = False
+    resolve(opened(recorded), fixed)
+    assert not recorded.read.any()
+
+
+DIFFERENT = [
+    Appearance(),
+    Appearance(contrast="dtype"),
+    Appearance(contrast=(0, 1)),
+    Appearance(contrast=[(0, 1), (0, 2)]),
+    Appearance(percentiles=(1, 99)),
+    Appearance(gamma=1),
+    Appearance(invert=True),
+    Appearance(channels=[0]),
+    Appearance(channels=[0, 1]),
+    Appearance(colormap="gray"),
+    Appearance(colormap=FIRE),
+    Appearance(colormap=255 - FIRE),
+]
+
+
+def test_appearances_are_equal_if_their_values_are():
+    for i, one in enumerate(DIFFERENT):
+        for j, other in enumerate(DIFFERENT):
+            assert (one == other) == (i == j)
+    assert Appearance(contrast=[0, 1], channels=range(2), colormap=FIRE.copy()) == Appearance(
+        contrast=np.array([0, 1]), channels=(0, 1), colormap=FIRE
+    )
+    assert Appearance() != "auto"
+    assert Rendering(((0, 1),)) != Rendering(((0, 2),))
+    assert Rendering(((0, 1),), colormap=FIRE) == Rendering(((0, 1),), colormap=FIRE.copy())
+
+
 BAD_APPEARANCES = {
     "percentiles beyond 100": ({"percentiles": (0, 101)}, "0 <= low < high <= 100"),
     "percentiles turned": ({"percentiles": (90, 10)}, "The percentiles are 90 and 10"),
@@ -315,8 +418,10 @@ BAD_APPEARANCES = {
     "another contrast": ({"contrast": "best"}, "The contrast is 'best'; wanted 'auto', 'dtype'"),
     "no channels": ({"channels": []}, "Got 0 channels; wanted one, or up to three"),
     "four channels": ({"channels": [0, 1, 2, 3]}, "Got 4 channels"),
+    "a colormap's name": ({"colormap": "fire"}, "is 'fire'; wanted 'gray', or uint8 of shape"),
+    "a list": ({"colormap": [[0, 0, 0]]}, "is [[0, 0, 0]]; wanted 'gray', or uint8"),
     "a colormap of floats": ({"colormap": np.zeros((5, 3))}, "float64 of shape (5, 3); wanted"),
-    "an RGBA colormap": ({"colormap": np.zeros((5, 4), np.uint8)}, "uint8 of shape (colours, 3)"),
+    "an RGBA colormap": ({"colormap": np.zeros((5, 4), np.uint8)}, "uint8 of shape (colors, 3)"),
 }
 UNFIT = {
     "no such channel": ({"channels": [4]}, "There is no channel 4; the image has 4"),
@@ -336,5 +441,5 @@ def test_bad_appearances_are_refused_with_the_cure(options, says):
 @pytest.mark.parametrize(("options", "says"), UNFIT.values(), ids=UNFIT)
 def test_appearances_that_do_not_fit_the_image_are_refused(options, says):
     with pytest.raises(ValueError, match=r"image|contrast") as caught:
-        settle(as_source(CHANNELS, axes="cyx"), Appearance(**options))
+        resolve(opened(CHANNELS, axes="cyx"), Appearance(**options))
     assert says in str(caught.value)

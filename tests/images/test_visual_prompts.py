@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_clipseg.images.rendering import Appearance, settle
-from napari_clipseg.images.visual_prompts import example, outline_mask, visual_prompt
+from napari_clipseg.images.geometry import outline_mask
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.rendering import Appearance
+from napari_clipseg.images.visual_prompts import Example, visual_prompt
 from seeing import Recorded
 
 
@@ -144,55 +145,12 @@ def test_bad_references_are_refused(picture, mask, says):
     assert says in str(caught.value)
 
 
-corners = st.floats(-5, 25).filter(lambda x: abs(x - round(x)) > 1e-6)
-
-
-@given(corners, corners, corners, corners, st.booleans())
-def test_a_rectangle_marks_the_pixels_whose_centres_lie_in_it(top, left, bottom, right, turned):
-    assume(abs(top - bottom) > 0.01)
-    assume(abs(left - right) > 0.01)
-    outline = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
-    rows, columns = np.ogrid[:20, :15]
-    wanted = (min(top, bottom) < rows) & (rows < max(top, bottom))
-    wanted = wanted & (min(left, right) < columns) & (columns < max(left, right))
-    mask = outline_mask((20, 15), outline[::-1] if turned else outline)
-    assert mask.dtype == bool
-    np.testing.assert_array_equal(mask, wanted)
-
-
-def test_a_triangle_marks_half_a_rectangle():
-    mask = outline_mask((100, 100), np.array([(-0.5, -0.5), (99.6, -0.5), (-0.5, 99.6)]))
-    rows, columns = np.ogrid[:100, :100]
-    np.testing.assert_array_equal(mask, rows + columns < 99.1)
-
-
-@pytest.mark.parametrize(
-    "outline",
-    [
-        pytest.param([(3, 3)] * 4, id="a point"),
-        pytest.param([(3, 3), (3, 9), (3, 9), (3, 3)], id="a line"),
-        pytest.param([(2, 2), (4, 4), (6, 6)], id="a slanted line"),
-    ],
-)
-def test_outlines_without_area_are_refused(outline):
-    with pytest.raises(ValueError, match=r"encloses no area\. Draw"):
-        outline_mask((10, 10), np.array(outline, float))
-
-
-def test_an_outline_beside_the_image_marks_nothing():
-    outline = np.array([(20, 20), (20, 30), (30, 30), (30, 20)], float)
-    assert not outline_mask((10, 10), outline).any()
-
-
 SCENE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-
-
-def show(source):
-    return settle(source, Appearance(contrast=(0, 255)))
+GRAY = Appearance(contrast=(0, 255))
 
 
 def boxes():
-    """Rectangles with corners off the centres of pixels, some beyond the image."""
+    """Rectangles with corners off the centers of pixels, some beyond the image."""
     places = st.integers(-20, 100).map(lambda at: at + 0.3)
     return st.tuples(places, places, places, places).filter(
         lambda box: box[0] != box[2] and box[1] != box[3]
@@ -204,13 +162,13 @@ def test_an_example_is_the_prompt_of_the_whole_plane(box, slanted):
     top, left, bottom, right = box
     outline = np.array([(top, left), (top, right), (bottom, right + 3.1 * slanted), (bottom, left)])
     recorded = Recorded(SCENE)
-    source = as_source(recorded)
     mask = outline_mask(SCENE.shape[:2], outline)
+    example = Example(recorded, outline, appearance=GRAY)
     if not mask.any():
         with pytest.raises(ValueError, match=r"covers no pixel of its image\. Draw it over"):
-            example(source, show(source), (), outline)
+            example.read()
         return
-    got = example(source, show(source), (), outline)
+    (got,) = example.read()
     np.testing.assert_array_equal(got, visual_prompt(SCENE, mask))
     rows, columns = (np.flatnonzero(recorded.read.any(axis=(1 - axis, 2))) for axis in (0, 1))
     for read, low, high in ((rows, top, bottom), (columns, left, right)):
@@ -221,19 +179,94 @@ def test_an_example_is_the_prompt_of_the_whole_plane(box, slanted):
 
 def test_an_example_of_a_plane_and_channels():
     stack = np.random.default_rng(1).integers(0, 256, (3, 4, 30, 40), dtype=np.uint8)
-    source = as_source(stack, axes="czyx")
-    rendering = settle(source, Appearance(contrast=(0, 255), channels=[2, 0]))
     outline = np.array([(5.5, 5.5), (5.5, 20.5), (18.5, 20.5)])
-    picture = np.dstack([stack[2, 3], stack[0, 3], np.zeros_like(stack[0, 3])])
-    wanted = visual_prompt(picture, outline_mask((30, 40), outline))
-    np.testing.assert_array_equal(example(source, rendering, (3,), outline), wanted)
+    appearance = Appearance(contrast=(0, 255), channels=[2, 0])
+    example = Example(
+        as_source(stack, axes="czyx"), [outline], plane={"z": 3}, appearance=appearance
+    )
+    image = np.dstack([stack[2, 3], stack[0, 3], np.zeros_like(stack[0, 3])])
+    (got,) = example.read()
+    np.testing.assert_array_equal(got, visual_prompt(image, outline_mask((30, 40), outline)))
 
 
-def test_without_an_outline_the_whole_plane_is_the_example():
-    stack = np.stack([SCENE[..., 0], SCENE[..., 1]])
-    source = as_source(stack)
-    got = example(source, show(source), (1,))
-    np.testing.assert_array_equal(got, np.dstack([SCENE[..., 1]] * 3))
+PLANES = {
+    "by name": {"t": 1, "z": 2},
+    "in order": (1, 2),
+    "from the end": {"z": -1, "t": -1},
+    "numpy numbers": np.array([1, 2]),
+}
+
+
+@pytest.mark.parametrize("plane", PLANES.values(), ids=PLANES)
+def test_without_a_region_the_whole_plane_is_the_example(plane):
+    stack = np.random.default_rng(1).integers(0, 256, (2, 3, 20, 30), dtype=np.uint8)
+    (got,) = Example(stack, plane=plane, appearance=GRAY).read()
+    np.testing.assert_array_equal(got, np.dstack([stack[1, 2]] * 3))
+
+
+def test_an_axis_with_one_plane_may_be_left_out():
+    assert Example(np.zeros((1, 4, 8, 9)), plane={"z": 3}).plane == (0, 3)
+    assert Example(np.zeros((1, 1, 8, 9))).plane == (0, 0)
+
+
+REGIONS = {
+    "two corners": [(10, 20), (14, 30)],
+    "the other two": [(14, 20), (10, 30)],
+    "an array": np.array([(10, 20), (14, 30)]),
+    "between pixels": [(9.6, 20.4), (14.4, 29.6)],
+    "an outline": [(9.5, 19.5), (9.5, 30.5), (14.5, 30.5), (14.5, 19.5)],
+    "a list of one": [[(10, 20), (14, 30)]],
+}
+
+
+@pytest.mark.parametrize("regions", REGIONS.values(), ids=REGIONS)
+def test_a_rectangle_covers_the_pixels_of_its_corners(regions):
+    mask = np.zeros(SCENE.shape[:2], bool)
+    mask[10:15, 20:31] = True
+    (got,) = Example(SCENE, regions).read()
+    np.testing.assert_array_equal(got, visual_prompt(SCENE, mask))
+
+
+def test_each_region_is_an_example():
+    triangle = [(30, 30), (30, 50), (50, 30)]
+    both = Example(SCENE, [[(10, 20), (14, 30)], triangle]).read()
+    alone = [Example(SCENE, one).read()[0] for one in ([(10, 20), (14, 30)], triangle)]
+    for got, wanted in zip(both, alone, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_layer_is_an_example_as_it_is_shown():
+    from napari.layers import Image
+
+    layer = Image(SCENE[..., 0], contrast_limits=(0, 255), colormap="gray_r")
+    (got,) = Example(layer).read()
+    np.testing.assert_array_equal(got, np.dstack([255 - SCENE[..., 0]] * 3))
+
+
+STACK = np.zeros((2, 5, 8, 9))
+BAD_EXAMPLES = {
+    "no plane": ({"plane": ()}, "planes along {'t': 2, 'z': 5}. Give one index for each axis"),
+    "one of two": ({"plane": {"z": 1}}, "Got the plane {'z': 1} of the reference"),
+    "too many": ({"plane": (0, 1, 2)}, "such as plane={'t': 0, 'z': 0}"),
+    "no such axis": ({"plane": {"t": 0, "z": 0, "c": 0}}, "planes along {'t': 2, 'z': 5}"),
+    "beyond the end": ({"plane": (0, 5)}, "Got the plane (0, 5)"),
+    "beyond the start": ({"plane": (-3, 0)}, "Got the plane (-3, 0)"),
+    "one corner": ({"regions": [(1, 2)]}, "has shape (1, 2); wanted (corners, 2)"),
+    "corners in 3D": ({"regions": [(1, 2, 3), (4, 5, 6)]}, "has shape (2, 3)"),
+    "corners nowhere": ({"regions": [(1, 2), (np.nan, 6)]}, "wanted finite numbers"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), BAD_EXAMPLES.values(), ids=BAD_EXAMPLES)
+def test_bad_examples_are_refused_when_they_are_made(options, says):
+    with pytest.raises(ValueError, match="reference") as caught:
+        Example(STACK, **{"plane": (0, 0)} | options)
+    assert says in str(caught.value)
+
+
+def test_an_example_of_what_is_no_image_is_refused():
+    with pytest.raises(TypeError, match="complex128"):
+        Example(np.ones((4, 4), complex))
 
 
 LEVELS = [np.full((4096 >> i, 4096 >> i), 100 + i, np.uint8) for i in range(5)]
@@ -243,10 +276,9 @@ LEVELS = [np.full((4096 >> i, 4096 >> i), 100 + i, np.uint8) for i in range(5)]
     ("side", "level"), [(300, 0), (1020, 0), (1100, 1), (2100, 2), (3300, 2), (None, 3)], ids=str
 )
 def test_a_large_example_is_read_from_a_level_with_pixels_enough(side, level):
-    source = as_source(LEVELS)
     corner = np.array([(-1, -1), (-1, 1), (1, 1)])
     outline = None if side is None else 2048 + side / 2 * corner
-    got = example(source, show(source), (), outline)
+    (got,) = Example(LEVELS, outline, appearance=GRAY).read()
     assert got.max() == 100 + level
     if side is not None:
         assert got.shape[0] == pytest.approx(1.2 * side / 2**level, rel=0.01)
@@ -255,21 +287,28 @@ def test_a_large_example_is_read_from_a_level_with_pixels_enough(side, level):
 def test_an_example_of_a_level_lies_where_it_does_in_the_image():
     coarse = np.random.default_rng(0).integers(0, 256, (1024, 1024), dtype=np.uint8)
     levels = [Recorded(coarse.repeat(2, axis=0).repeat(2, axis=1)), coarse]
-    source = as_source(levels)
     (top, left), (bottom, right) = (400.2, 601), (1600.8, 1801)
     outline = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
     rows, columns = np.ogrid[:1024, :1024]
-    # The centre of a pixel lies between those of the four under it.
+    # The center of a pixel lies between those of the four under it.
     down, across = 2 * rows + 0.5, 2 * columns + 0.5
     mask = (top < down) & (down < bottom) & (left < across) & (across < right)
-    got = example(source, show(source), (), outline)
+    (got,) = Example(levels, outline, appearance=GRAY).read()
     np.testing.assert_array_equal(got, visual_prompt(np.dstack([coarse] * 3), mask))
     assert not levels[0].read.any()
 
 
+def test_nothing_is_read_before_it_is_needed():
+    recorded = Recorded(SCENE[..., 0])
+    example = Example(recorded, [(3, 3), (9, 9)])
+    assert not recorded.read.any()
+    example.read()
+    assert recorded.read.any()
+
+
 def test_an_example_without_area_is_refused_before_anything_is_read():
-    recorded = Recorded(SCENE)
-    source = as_source(recorded)
+    recorded = Recorded(SCENE[..., 0])
+    example = Example(recorded, np.array([(3.0, 3.0), (3.0, 9.0), (3.0, 5.0)]))
     with pytest.raises(ValueError, match=r"encloses no area\. Draw"):
-        example(source, show(source), (), np.array([(3.0, 3.0), (3.0, 9.0), (3.0, 5.0)]))
+        example.read()
     assert not recorded.read.any()

@@ -1,12 +1,14 @@
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_clipseg import segment
+from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.engine import Engine
 
 
@@ -20,7 +22,7 @@ def fill(dock, text):
     dock.prompt.text.value = text
 
 
-def settle(dock, qtbot):
+def finish(dock, qtbot):
     qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=30_000)
 
 
@@ -41,7 +43,7 @@ def test_text_prompts_become_maps_and_labels_as_segment_gives_them(viewer, dock,
     low, high = viewer.layers["cells"].contrast_limits
     stretched = np.clip((image.astype(float) - low) / (high - low), 0, 1)
     as_seen = np.repeat(np.rint(stretched * 255).astype(np.uint8)[..., None], 3, axis=2)
-    wanted = segment(as_seen, ["nuclei", "red rings"], model=dock.model.value, refine=True)
+    wanted = segment(as_seen, ["nuclei", "red rings"], model=dock.model.value, refine_edges=True)
     np.testing.assert_allclose(viewer.layers[1].data, wanted.probability[0], atol=1e-6)
     np.testing.assert_allclose(viewer.layers[2].data, wanted.probability[1], atol=1e-6)
     np.testing.assert_array_equal(viewer.layers[3].data, wanted.labels)
@@ -55,9 +57,10 @@ def test_what_was_asked_stands_in_the_metadata(viewer, dock, run, image):
     run(text="nuclei")
     record = viewer.layers[-1].metadata["napari_clipseg"]
     assert record["source"] == "cells"
-    assert record["asked"] == ["nuclei"]
-    assert record["model"] == dock.model.value
-    assert record["threshold"] == dock.threshold.value
+    recipe = Recipe.of(viewer.layers[-1])
+    assert recipe.prompts == ("nuclei",)
+    assert recipe.model == dock.model.value
+    assert recipe.threshold == record["threshold"] == dock.threshold.value
 
 
 def test_the_user_s_layers_are_not_changed(viewer, run, image):
@@ -117,7 +120,7 @@ def test_labels_edited_by_hand_are_kept(viewer, dock, run, image, told, then):
         run(text="nuclei")
     np.testing.assert_array_equal(edited.data, strokes)
     assert "edited by hand" in told()
-    assert edited.metadata["napari_clipseg"]["asked"] == ["nuclei"]  # what it was made from
+    assert Recipe.of(edited).prompts == ("nuclei",)  # what it was made from
     assert sum(isinstance(layer, Labels) for layer in viewer.layers) == 2
     dock.threshold.value = 0.1
     np.testing.assert_array_equal(edited.data, strokes)
@@ -154,11 +157,11 @@ def test_enter_runs_and_shift_enter_starts_a_new_line(viewer, dock, qtbot, image
     QTest.keyClicks(edit, "nuclei")
     QTest.keyClick(edit, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
     QTest.keyClicks(edit, "rings")
-    assert dock.prompt.prompts() == ("nuclei", "rings")
+    assert dock.prompt.fields()["prompts"] == ["nuclei", "rings"]
     assert dock.run_button.enabled
     QTest.keyClick(edit, Qt.Key.Key_Return)
     assert not dock.run_button.enabled
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert len(viewer.layers) == 4
 
 
@@ -166,17 +169,17 @@ def test_the_run_button_runs(viewer, dock, qtbot, image):
     viewer.add_image(image)
     fill(dock, "nuclei")
     qtbot.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert len(viewer.layers) == 3
 
 
 def test_the_model_is_loaded_and_asked_off_the_gui_thread(viewer, dock, run, image, monkeypatch):
     threads = []
-    from napari_clipseg.engine import engine
+    from napari_clipseg import segmentation
 
-    load = engine.load
+    load = segmentation.load
     monkeypatch.setattr(
-        engine, "load", lambda model: threads.append(threading.current_thread()) or load(model)
+        segmentation, "load", lambda model: threads.append(threading.current_thread()) or load(model)
     )
     viewer.add_image(image)
     run(text="nuclei")
@@ -213,3 +216,54 @@ def test_the_widgets_of_the_chosen_prompt_alone_are_shown(dock):
     assert not dock.prompt.text.visible
     assert dock.prompt.reference.visible
     assert dock.prompt.region.visible
+
+
+def test_the_recipe_of_the_labels_gives_them_again(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells", scale=(0.5, 0.5))
+    run(text="nuclei\n- rings")
+    dock.threshold.value = 0.41
+    labels = viewer.layers[-1]
+    again = segment(layer, Recipe.of(labels))
+    np.testing.assert_array_equal(again.labels, labels.data)
+    assert again.labels.any()
+
+
+def test_a_layer_that_the_user_duplicated_is_theirs(viewer, dock, run, image):
+    viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    labels = viewer.layers[-1]
+    copied = Layer.create(*labels.as_layer_data_tuple())
+    viewer.layers.insert(1, copied)
+    strokes = copied.data.copy()
+    dock.threshold.value = 0.77
+    run(text="nuclei")
+    np.testing.assert_array_equal(copied.data, strokes)
+    assert len(viewer.layers) == 4
+
+
+def test_another_dock_finds_the_results_of_the_first(viewer, dock, run, qtbot, image):
+    from napari_clipseg.widgets.dock import CLIPSegDock
+
+    viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    other = CLIPSegDock(viewer)
+    viewer.window.add_dock_widget(other, name="other")
+    other.offer_model(dock.model.value)
+    fill(other, "nuclei")
+    other.run()
+    finish(other, qtbot)
+    assert len(viewer.layers) == 3
+
+
+@pytest.mark.parametrize("then", ["removed", "kept"])
+def test_nothing_but_the_result_is_held_after_a_run(viewer, dock, run, image, then):
+    layer = viewer.add_image(image.copy(), name="cells")
+    run(text="nuclei")
+    data, maps = weakref.ref(layer.data), weakref.ref(viewer.layers[1].data)
+    if then == "removed":
+        for one in list(viewer.layers):
+            viewer.layers.remove(one)
+        del one
+    del layer
+    gc.collect()
+    assert (data() is None, maps() is None) == ((True, True) if then == "removed" else (False, False))

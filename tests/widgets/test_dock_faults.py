@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
+from napari_clipseg import Recipe
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import DeviceWarning
 
@@ -23,10 +24,10 @@ def held(monkeypatch):
     reached, go_on = threading.Event(), threading.Event()
     encode = Engine.encode
 
-    def wait_then_encode(self, pictures, **options):
+    def wait_then_encode(self, images, **options):
         reached.set()
         assert go_on.wait(30)
-        return encode(self, pictures, **options)
+        return encode(self, images, **options)
 
     monkeypatch.setattr(Engine, "encode", wait_then_encode)
     yield reached, go_on
@@ -201,10 +202,7 @@ def test_run_pressed_twice_runs_once(viewer, dock, qtbot, image, held):
     dock.prompt.text.value = "something else"
     dock.run()
     finish(dock, qtbot, held)
-    assert [layer.metadata["napari_clipseg"]["asked"] for layer in viewer.layers[1:]] == [
-        ["nuclei"],
-        ["nuclei"],
-    ]
+    assert [Recipe.of(layer).prompts for layer in viewer.layers[1:]] == [("nuclei",)] * 2
 
 
 def test_cancel_stops_before_the_next_step_and_adds_nothing(viewer, dock, qtbot, image, held):
@@ -232,10 +230,10 @@ def test_the_viewer_is_closed_while_it_runs(viewer, dock, qtbot, told, image, he
 def test_a_device_that_was_too_small_is_told(viewer, dock, run, told, image, monkeypatch):
     encode = Engine.encode
 
-    def encode_with_a_warning(self, pictures, **options):
+    def encode_with_a_warning(self, images, **options):
         warnings.warn("The memory of the GPU is full", DeviceWarning, stacklevel=1)
         warnings.warn("of no interest to a scientist", UserWarning, stacklevel=1)
-        return encode(self, pictures, **options)
+        return encode(self, images, **options)
 
     monkeypatch.setattr(Engine, "encode", encode_with_a_warning)
     viewer.add_image(image)

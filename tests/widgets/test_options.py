@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_clipseg import segment
+from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.labels.instances import InstanceOptions
 
@@ -22,7 +22,7 @@ def stack():
 
 
 def wanted(image, dock, **options):
-    limits = {"refine": True, **options}
+    limits = {"refine_edges": True, **options}
     return segment(image, "nuclei", model=dock.model.value, **limits)
 
 
@@ -40,9 +40,9 @@ def test_fine_tiles(viewer, dock, run, large):
 
 def test_the_map_as_the_model_gives_it(viewer, dock, run, large):
     viewer.add_image(large, contrast_limits=(0, 255))
-    dock.run_options.refine.value = False
+    dock.run_options.refine_edges.value = False
     run(text="nuclei")
-    raw = wanted(viewer.layers[0], dock, refine=False).probability[0]
+    raw = wanted(viewer.layers[0], dock, refine_edges=False).probability[0]
     np.testing.assert_allclose(viewer.layers[-2].data, raw, atol=1e-5)
     assert not np.allclose(raw, wanted(viewer.layers[0], dock).probability[0], atol=1e-3)
 
@@ -110,11 +110,11 @@ def test_what_was_done_before_a_stop_is_kept(viewer, dock, qtbot, stack, monkeyp
     dock.run_options.planes.value = "all of them"
     encode, seen, stopped = Engine.encode, [], threading.Event()
 
-    def encode_then_stop(self, pictures, **options):
-        seen.append(len(pictures))
-        if len(seen) == 2:  # the second plane is looked at
+    def encode_then_stop(self, images, **options):
+        seen.append(len(images))
+        if len(seen) == 2:  # the second plane
             stopped.wait(30)
-        return encode(self, pictures, **options)
+        return encode(self, images, **options)
 
     monkeypatch.setattr(Engine, "encode", encode_then_stop)
     dock.prompt.text.value = "nuclei"
@@ -143,7 +143,7 @@ def test_within_an_outline(viewer, dock, run, large):
     np.testing.assert_allclose(probability.data, found.probability[0], atol=1e-5)
     assert probability.data.shape == labels.data.shape == (70, 100)
     np.testing.assert_allclose(probability.data_to_world((0, 0)), layer.data_to_world((20, 30)))
-    assert labels.metadata["napari_clipseg"]["region"] == box.tolist()
+    np.testing.assert_allclose(Recipe.of(labels).region, box)
 
 
 def test_an_outline_without_area(viewer, dock, run, told, large):
@@ -155,21 +155,21 @@ def test_an_outline_without_area(viewer, dock, run, told, large):
     assert len(viewer.layers) == 2
 
 
-def test_a_line_with_a_minus_is_not_wanted(viewer, dock, run, large):
+def test_a_line_with_a_minus_is_a_negative_prompt(viewer, dock, run, large):
     layer = viewer.add_image(large, contrast_limits=(0, 255))
     run(text="nuclei\n- red rings\n-")
     probability, labels = viewer.layers[-2:]
-    found = wanted(layer, dock, unwanted=["red rings"], threshold=dock.threshold.value)
+    found = wanted(layer, dock, negative_prompts=["red rings"], threshold=dock.threshold.value)
     assert [x.name for x in viewer.layers[1:]] == ["large · nuclei", "large · nuclei · labels"]
     np.testing.assert_allclose(probability.data, found.probability[0], atol=1e-5)
     np.testing.assert_array_equal(labels.data, found.labels)
-    assert labels.metadata["napari_clipseg"]["unwanted"] == ["red rings"]
+    assert Recipe.of(labels).negative_prompts == ("red rings",)
     # Below every probability a pixel is labelled unless the other prompt wins it.
     dock.threshold.value = 0
     np.testing.assert_array_equal(labels.data == 0, found.probability[1] > found.probability[0])
 
 
-def test_only_what_is_not_wanted(viewer, dock, run, told, large):
+def test_only_negative_prompts(viewer, dock, run, told, large):
     viewer.add_image(large)
     run(text="- debris")
     assert "There is no prompt yet" in told()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_clipseg import segment
+from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.prompts import Average
 from napari_clipseg.images.visual_prompts import visual_prompt
 
@@ -19,14 +19,15 @@ def test_a_rectangle_on_the_image_itself(viewer, dock, run, image):
     run(reference=layer, region=region)
     mask = np.zeros((40, 60), dtype=bool)
     mask[10:18, 20:31] = True
-    wanted = segment(image, visual_prompt(image, mask), model=dock.model.value, refine=True)
+    wanted = segment(image, visual_prompt(image, mask), model=dock.model.value, refine_edges=True)
     probability, labels = viewer.layers[-2:]
     assert probability.name == "cells · like here in cells"
     np.testing.assert_allclose(probability.data, wanted.probability[0], atol=1e-6)
     np.testing.assert_array_equal(labels.data, wanted.labels)
-    (asked,) = labels.metadata["napari_clipseg"]["asked"]
-    assert asked["image"] == "cells"
-    np.testing.assert_allclose(asked["outlines"][0][0], [9.6, 20], atol=0.01)
+    recipe = Recipe.of(labels)
+    assert recipe.prompt_names == ("like here in cells",)
+    np.testing.assert_array_equal(recipe.prompts[0], visual_prompt(image, mask))
+    np.testing.assert_array_equal(segment(layer, recipe).labels, labels.data)
 
 
 def test_another_image_as_a_whole(viewer, dock, run, image):
@@ -34,7 +35,7 @@ def test_another_image_as_a_whole(viewer, dock, run, image):
     example = viewer.add_image(image[:20, :20], name="example", rgb=True)
     dock.image.value = viewer.layers["cells"]
     run(reference=example, region=None)
-    wanted = segment(image, image[:20, :20], model=dock.model.value, refine=True)
+    wanted = segment(image, image[:20, :20], model=dock.model.value, refine_edges=True)
     assert viewer.layers[-2].name == "cells · like example"
     np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=1e-6)
 
@@ -61,7 +62,7 @@ def test_several_selected_shapes_are_one_prompt_of_several_examples(viewer, dock
         mask = np.zeros((40, 60), dtype=bool)
         mask[2 + shift : 9 + shift, 2 + shift : 9 + shift] = True
         cut.append(visual_prompt(image, mask))
-    wanted = segment(image, Average(cut), model=dock.model.value, refine=True)
+    wanted = segment(image, Average(cut), model=dock.model.value, refine_edges=True)
     np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=0.01)
 
 
@@ -79,7 +80,7 @@ def test_the_selected_label_of_a_labels_layer(viewer, dock, run, image):
         mask = np.zeros((40, 60), dtype=bool)
         mask[rows, columns] = True
         cut.append(visual_prompt(image, mask))
-    wanted = segment(image, Average(cut), model=dock.model.value, refine=True)
+    wanted = segment(image, Average(cut), model=dock.model.value, refine_edges=True)
     assert viewer.layers[-2].name == "cells · like label 2 of painted"
     # The corners that the outline cuts off make a small difference.
     np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=0.05)

@@ -28,9 +28,10 @@ from skimage.segmentation import watershed
 # A script finds what lies beside it; the packages lie one folder up.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.images.edges.refine import refine_edges
-from napari_clipseg.images.tiling.plan import Window
+from napari_clipseg.images.tiling.plan import Tile
 from napari_clipseg.images.tiling.stitch import on_pixels, sigmoid
 from napari_clipseg.images.visual_prompts import visual_prompt
 from napari_clipseg.segmentation import segment
@@ -72,7 +73,7 @@ def answer(
     """Return (images, prompts, height, width) probabilities of images of one size."""
     logits = engine.decode(engine.encode(images), vectors)
     height, width = images[0].shape[:2]
-    whole = Window(0, 0, height, width), slice(0, height), slice(0, width)
+    whole = Tile(0, 0, height, width), slice(0, height), slice(0, width)
     return sigmoid(np.stack([on_pixels(one, *whole) for one in logits]))
 
 

@@ -40,9 +40,12 @@ def agreement(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
 def seam(probability: NDArray[np.float32], plan: Plan) -> float:
     """Return the mean step across the tiles' borders over the mean step elsewhere."""
     ratios = []
-    for axis, starts in ((0, {w.top for w in plan.windows}), (1, {w.left for w in plan.windows})):
+    for axis, starts in (
+        (0, {tile.top for tile in plan.tiles}),
+        (1, {tile.left for tile in plan.tiles}),
+    ):
         steps = np.abs(np.diff(probability.astype(np.float64), axis=axis))
-        first = plan.windows[0]
+        first = plan.tiles[0]
         side = (first.height, first.width)[axis]
         edges = {s for s in starts if s > 0} | {s + side for s in starts}
         borders = sorted(edge - 1 for edge in edges if 0 < edge <= steps.shape[axis])
@@ -76,15 +79,15 @@ def main() -> int:
         k = side // 8 + 3
         moved = segment(image[k:, k:], PROMPTS, model=engine, detail=detail)
         shifts.append(agreement(moved.labels, found.labels[k:, k:]))
-    print(f"label IoU, tile as large as the image against one look: {np.mean(same):.3f}")
+    print(f"label IoU, tile as large as the image against the whole plane: {np.mean(same):.3f}")
     print(f"step across tile borders over that elsewhere: {np.mean(seams):.3f}")
     print(f"label IoU, image shifted by {k} pixels against map shifted: {np.mean(shifts):.3f}")
 
     things = make_small_things()
     print(f"small things, {things.image.shape[0]} x {things.image.shape[1]} pixels, IoU:")
-    print(f"{'detail':<28}{'looks':>6}{'seconds':>9}" + "".join(f"{p:>9}" for p in PROMPTS))
+    print(f"{'detail':<28}{'tiles':>6}{'seconds':>9}" + "".join(f"{p:>9}" for p in PROMPTS))
     for detail in (
-        Detail("one look"),
+        Detail("whole"),
         Detail("medium"),
         Detail("fine"),
         Detail("fine", overview=0.1),
@@ -102,11 +105,11 @@ def print_row(
     result = segment(image, PROMPTS, model=engine, detail=detail)
     seconds = time.perf_counter() - start
     plan = make_plan(as_source(image), side=max(engine.size), detail=detail)
-    name = f"{detail.tile}" + (f", overview {detail.overview:g}" if detail.overview else "")
+    name = f"{detail.tile_size}" + (f", overview {detail.overview:g}" if detail.overview else "")
     found = result.labels
     scores = [overlap(found == k, truth[p]) for k, p in enumerate(PROMPTS, start=1)]
     print(
-        f"{name:<28}{plan.passes:>6}{seconds:>9.1f}"
+        f"{name:<28}{plan.tile_count:>6}{seconds:>9.1f}"
         + "".join(f"{score:>9.3f}" for score in [*scores])
         + f"   mean {np.mean(scores):.3f}",
         flush=True,

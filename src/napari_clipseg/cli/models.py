@@ -8,36 +8,41 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from napari_clipseg.engine.checkpoints.catalog import CARDS, PUBLISHED, megabytes, offer
+from napari_clipseg.engine.checkpoints.catalog import (
+    CARDS,
+    PUBLISHED,
+    catalog_entry,
+    megabytes,
+)
 
-if TYPE_CHECKING:  # asking for help is to be quick
+if TYPE_CHECKING:  # --help must be quick
     from napari_clipseg.engine.hub.downloads import DownloadProgress
 
-INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+INTERRUPTED = 130  # exit status of a command that Ctrl-C ended
 TENTHS = 10
-CLIP = "openai/clip-vit-base-patch16"  # what the original decoders were trained on
+CLIP = "openai/clip-vit-base-patch16"  # the original decoders were trained with it
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to those of ``napari-clipseg``."""
     models = commands.add_parser(
         "models",
-        help="list the checkpoints: known, and on this machine",
-        description="List the known checkpoints, and other CLIPSeg ones in the hub's cache.",
+        help="list the checkpoints: published ones, and those on this machine",
+        description="List the published checkpoints, and other CLIPSeg ones in the hub's cache.",
     )
     models.set_defaults(run=_models)
     download = commands.add_parser(
         "download",
-        help="fetch a published checkpoint, after asking",
+        help="download a published checkpoint, after asking",
         description=(
-            "Say how large a checkpoint of the hub is and under which licence, ask, and fetch it "
-            "into the hub's cache. A download that was stopped goes on where it was."
+            "Show size and license of a checkpoint of the hub, ask, and download it into the hub's "
+            "cache. A download that was stopped continues where it stopped."
         ),
     )
     verify = commands.add_parser(
         "verify",
         help="compare a downloaded checkpoint with the hub's hashes",
-        description="Compare each file of a downloaded checkpoint with the hash that the hub gave.",
+        description="Compare each file of a downloaded checkpoint with the hub's hash.",
     )
     path = commands.add_parser(
         "path", help="print a checkpoint's folder", description="Print a checkpoint's folder."
@@ -46,17 +51,20 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         command.add_argument("name", help="such as CIDAS/clipseg-rd64-refined")
         command.add_argument("--revision", help="branch, tag or commit; default: main")
         command.set_defaults(run=run)
-    download.add_argument("--yes", action="store_true", help="agree without being asked")
+    download.add_argument(
+        "--accept-license", action="store_true", help="accept the license without being asked"
+    )
     convert = commands.add_parser(
         "convert",
-        help="make a checkpoint folder of a .pth decoder and CLIP",
+        help="make a checkpoint folder from a .pth decoder and CLIP",
         description=(
-            "Put a decoder file of the original repository (rd64-uni.pth, rd64-uni-refined.pth, "
-            "rd16-uni.pth) onto CLIP ViT-B/16, and write a checkpoint folder as the others are."
+            "Combine a decoder file of the original repository (rd64-uni.pth, "
+            "rd64-uni-refined.pth, rd16-uni.pth) with CLIP ViT-B/16, and write a checkpoint folder "
+            "in the public format."
         ),
     )
     convert.add_argument("decoder", type=Path, help="the .pth file")
-    convert.add_argument("into", type=Path, help="the folder to make")
+    convert.add_argument("output", type=Path, help="the folder to make")
     convert.add_argument(
         "--clip",
         default=CLIP,
@@ -66,62 +74,65 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _models(_: argparse.Namespace) -> int:
-    from napari_clipseg.engine.checkpoints.cached import cache_folder, clipsegs
-    from napari_clipseg.engine.checkpoints.locate import BUNDLED, KNOWN
+    from napari_clipseg.engine.checkpoints.locate import (
+        BUNDLED,
+        KNOWN,
+        cache_folder,
+        cached_models,
+    )
 
-    names = [BUNDLED, *KNOWN, *(name for name in clipsegs() if name not in KNOWN)]
-    rows = [("name", "here", "size", "licence", "folder"), *map(_row, names)]
+    names = [BUNDLED, *KNOWN, *(name for name in cached_models() if name not in KNOWN)]
+    rows = [("name", "here", "size", "license", "folder"), *map(_row, names)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = zip(row, widths, strict=True)
         print("  ".join(cell.ljust(width) for cell, width in cells).rstrip())
     print(
         f"\n{_legend()}\nCache: {cache_folder()}. "
-        f"`napari-clipseg download NAME` fetches one, after asking."
+        f"`napari-clipseg download NAME` downloads one, after asking."
     )
     return 0
 
 
 def _row(name: str) -> tuple[str, str, str, str, str]:
-    from napari_clipseg.engine.checkpoints.cached import repository
+    from napari_clipseg.engine.checkpoints.locate import BUNDLED, locate, repository_folder
     from napari_clipseg.engine.errors import NotDownloadedError
-    from napari_clipseg.engine.checkpoints.locate import BUNDLED, locate
 
-    known = offer(name)
-    licence = "bsd-3-clause" if name == BUNDLED else "see note" if known.licences else "see card"
+    entry = catalog_entry(name)
+    license_ = "bsd-3-clause" if name == BUNDLED else "see note" if entry.licenses else "see card"
     try:
         folder = locate(name)
     except NotDownloadedError:
-        begun = any((repository(name) / "blobs").glob("*"))
-        return name, "in part" if begun else "no", known.size_text, licence, ""
+        begun = any((repository_folder(name) / "blobs").glob("*"))
+        return name, "in part" if begun else "no", entry.size_text, license_, ""
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    return name, "yes", megabytes(size), licence, str(folder)
+    return name, "yes", megabytes(size), license_, str(folder)
 
 
 def _legend() -> str:
-    known = offer(next(iter(PUBLISHED)))
-    return f"Note on CIDAS/*. {known.licence_text} Cards: {CARDS}/NAME"
+    entry = next(iter(PUBLISHED.values()))
+    return f"Note on CIDAS/*. {entry.license_text} Cards: {CARDS}/NAME"
 
 
 def _download(arguments: argparse.Namespace) -> int:
-    from napari_clipseg.engine.hub.downloads import ask_offer, download
-    from napari_clipseg.engine.errors import AgreementError
+    from napari_clipseg.engine.errors import LicenseNotAcceptedError
+    from napari_clipseg.engine.hub.downloads import describe, download
 
     bar = _Bar(sys.stderr)
-    fetch = partial(download, arguments.name, revision=arguments.revision, progress=bar.show)
+    get = partial(download, arguments.name, revision=arguments.revision, progress=bar.show)
     try:
         try:
-            folder = fetch()
-        except AgreementError:
-            print(ask_offer(arguments.name, revision=arguments.revision), file=sys.stderr)
-            if not (arguments.yes or _ask()):
-                print("Nothing was fetched.", file=sys.stderr)
+            folder = get()
+        except LicenseNotAcceptedError:
+            print(describe(arguments.name, revision=arguments.revision), file=sys.stderr)
+            if not (arguments.accept_license or _ask()):
+                print("Nothing was downloaded.", file=sys.stderr)
                 return 1
-            folder = fetch(agreed=True)
+            folder = get(accept_license=True)
     except KeyboardInterrupt:
         bar.end()
         print(
-            "Stopped. Run the same command again: what was fetched is kept, and it goes on there.",
+            "Stopped. Run the same command again: it continues where it stopped.",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -134,22 +145,22 @@ def _download(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from napari_clipseg.engine.conversion import convert_decoder
 
-    print(convert_decoder(arguments.decoder, arguments.clip, arguments.into))
+    print(convert_decoder(arguments.decoder, arguments.clip, arguments.output))
     return 0
 
 
 def _ask() -> bool:
     if not sys.stdin.isatty():
         raise ValueError(
-            "Nothing was fetched, for there is no terminal to ask on. If you agree to the above, "
-            "run it again with --yes."
+            "Nothing was downloaded: there is no terminal to ask on. If you accept the license "
+            "above, run it again with --accept-license."
         )
-    print("Fetch it? [y/N] ", end="", file=sys.stderr, flush=True)
+    print("Download it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 class _Bar:
-    """A line that tells how far a download is: redrawn on a terminal, else one for each tenth."""
+    """A line of progress: redrawn on a terminal, else printed for each tenth."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -167,7 +178,7 @@ class _Bar:
             print(line, file=self._out, flush=True)
 
     def end(self) -> None:
-        """Leave the line, if one was begun."""
+        """End the line, if one was begun."""
         if self._open:
             print(file=self._out)
         self._open = False
@@ -177,7 +188,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from napari_clipseg.engine.hub.verification import verify
 
     found = verify(arguments.name, revision=arguments.revision)
-    print(f"{len(found.files)} files in {found.folder} are what the hub announced:")
+    print(f"{len(found.files)} files in {found.folder} have the hashes that the hub announced:")
     print("\n".join(found.files))
     return 0
 

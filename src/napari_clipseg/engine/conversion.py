@@ -1,7 +1,7 @@
-"""Decoders of the original repository (https://github.com/timojl/clipseg) made into checkpoints.
+"""Decoders of the original repository (https://github.com/timojl/clipseg) to checkpoint folders.
 
-Its files ``rd64-uni.pth``, ``rd64-uni-refined.pth`` and ``rd16-uni.pth`` hold what CLIPSeg adds
-to CLIP, under names of their own; CLIP itself lies elsewhere.
+Its files ``rd64-uni.pth``, ``rd64-uni-refined.pth`` and ``rd16-uni.pth`` hold only what CLIPSeg
+adds to CLIP, under other names than the published checkpoints.
 """
 
 from __future__ import annotations
@@ -17,47 +17,48 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from napari_clipseg.engine.modeling.config import CONFIG_FILE, CLIPSegConfig, read_json
-from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE, read_json
 from napari_clipseg.engine.checkpoints.locate import locate
-from napari_clipseg.engine.preprocessing.image_processor import ViTImageProcessor
-from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
-from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor, require_same_vocabulary
-from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 from napari_clipseg.engine.checkpoints.weight_files import read_pickle, read_weights
 from napari_clipseg.engine.checkpoints.weights import fill
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+from napari_clipseg.engine.preprocessing.image_processor import ViTImageProcessor
+from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor, require_same_vocabulary
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 
 CLIP = "openai/clip-vit-base-patch16"
 NAMES = "rd64-uni.pth, rd64-uni-refined.pth or rd16-uni.pth"
 CLIP_TYPE = "clip"
-# What the published decoders were trained with, and their files do not say.
+# Settings of the published decoders that their files do not hold.
 EXTRACT_LAYERS = (3, 6, 9)
 HEADS = 4
-PICTURE = ViTImageProcessor(
+IMAGE_PROCESSOR = ViTImageProcessor(
     size={"height": 352, "width": 352},
     image_mean=(0.485, 0.456, 0.406),
     image_std=(0.229, 0.224, 0.225),
 )
-# CLIP, in files that hold it, too; and a layer of the original code that nothing calls.
+# CLIP, in files that hold it too; and a layer of the original code that is never called.
 UNUSED = ("clip_model.", "model.", "reduce.")
-# From the original's names to those of the published checkpoints, one after the other.
+# From the original's names to those of the published checkpoints, applied in this order.
 RENAMED = (
     (r"^blocks\.", "layers."),
     (r"\.linear([12])\.", r".mlp.fc\1."),
     (r"\.norm([12])\.", r".layer_norm\1."),
     (r"^trans_conv\.", "transposed_convolution."),
 )
-# PyTorch's own attention holds its three projections as one.
+# PyTorch's own attention stores its three projections as one tensor.
 JOINED = re.compile(r"\.in_proj_(weight|bias)$")
 
 
 def convert_decoder(
     decoder: str | Path,
     clip: str | Path,
-    into: str | Path,
+    output: str | Path,
     extract_layers: Sequence[int] = EXTRACT_LAYERS,
 ) -> Path:
-    """Make a checkpoint folder of a decoder file of the original repository, and CLIP.
+    """Make a checkpoint folder from a decoder file of the original repository and CLIP.
 
     Parameters
     ----------
@@ -67,16 +68,16 @@ def convert_decoder(
     clip : str or Path
         A folder of CLIP ViT-B/16 in the format of the ``transformers`` library, or its name
         on the hub, "openai/clip-vit-base-patch16", if it has been downloaded before.
-    into : str or Path
-        A folder that is empty or not there yet. It is complete, or not made.
+    output : str or Path
+        The folder to make; it must be empty or new. It is only made if it is complete.
     extract_layers : sequence of int
         Vision blocks that the decoder reads, counted from 0, ascending; its file does not
-        say. All published ones read the default.
+        say. The default fits all published decoders.
 
     Returns
     -------
     Path
-        ``into``: in the public format, to be loaded as any other.
+        ``output``, in the public format: it can be loaded like any other checkpoint.
 
     Raises
     ------
@@ -84,9 +85,9 @@ def convert_decoder(
         If a file is missing, broken or of another kind, if the decoder was trained on a CLIP
         of another size, or if the folder cannot be written.
     """
-    path, folder, into = Path(decoder), locate(clip), Path(into)
-    if into.exists() and not (into.is_dir() and not any(into.iterdir())):
-        raise CheckpointError(f"{into} is there already. Name a folder that is new or empty.")
+    path, folder, output = Path(decoder), locate(clip), Path(output)
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise CheckpointError(f"{output} exists already. Name a folder that is new or empty.")
     shape, state = _read_decoder(path)
     config = _config(path, shape, folder, extract_layers)
     tokenizer = CLIPTokenizer.from_pretrained(folder, config.text_config.max_position_embeddings)
@@ -97,31 +98,31 @@ def convert_decoder(
         model = CLIPSegForImageSegmentation(config)
     fill(model, state, f"{path} and {weights} do not make one CLIPSeg")
     try:
-        into.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{into.name}.", dir=into.parent) as place:
-            partial = Path(place) / into.name
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as place:
+            partial = Path(place) / output.name
             model.save_pretrained(partial)
-            CLIPSegProcessor(PICTURE, tokenizer).save_pretrained(partial)
-            if into.exists():
-                into.rmdir()
-            os.replace(partial, into)
+            CLIPSegProcessor(IMAGE_PROCESSOR, tokenizer).save_pretrained(partial)
+            if output.exists():
+                output.rmdir()
+            os.replace(partial, output)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{into} cannot be written: {error}. Choose a place with room for about "
-            f"{sum(x.nbytes for x in state.values()) / 1e6:.0f} MB that you may write to."
+            f"{output} cannot be written: {error}. Choose a place that you may write to, with "
+            f"{sum(x.nbytes for x in state.values()) / 1e6:.0f} MB free."
         ) from error
-    return into
+    return output
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """What the tensors of a decoder file say about it."""
+    """Sizes of a decoder, and of its CLIP, as the shapes of its tensors give them."""
 
     blocks: int
     reduce_dim: int
     intermediate_size: int
     refined: bool
-    # Of the CLIP that it was trained on.
+    # Of the CLIP that it was trained with.
     vision_width: int
     projection_dim: int
     patch_size: int
@@ -156,7 +157,7 @@ def _read_decoder(path: Path) -> tuple[_Shape, dict[str, Tensor]]:
 
 
 def _shape(tensors: dict[str, Tensor]) -> _Shape:
-    """Read a decoder's shape off its tensors; KeyError or ValueError name the one at fault."""
+    """Read a decoder's sizes from its tensors; KeyError or ValueError name the wrong tensor."""
 
     def size(name: str, axes: int) -> tuple[int, ...]:
         if tensors[name].ndim != axes:
@@ -165,7 +166,7 @@ def _shape(tensors: dict[str, Tensor]) -> _Shape:
 
     reduce_dim, projection_dim = size("film_mul.weight", 2)
     refined = "trans_conv.4.weight" in tensors
-    # Refined, the second of two steps, each a quarter of a patch.
+    # In a refined decoder each of two steps is a quarter of a patch.
     step = size("trans_conv.4.weight" if refined else "trans_conv.weight", 4)[-1]
     return _Shape(
         blocks=len({name.split(".")[1] for name in tensors if name.startswith("blocks.")}),
@@ -181,7 +182,7 @@ def _shape(tensors: dict[str, Tensor]) -> _Shape:
 def _config(
     path: Path, shape: _Shape, folder: Path, extract_layers: Sequence[int]
 ) -> CLIPSegConfig:
-    """Return the config of a decoder on the CLIP of a folder, if it was trained on such a one."""
+    """Return the config of a decoder with the CLIP of a folder, if the two fit together."""
     values = read_json(folder / CONFIG_FILE)
     kind = values.get("model_type")
     if kind != CLIP_TYPE:
@@ -214,8 +215,8 @@ def _config(
     wanted = (shape.vision_width, shape.projection_dim, shape.patch_size)
     if found != wanted:
         raise CheckpointError(
-            f"{path} was trained on a CLIP of vision width {wanted[0]}, projection {wanted[1]} and "
-            f"patches of {wanted[2]} pixels; that of {folder} has {found[0]}, {found[1]} and "
+            f"{path} was trained with a CLIP of vision width {wanted[0]}, projection {wanted[1]} "
+            f"and patches of {wanted[2]} pixels; that of {folder} has {found[0]}, {found[1]} and "
             f"{found[2]}. Choose a folder of {CLIP}."
         )
     return config

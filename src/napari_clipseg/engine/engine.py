@@ -1,57 +1,61 @@
-"""The engine: pictures and prompts in, maps of logits out; numpy on both sides."""
+"""The engine: images and prompts in, maps of logits out; numpy on both sides."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from napari_clipseg.engine.runtime.batching import ANSWERS, PICTURES, Batches
-from napari_clipseg.engine.modeling.config import CLIPSegConfig
-from napari_clipseg.engine.runtime.devices import CPU, pick_device
-from napari_clipseg.engine.embedder import Embedder, Vector
+from napari_clipseg.cache import ByteCache, content_digest
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.features import Features
-from napari_clipseg.engine.runtime.precision import PROMPT, holds, trial_picture, with_half_towers
-from napari_clipseg.engine.checkpoints.locate import locate
-from napari_clipseg.cache import Kept, digest, is_picture
-from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
-from napari_clipseg.engine.runtime.placed import Placed
-from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
-from napari_clipseg.engine.prompts import Prompt
-from napari_clipseg.engine.runtime.int8 import quantize_vision
+from napari_clipseg.engine.prompts import Prompt, is_image
 
-# Of a public checkpoint, the features of 690 pictures.
-KEPT_FEATURES = 256 * 2**20
+# Importing this module must not import torch, which takes seconds: napari, the command line and
+# type checks like isinstance(x, Engine) need the class only. So methods import what needs torch.
+if TYPE_CHECKING:
+    import torch
+
+    from napari_clipseg.engine.checkpoints.locate import FolderState
+    from napari_clipseg.engine.features import Features
+    from napari_clipseg.engine.modeling.config import CLIPSegConfig
+    from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
+    from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
+    from napari_clipseg.engine.runtime.batching import Placed
+
+# For a public checkpoint, the features of 690 images.
+FEATURE_CACHE_BYTES = 256 * 2**20
 
 
 class Engine:
-    """A loaded checkpoint that answers prompts: encode once, then decode for each prompt.
+    """A loaded checkpoint: encode images once, then decode them for each prompt.
 
-    It may be used from several threads.
+    It may be used from several threads. `load` makes one from a checkpoint.
 
     Parameters
     ----------
     model : CLIPSegForImageSegmentation
         The network.
     processor : CLIPSegProcessor
-        How its texts and pictures are prepared.
+        How its texts and images are prepared.
     name : str
-        What was asked for when it was loaded; recorded with results.
-    device : torch.device
+        Name of the checkpoint; recorded with results.
+    device : str or torch.device
         Where it computes.
-    kept_features : int
-        Bytes of features that are kept of pictures seen before; 0 to keep none.
+    feature_cache_bytes : int
+        Bytes of features that are cached; 0 for none.
+    source : FolderState, optional
+        The folder that the weights were read from, as it was then.
 
     Examples
     --------
-    >>> engine = load("demo")  # doctest: +SKIP
-    >>> features = engine.encode([picture])  # doctest: +SKIP
-    >>> logits = engine.decode(features, engine.embed(["red rings"]))  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from napari_clipseg.engine import load
+    >>> engine = load("demo", device="cpu")
+    >>> features = engine.encode([np.zeros((100, 150, 3), np.uint8)])
+    >>> engine.decode(features, engine.embed(["red rings", "blue disks"])).shape
+    (1, 2, 192, 192)
     """
 
     def __init__(
@@ -59,25 +63,40 @@ class Engine:
         model: CLIPSegForImageSegmentation,
         processor: CLIPSegProcessor,
         name: str = "",
-        device: torch.device = CPU,
-        kept_features: int = KEPT_FEATURES,
+        device: str | torch.device = "cpu",
+        feature_cache_bytes: int = FEATURE_CACHE_BYTES,
+        *,
+        source: FolderState | None = None,
     ) -> None:
+        import torch
+
+        from napari_clipseg.engine.embedder import Embedder
+        from napari_clipseg.engine.runtime.batching import Batches, Placed
+
         self.name = name
-        self.config: CLIPSegConfig = model.config
+        self._config = model.config
         self._processor = processor
-        self._batches = Batches(Placed(model.to(device).eval(), device), name, self.forget)
-        self._embedder = Embedder(self._batches, processor, self.config.projection_dim)
-        self._features: Kept[Features] = Kept(kept_features)
+        self._source = source
+        self._weights: str | None = None
+        placed = Placed(model.to(device).eval(), torch.device(device))
+        self._batches = Batches(placed, name, self.clear_cache)
+        self._embedder = Embedder(self._batches, processor, model.config.projection_dim)
+        self._features: ByteCache[Features] = ByteCache(feature_cache_bytes)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width that pictures are brought to, in pixels."""
+        """Height and width in pixels to which images are resized."""
         wanted = self._processor.image_processor
         return wanted.height, wanted.width
 
     @property
+    def config(self) -> CLIPSegConfig:
+        """The checkpoint's configuration."""
+        return self._config
+
+    @property
     def device(self) -> torch.device:
-        """Where it computes: the CPU, once the memory of another device did not suffice."""
+        """Where it computes: the CPU, once the memory of another device was too small."""
         return self._batches.placed.device
 
     @property
@@ -85,70 +104,99 @@ class Engine:
         """Numbers that the vision tower multiplies: "float32", "float16" or "int8"."""
         return self._batches.placed.precision
 
+    @property
+    def batch_size(self) -> int:
+        """How many images go through the vision tower at once: fewer after memory ran out."""
+        from napari_clipseg.engine.runtime.batching import IMAGES
+
+        return self._batches.size(IMAGES)
+
+    @property
+    def weights(self) -> str | None:
+        """Hash of the checkpoint's weights, "sha256:" and 64 hexadecimal digits.
+
+        None if the network came from no folder, or if the folder's files were replaced before
+        the hash was first asked for. See `checkpoints.weight_files.weights_digest`.
+        """
+        if self._weights is None and self._source is not None:
+            from napari_clipseg.engine.checkpoints.locate import FolderState
+            from napari_clipseg.engine.checkpoints.weight_files import weights_digest
+
+            folder = self._source.folder
+            if folder.is_dir() and FolderState.of(folder) == self._source:
+                self._weights = weights_digest(folder)
+        return self._weights
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it can be used: false after `unload`."""
+        return self._batches.loaded
+
     def encode(
-        self, pictures: Sequence[NDArray[np.uint8]], *, keep: bool = True, resize: bool = True
+        self, images: Sequence[NDArray[np.uint8]], *, cache: bool = True, resize: bool = True
     ) -> Features:
-        """Look at pictures once.
+        """Run the vision tower on images.
 
         Parameters
         ----------
-        pictures : sequence of ndarray of uint8
+        images : sequence of ndarray of uint8
             ``(height, width, 3)`` each.
-        keep : bool
-            Whether to keep the features, and to use those kept of the same pictures before.
+        cache : bool
+            Whether to use features that are cached, by content hash of the image, and to cache
+            new ones.
         resize : bool
-            Whether to bring each picture to the model's square. Without it, all are to have
-            one size: a whole number of patches high and wide.
+            Whether to resize each image to `size`. Without it, all images must have the same
+            size: a whole number of patches high and wide.
 
         Returns
         -------
         Features
-            To be given to `decode`, any number of times. Not to be written to: they may be
-            those that are kept.
+            For `decode`, with any number of prompts. Do not change them: they may be cached.
 
         Raises
         ------
         ValueError
-            If there is no picture, one of another kind, or of a size that does not fit.
+            If there is no image, or one of another type, or of a size that does not fit.
         """
-        pictures = list(pictures)
-        if not (keep and pictures and all(map(is_picture, pictures))):
-            return Features.join(self._encode(pictures, resize))
-        keys = [digest(picture) + bytes([resize]) for picture in pictures]
+        from napari_clipseg.engine.features import Features
+
+        images = list(images)
+        if not (cache and images and all(map(is_image, images))):
+            return Features.join(self._encode(images, resize))
+        keys = [(content_digest(image), resize) for image in images]
         return Features.join(
-            self._features.remember(
-                keys, lambda new: self._encode([pictures[i] for i in new], resize)
+            self._features.get_or_make(
+                keys, lambda new: self._encode([images[i] for i in new], resize)
             )
         )
 
-    def _encode(self, pictures: list[NDArray[np.uint8]], resize: bool) -> list[Features]:
-        """Return the features of each picture."""
-        pixels = self._processor(images=pictures, do_resize=resize)["pixel_values"]
+    def _encode(self, images: list[NDArray[np.uint8]], resize: bool) -> list[Features]:
+        """Return the features of each image."""
+        from napari_clipseg.engine.features import Features
+        from napari_clipseg.engine.runtime.batching import IMAGES
+
+        pixels = self._processor(images=images, do_resize=resize)["pixel_values"]
         patch = self.config.vision_config.patch_size
         if pixels.shape[-2] % patch or pixels.shape[-1] % patch:
             raise ValueError(
-                f"Got pictures of {pixels.shape[-2]} x {pixels.shape[-1]} pixels that are not to "
+                f"Got images of {pixels.shape[-2]} x {pixels.shape[-1]} pixels that are not to "
                 f"be resized; wanted whole patches of {patch} x {patch} pixels. Resize them."
             )
 
         def step(placed: Placed, part: slice) -> list[Features]:
-            vision, decoder = placed.network.clip.vision_model, placed.network.decoder
-            x = pixels[part].to(placed.device, placed.dtype)
-            activations = vision.activations(x, self.config.extract_layers)
-            reduced = decoder.reduce([activation.float() for activation in activations])
-            return Features(tuple(reduced), vision.embeddings.grid(*x.shape[-2:])).split()
+            return Features(*placed.reduce(pixels[part])).split()
 
-        return self._batches.each(PICTURES, step, len(pixels))
+        return self._batches.each(IMAGES, step, len(pixels))
 
-    def embed(self, prompts: Sequence[Prompt]) -> Vector:
+    def embed(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
         """Turn prompts into vectors.
 
         Parameters
         ----------
         prompts : sequence of prompts
-            Texts, reference pictures of shape ``(height, width, 3)`` and uint8, ready
-            vectors ``(projection_dim,)``, `Average` and `Blend`, in any order. Vectors of
-            texts and pictures are kept, so that one used before costs nothing.
+            Texts, example images of shape ``(height, width, 3)`` and uint8, vectors
+            ``(projection_dim,)``, `Average` and `Blend`, in any order. Vectors of texts and
+            images are cached.
 
         Returns
         -------
@@ -158,62 +206,67 @@ class Engine:
         Raises
         ------
         ValueError
-            If there is no prompt, a text is blank or too long, or an array of another kind.
+            If there is no prompt, a text is blank or too long, or an array is neither an image
+            nor a vector.
         TypeError
             If a prompt is of another type.
         """
         return self._embedder(prompts)
 
     def decode(self, features: Features, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Answer all prompts on all pictures.
+        """Run the decoder for every image with every prompt.
 
         Parameters
         ----------
         features : Features
-            Of `encode`.
+            From `encode`.
         embeddings : ndarray
-            ``(prompts, projection_dim)``, of `embed`.
+            ``(prompts, projection_dim)``, from `embed`.
 
         Returns
         -------
         ndarray of float32
-            ``(pictures, prompts, height, width)`` logits, of the size that was looked at.
+            ``(images, prompts, height, width)`` logits, of the size of the encoded images.
 
         Raises
         ------
         ValueError
-            If the vectors or the features are not of this model's shape.
+            If the features or the vectors have not this model's shape.
         CheckpointError
-            If the model's answer is not finite.
+            If a logit is not finite.
         """
+        import torch
+
+        from napari_clipseg.engine.runtime.batching import MAPS
+
         self._require_own(features, embeddings)
-        pictures, prompts = len(features), len(embeddings)
+        images, prompts = len(features), len(embeddings)
         vectors = torch.from_numpy(np.asarray(embeddings, np.float32))
 
         def step(placed: Placed, part: slice) -> NDArray[np.float32]:
-            # Every picture meets every prompt: picture by picture, the prompts of each in order.
+            # Pairs of image and prompt: all prompts of the first image, then of the second, ...
             pairs = torch.arange(part.start, part.stop)
-            of_pictures = features[pairs // max(prompts, 1)].to(placed.device)
-            of_prompts = vectors[pairs % max(prompts, 1)].to(placed.device)
-            reduced, decoder = of_pictures.reduced, placed.network.decoder
-            logits: NDArray[np.float32]
-            logits = decoder.segment(reduced, of_prompts, features.grid).cpu().numpy()
-            return logits
+            image, prompt = pairs // max(prompts, 1), pairs % max(prompts, 1)
+            return placed.logits(features[image].reduced, vectors[prompt], features.grid)
 
+        maps = np.empty(0, np.float32)
+        for part, logits in self._batches.run(MAPS, step, images * prompts):
+            if not np.isfinite(logits).all():
+                raise self._not_finite()
+            if part.start == 0:
+                maps = np.empty((images * prompts, *logits.shape[1:]), np.float32)
+            maps[part] = logits
+        # (images * prompts, height, width) -> (images, prompts, height, width)
+        return maps.reshape(images, prompts, *maps.shape[1:])
+
+    def _not_finite(self) -> CheckpointError:
         if self.precision == "float16":
-            cure = "They are too large for half precision. Load it with half=False."
+            cure = "They are too large for float16. Load it with precision='float32'."
         else:
             cure = "Its weights are damaged. Get the checkpoint's files again."
-        maps = np.empty(0, np.float32)
-        for part, logits in self._batches.run(ANSWERS, step, pictures * prompts):
-            if not np.isfinite(logits).all():
-                raise CheckpointError(
-                    f"The model {self.name!r} answered with values that are no numbers. {cure}"
-                )
-            if part.start == 0:
-                maps = np.empty((pictures * prompts, *logits.shape[1:]), np.float32)
-            maps[part] = logits
-        return maps.reshape(pictures, prompts, *maps.shape[1:])
+        return CheckpointError(
+            f"The model {self.name!r} gave logits that are not finite (NaN or infinite). {cure}"
+        )
 
     def _require_own(self, features: Features, embeddings: NDArray[np.float32]) -> None:
         wanted = self.config.projection_dim
@@ -230,93 +283,15 @@ class Engine:
                 f"same checkpoint gives them."
             )
 
-    def forget(self) -> None:
-        """Let go of what is kept of pictures and prompts."""
-        self._embedder.kept.clear()
+    def clear_cache(self) -> None:
+        """Drop the cached features and vectors."""
+        self._embedder.cache.clear()
         self._features.clear()
 
     def unload(self) -> None:
-        """Let go of the network and of what was kept, and free their memory.
+        """Drop the network and the caches, and release their memory.
 
         The engine cannot be used again; `load` then reads the checkpoint anew.
         """
-        with _loading:
-            for key in [key for key, engine in _loaded.items() if engine is self]:
-                del _loaded[key]
-        self.forget()
+        self.clear_cache()
         self._batches.unload()
-
-
-_loaded: dict[tuple[Path, str, bool, bool], Engine] = {}
-_loading = threading.Lock()
-
-
-def load(
-    model: str | Path = "demo",
-    *,
-    device: str | torch.device | None = None,
-    fast: bool = False,
-    half: bool = True,
-) -> Engine:
-    """Load a checkpoint, or return the engine that was loaded from it before.
-
-    Parameters
-    ----------
-    model : str or Path
-        "demo" (comes with the package), a checkpoint folder, or the name of a hub
-        checkpoint that has been downloaded before.
-    device : str or torch.device, optional
-        Such as "cpu", "cuda" or "mps". By default the best that is there.
-    fast : bool
-        Whether to multiply 8-bit integers in the vision tower, on the CPU: faster, and
-        nearly the same.
-    half : bool
-        Whether to use half precision on a GPU, if it gives the answers of full precision
-        on a picture that is tried.
-
-    Returns
-    -------
-    Engine
-        Kept for the life of the process: the same arguments give the same engine.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint is not there, or its files are not whole.
-    ValueError
-        If there is no such device, or no fast mode on it.
-    """
-    place = pick_device(device)
-    if fast and place.type != "cpu":
-        raise ValueError(
-            f"The fast mode is for the CPU, and the device is {str(place)!r}. Add device='cpu', "
-            f"or leave fast=True out: a GPU has half precision."
-        )
-    folder = locate(model)
-    with _loading:
-        key = (folder.resolve(), str(place), fast, half)
-        if key not in _loaded:
-            network = CLIPSegForImageSegmentation.from_pretrained(folder)
-            if fast:
-                quantize_vision(network)
-            engine = Engine(network, CLIPSegProcessor.from_pretrained(folder), str(model), place)
-            _loaded[key] = halved(engine) if half and place.type != "cpu" else engine
-        return _loaded[key]
-
-
-def halved(engine: Engine) -> Engine:
-    """Return an engine in half precision, or ``engine`` where that gives other answers."""
-    placed, processor = engine._batches.placed, engine._processor
-    half = Engine(with_half_towers(placed.network), processor, engine.name, placed.device)
-    full_answer = trial(engine)
-    try:
-        half_answer = trial(half)
-    except CheckpointError:  # it left the range of float16
-        return engine
-    return half if holds(full_answer, half_answer) else engine
-
-
-def trial(engine: Engine) -> NDArray[np.float32]:
-    """Return an engine's logits of a text and of an image prompt on the trial's picture."""
-    picture = trial_picture()
-    return engine.decode(engine.encode([picture], keep=False), engine.embed([PROMPT, picture]))

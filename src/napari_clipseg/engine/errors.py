@@ -1,11 +1,11 @@
-"""The exceptions that the engine adds to Python's own."""
+"""The exceptions and warnings that the engine adds to Python's own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_clipseg.engine.checkpoints.catalog import Offer
+    from napari_clipseg.engine.checkpoints.catalog import CatalogEntry
 
 
 class CheckpointError(ValueError):
@@ -21,7 +21,7 @@ class NotDownloadedError(CheckpointError):
     Attributes
     ----------
     name : str
-        What it is called on the hub.
+        Its name on the hub.
     """
 
     def __init__(self, message: str, name: str) -> None:
@@ -29,23 +29,23 @@ class NotDownloadedError(CheckpointError):
         self.name = name
 
 
-class AgreementError(CheckpointError):
-    """A download that nobody agreed to; nothing was fetched.
+class LicenseNotAcceptedError(CheckpointError):
+    """A download whose license nobody has accepted yet; nothing was downloaded.
 
     Attributes
     ----------
-    offer : Offer
-        What there is to agree to: size, licences, card.
+    entry : CatalogEntry
+        Size, licenses and card of the checkpoint.
     """
 
-    def __init__(self, message: str, offer: Offer) -> None:
+    def __init__(self, message: str, entry: CatalogEntry) -> None:
         super().__init__(message)
-        self.offer = offer
+        self.entry = entry
 
 
 class DownloadCancelledError(CheckpointError):
-    """A download that was stopped; what was fetched is kept, and the next one goes on there."""
+    """A download that was stopped. The next one continues where it stopped."""
 
 
 class DeviceWarning(UserWarning):
-    """A device that could not do what was wanted of it; the work goes on another way."""
+    """A device could not do what was asked of it; the work continues in another way."""

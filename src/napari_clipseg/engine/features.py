@@ -1,4 +1,4 @@
-"""What is kept of a picture: all that the decoder needs, whatever the prompt will be."""
+"""What the decoder needs of an image, for any prompt."""
 
 from __future__ import annotations
 
@@ -15,21 +15,29 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Features:
-    """The reduced activations of some pictures.
+    """The reduced activations of one or more images.
 
     Attributes
     ----------
     reduced : tuple of Tensor
-        One ``(pictures, 1 + patches, reduce_dim)`` a decoder block.
+        ``(images, 1 + patches, reduce_dim)`` for each decoder block.
     grid : tuple of int
         Rows and columns of patches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg.engine import load
+    >>> features = load("demo", device="cpu").encode([np.zeros((100, 150, 3), np.uint8)])
+    >>> len(features), features.grid, features.reduced[0].shape
+    (1, (24, 24), torch.Size([1, 577, 64]))
     """
 
     reduced: tuple[Tensor, ...]
     grid: tuple[int, int]
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.reduced[0])
 
     @property
@@ -37,12 +45,12 @@ class Features:
         """Size in bytes."""
         return sum(x.nbytes for x in self.reduced)
 
-    def __getitem__(self, pictures: slice | Tensor) -> Features:
-        """Return the features of some of the pictures: of a slice, or by their numbers."""
-        return Features(tuple(x[pictures] for x in self.reduced), self.grid)
+    def __getitem__(self, images: slice | Tensor) -> Features:
+        """Return the features of some of the images: a slice, or their numbers."""
+        return Features(tuple(x[images] for x in self.reduced), self.grid)
 
     def split(self) -> list[Features]:
-        """Return the features of each picture; none of them holds on to the others' memory."""
+        """Return the features of each image; each can be freed alone."""
         if len(self) == 1:
             return [self]
         return [
@@ -52,36 +60,36 @@ class Features:
 
     @classmethod
     def join(cls, parts: Sequence[Features]) -> Features:
-        """Return the features of all pictures of ``parts``, in order, on the last one's device.
+        """Return the features of all images of ``parts``, in order, on the last one's device.
 
         Parameters
         ----------
         parts : sequence of Features
-            At least one, all of one grid.
+            At least one, all with the same grid.
 
         Raises
         ------
         ValueError
-            If there are several grids.
+            If the grids differ.
         """
         if len(parts) == 1:
             return parts[0]
         grids = sorted({part.grid for part in parts})
         if len(grids) > 1:
             raise ValueError(
-                f"Got pictures of {len(grids)} grids, such as {grids[0]} and {grids[1]} patches; "
-                f"wanted one. Give pictures of one size."
+                f"Got images of {len(grids)} grids, such as {grids[0]} and {grids[1]} patches; "
+                f"wanted one. Give images of one size."
             )
         device = parts[-1].reduced[0].device
         columns = zip(*(part.to(device).reduced for part in parts), strict=True)
         return cls(tuple(torch.cat(column) for column in columns), parts[0].grid)
 
     def to(self, device: str | torch.device) -> Features:
-        """Return the same on a device, such as "cpu" to free a GPU."""
+        """Return the features on a device, such as "cpu" to free a GPU's memory."""
         return Features(tuple(x.to(device) for x in self.reduced), self.grid)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file; one of that name is replaced, once all is written."""
+        """Write a safetensors file; an older file is replaced when all is written."""
         path = Path(path)
         partial = path.with_name(f"{path.name}.partial")
         tensors = {str(i): x.detach().cpu().contiguous() for i, x in enumerate(self.reduced)}
@@ -97,7 +105,7 @@ class Features:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is broken, or another kind of file.
+            If it is broken, or no such file.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -106,6 +114,6 @@ class Features:
                 reduced = tuple(file.get_tensor(str(i)) for i in range(count))
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(
-                f"{path} holds no features: {error!r}. Encode the pictures again."
+                f"{path} holds no features: {error!r}. Encode the images again."
             ) from error
         return cls(reduced, (rows, columns))

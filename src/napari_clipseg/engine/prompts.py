@@ -1,26 +1,33 @@
-"""What can be asked for: a text, a picture, a ready vector, and mixtures of these."""
+"""The kinds of prompts: a text, an image, a vector, and mixtures of these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias, TypeGuard, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-# A text; a uint8 picture (height, width, 3); a float vector (projection_dim,); or a mixture.
+# A text; a uint8 image (height, width, 3); a float vector (projection_dim,); or a mixture.
 Prompt: TypeAlias = Union[str, NDArray[np.uint8], NDArray[np.floating], "Average", "Blend"]
 
 
 @dataclass(frozen=True, eq=False)
 class Average:
-    """Several prompts for one thing, such as references that show it: the mean of their vectors.
+    """Several prompts for the same object, such as several images of it: the mean of their vectors.
 
     Attributes
     ----------
     prompts : sequence of prompts
         At least one.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import Average, load
+    >>> engine = load("demo", device="cpu")
+    >>> engine.embed([Average(["red rings", "a photo of red rings"])]).shape
+    (1, 96)
     """
 
     prompts: Sequence[Prompt]
@@ -32,7 +39,7 @@ class Average:
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """A text and an image prompt for one thing, interpolated as CLIPSeg was trained to take them.
+    """A text and an image prompt for the same object, interpolated as when CLIPSeg was trained.
 
     The vector is ``weight * image + (1 - weight) * text``
     (https://arxiv.org/abs/2112.10003, section 3.3).
@@ -43,6 +50,15 @@ class Blend:
         Any two prompts.
     weight : float
         Of the image, 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg.engine import Blend, load
+    >>> engine = load("demo", device="cpu")
+    >>> example = np.zeros((40, 40, 3), np.uint8)
+    >>> engine.embed([Blend("red rings", example, weight=0.3)]).shape
+    (1, 96)
     """
 
     text: Prompt
@@ -55,7 +71,7 @@ class Blend:
 
 
 def leaves(prompts: Sequence[Prompt]) -> Iterator[str | NDArray[np.uint8] | NDArray[np.floating]]:
-    """Yield the texts, pictures and vectors that prompts are made of."""
+    """Yield the texts, images and vectors that prompts consist of."""
     for prompt in prompts:
         if isinstance(prompt, Average):
             yield from leaves(prompt.prompts)
@@ -68,3 +84,8 @@ def leaves(prompts: Sequence[Prompt]) -> Iterator[str | NDArray[np.uint8] | NDAr
                 f"Got a prompt of type {type(prompt).__name__}; wanted a text, an array, an "
                 f"Average or a Blend."
             )
+
+
+def is_image(x: object) -> TypeGuard[NDArray[np.uint8]]:
+    """Return whether this is an array of bytes, which is cached by content hash."""
+    return isinstance(x, np.ndarray) and x.dtype == np.uint8

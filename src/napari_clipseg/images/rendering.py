@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.source import Limits, Source
+from napari_clipseg.images.io.source import Limits, Reader, Source
 
 # Robust black and white of a gray image: a few hot or dead pixels must not set its contrast.
 PERCENTILES = (0.2, 99.8)
@@ -29,33 +28,42 @@ Contrast = Literal["auto", "dtype"] | Limits | Sequence[Limits]
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """How an image is to be shown to the model.
+    """How an image is shown to the model.
 
     Attributes
     ----------
     contrast : "auto", "dtype", or a pair of values
-        What is black and what is white. "auto": the image's own contrast limits if it has
-        them, else robust percentiles; colour images keep their range. "dtype": the whole range
-        of an integer type, 0 to 1 for floats. A pair of values, or one a channel.
+        Which values are black and white. "auto": the image's own contrast limits if it has
+        them, otherwise robust percentiles; RGB images keep their range. "dtype": the whole
+        range of an integer type, 0 to 1 for floats. A pair of values, or one pair per channel.
     percentiles : tuple of float
-        The robust ones, 0 to 100.
-    gamma : float
-        Exponent of the brightness, 0 to 1; below 1 brightens what is dark.
+        The robust percentiles, 0 to 100.
+    gamma : float, optional
+        Exponent of the brightness, 0 to 1; below 1 brightens dark parts. By default the
+        image's own: that of a layer, otherwise 1.
     invert : bool
         Whether black and white change places.
     channels : sequence of int, optional
-        One channel, seen as gray, or up to three, seen as red, green and blue. By default
+        One channel, shown in gray, or up to three, shown as red, green and blue. By default
         the first three, or all if there are fewer.
-    colormap : ndarray of uint8, optional
-        ``(colours, 3)``: what gray is coloured with, from black to white.
+    colormap : "gray" or ndarray of uint8, optional
+        ``(colors, 3)``: the colors of a single channel, from black to white. By default the
+        image's own: that of a layer, otherwise gray.
+
+    Examples
+    --------
+    >>> Appearance(gamma=0.5, channels=[2, 0]).channels
+    (2, 0)
+    >>> Appearance() == Appearance(contrast="auto")
+    True
     """
 
     contrast: Contrast = "auto"
     percentiles: tuple[float, float] = PERCENTILES
-    gamma: float = 1.0
+    gamma: float | None = None
     invert: bool = False
     channels: Sequence[int] | None = None
-    colormap: NDArray[np.uint8] | None = None
+    colormap: NDArray[np.uint8] | Literal["gray"] | None = None
 
     def __post_init__(self) -> None:
         low, high = self.percentiles
@@ -63,38 +71,41 @@ class Appearance:
             raise ValueError(
                 f"The percentiles are {low} and {high}; wanted 0 <= low < high <= 100."
             )
-        if not 0 < self.gamma < np.inf:
+        if self.gamma is not None and not 0 < self.gamma < np.inf:
             raise ValueError(f"Gamma is {self.gamma}; wanted a number above 0, such as 0.7.")
         if isinstance(self.contrast, str) and self.contrast not in ("auto", "dtype"):
             raise ValueError(
                 f"The contrast is {self.contrast!r}; wanted 'auto', 'dtype', or (black, white)."
             )
-        if self.channels is not None and not 1 <= len(self.channels) <= CHANNELS:
-            raise ValueError(
-                f"Got {len(self.channels)} channels; wanted one, or up to three for red, green "
-                f"and blue."
-            )
-        if self.colormap is not None and (
-            self.colormap.ndim != 2 or self.colormap.shape[1] != 3 or self.colormap.dtype != "u1"
-        ):
-            raise ValueError(
-                f"The colormap is {self.colormap.dtype} of shape {self.colormap.shape}; wanted "
-                f"uint8 of shape (colours, 3)."
-            )
+        if self.channels is not None:
+            if not 1 <= len(self.channels) <= CHANNELS:
+                raise ValueError(
+                    f"Got {len(self.channels)} channels; wanted one, or up to three for red, "
+                    f"green and blue."
+                )
+            object.__setattr__(self, "channels", tuple(map(int, self.channels)))
+        _check_colormap(self.colormap)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and _same(self, other)
 
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """An appearance with its numbers settled: the same for all tiles and planes of a run.
+    """An appearance in numbers, the same for all tiles and planes of a run.
 
     Attributes
     ----------
     limits : tuple of pairs of float
-        Black and white of each channel; of the colours of an RGB image, one pair.
+        Black and white of each channel; one pair for the colors of an RGB image.
     channels : tuple of int
-        Which are read.
-    gamma, invert, colormap
-        As in `Appearance`.
+        Which channels are read.
+    gamma : float
+        Exponent of the brightness, 0 to 1.
+    invert : bool
+        Whether black and white change places.
+    colormap : ndarray of uint8, optional
+        ``(colors, 3)``: the colors of a single channel.
     """
 
     limits: tuple[Limits, ...]
@@ -102,16 +113,33 @@ class Rendering:
     gamma: float = 1.0
     invert: bool = False
     colormap: NDArray[np.uint8] | None = None
+    _tables: dict[Any, NDArray[np.uint8]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and _same(self, other)
+
+    @property
+    def appearance(self) -> Appearance:
+        """The appearance with these numbers: it shows any image of this kind in the same way."""
+        return Appearance(
+            contrast=self.limits,
+            gamma=self.gamma,
+            invert=self.invert,
+            channels=self.channels,
+            colormap="gray" if self.colormap is None else self.colormap,
+        )
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        """Bring pixels to 8-bit RGB.
+        """Convert pixels to 8-bit RGB.
 
         NaN becomes black; infinities become black or white.
 
         Parameters
         ----------
         pixels : ndarray
-            ``(height, width, channels)``, as `Source.read` gives them.
+            ``(height, width, channels)``, as `Reader.read` gives them.
 
         Returns
         -------
@@ -130,8 +158,10 @@ class Rendering:
         if shown.shape[2] == 1:
             if self.colormap is not None:
                 steps = np.linspace(0, len(self.colormap) - 1, 256).round().astype(int)
-                coloured: NDArray[np.uint8] = self.colormap[steps][shown[..., 0]]
-                return coloured
+                colored: NDArray[np.uint8] = self.colormap[steps][shown[..., 0]]
+                if pixels.dtype.kind == "f":
+                    colored[np.isnan(pixels[..., 0])] = 0
+                return colored
             return np.repeat(shown, CHANNELS, axis=2)
         if shown.shape[2] < CHANNELS:
             blank = np.zeros((*shown.shape[:2], CHANNELS - shown.shape[2]), np.uint8)
@@ -139,26 +169,26 @@ class Rendering:
         return np.ascontiguousarray(shown)
 
     def _shown(self, pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-        how = (low, high, self.gamma, self.invert)
         native = pixels.dtype.newbyteorder("=")
         if native.kind in "bui" and native.itemsize <= 2:
             # A table of all values that there are is faster than arithmetic on each pixel.
             unsigned = np.dtype(f"u{native.itemsize}")
             places = pixels.astype(native, copy=False).view(unsigned)
-            looked_up: NDArray[np.uint8] = np.take(_table(native, *how), places)
+            looked_up: NDArray[np.uint8] = np.take(self._table(native, low, high), places)
             return looked_up
         # float32 would round large values, and limits that lie far from them.
-        return _stretched(pixels.astype(np.float64), *how)
+        return _stretched(pixels.astype(np.float64), low, high, self.gamma, self.invert)
 
-
-@lru_cache(maxsize=16)  # made once for all tiles of a run
-def _table(
-    dtype: np.dtype[Any], low: float, high: float, gamma: float, invert: bool
-) -> NDArray[np.uint8]:
-    """Return what is shown for each value of a small type, in the order of its bytes."""
-    values = np.arange(2 ** (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}")
-    values = values.view(dtype) if dtype.kind == "i" else values
-    return _stretched(values.astype(np.float64), low, high, gamma, invert)
+    def _table(self, dtype: np.dtype[Any], low: float, high: float) -> NDArray[np.uint8]:
+        """Return what is shown for each value of a small type, in the order of its bytes."""
+        key = (dtype, low, high)
+        if key not in self._tables:
+            values = np.arange(2 ** (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}")
+            values = values.view(dtype) if dtype.kind == "i" else values
+            self._tables[key] = _stretched(
+                values.astype(np.float64), low, high, self.gamma, self.invert
+            )
+        return self._tables[key]
 
 
 def _stretched(
@@ -180,21 +210,20 @@ def _stretched(
     return np.rint(unit * 255).astype(np.uint8)
 
 
-def settle(
-    source: Source, appearance: Appearance, planes: Sequence[Sequence[int]] | None = None
+def resolve(
+    reader: Reader, appearance: Appearance, planes: Sequence[Sequence[int]] | None = None
 ) -> Rendering:
-    """Settle the numbers of an appearance for an image.
+    """Find the numbers of an appearance for an image.
 
     Parameters
     ----------
-    source : Source
-        The image. Only what the contrast needs is read: of an array in memory a regular
-        sample of a million pixels; of others the coarsest level, if there are several, and of
-        that some parts, spread over it.
+    reader : Reader
+        Of the image. Only what the contrast needs is read: of an array in memory a regular
+        sample of a million pixels; of others some parts, spread over the coarsest level.
     appearance : Appearance
-        What is wanted.
+        How to show it.
     planes : sequence of sequences of int, optional
-        The planes that the run will see; by default all.
+        The planes of the run; by default all.
 
     Raises
     ------
@@ -202,9 +231,24 @@ def settle(
         If there is no such channel, limits and channels differ in number, or no sampled
         pixel is a finite number.
     """
+    source = reader.source
     channels = _channels(source, appearance)
-    options = (channels, appearance.gamma, appearance.invert, appearance.colormap)
-    contrast = appearance.contrast
+    limits = _limits(reader, appearance, channels, planes)
+    colormap = source.colormap if appearance.colormap is None else appearance.colormap
+    if isinstance(colormap, str) or source.rgb or len(channels) > 1:
+        colormap = None
+    gamma = source.gamma if appearance.gamma is None else appearance.gamma
+    return Rendering(limits, channels, gamma, appearance.invert, colormap)
+
+
+def _limits(
+    reader: Reader,
+    appearance: Appearance,
+    channels: tuple[int, ...],
+    planes: Sequence[Sequence[int]] | None,
+) -> tuple[Limits, ...]:
+    """Return black and white of each channel."""
+    source, contrast = reader.source, appearance.contrast
     if not isinstance(contrast, str):
         pairs = np.atleast_2d(np.asarray(contrast, dtype=float))
         if pairs.shape[1:] != (2,) or len(pairs) not in (1, len(channels)):
@@ -212,21 +256,40 @@ def settle(
                 f"Got the contrast {contrast!r}; wanted (black, white), or one such pair for each "
                 f"of the {len(channels)} channels."
             )
-        limits = [(float(low), float(high)) for low, high in pairs]
-        return Rendering(tuple(limits * (len(channels) // len(limits))), *options)
+        given = [(float(low), float(high)) for low, high in pairs]
+        return tuple(given * (len(channels) // len(given)))
     if contrast == "dtype" or source.rgb:
-        return Rendering((_range_of_type(source),), *options)
+        return (_range_of_type(source),) * len(channels)
     if source.contrast_limits is not None:
-        return Rendering((source.contrast_limits,) * len(channels), *options)
+        return (source.contrast_limits,) * len(channels)
     limits = []
     every = list(np.ndindex(*source.planes_shape)) if planes is None else list(planes)
     for channel in channels:
-        parts = [x[np.isfinite(x)] for x in _sample(source, every, channel)]
+        parts = [x[np.isfinite(x)] for x in _sample(reader, every, channel)]
         values = np.concatenate(parts)
         if not values.size:
             raise ValueError(NOT_FINITE if source.in_memory else NONE_SAMPLED)
         limits.append(robust_limits(values, appearance.percentiles))
-    return Rendering(tuple(limits), *options)
+    return tuple(limits)
+
+
+def _same(one: Any, other: Any) -> bool:
+    compared = [f.name for f in fields(one) if f.compare]
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in compared)
+
+
+def _check_colormap(colormap: Any) -> None:
+    if colormap is None or (isinstance(colormap, str) and colormap == "gray"):
+        return
+    if not isinstance(colormap, np.ndarray):
+        raise ValueError(
+            f"The colormap is {colormap!r}; wanted 'gray', or uint8 of shape (colors, 3)."
+        )
+    if colormap.ndim != 2 or colormap.shape[1] != 3 or colormap.dtype != "u1":
+        raise ValueError(
+            f"The colormap is {colormap.dtype} of shape {colormap.shape}; wanted uint8 of shape "
+            f"(colors, 3)."
+        )
 
 
 def robust_limits(values: NDArray[Any], percentiles: tuple[float, float] = PERCENTILES) -> Limits:
@@ -257,24 +320,25 @@ def _range_of_type(source: Source) -> Limits:
 
 
 def _sample(
-    source: Source, planes: Sequence[Sequence[int]], channel: int
+    reader: Reader, planes: Sequence[Sequence[int]], channel: int
 ) -> Iterator[NDArray[Any]]:
     """Yield parts of a channel that stand for the whole."""
+    source = reader.source
     if source.in_memory:
         step = max(1, int(np.sqrt(len(planes) * np.prod(source.shape) / SAMPLED_PIXELS)))
         for plane in planes:
-            part = source.read(
+            part = reader.read(
                 0, plane, slice(None, None, step), slice(None, None, step), [channel]
             )
             # Where every sampled pixel is NaN, others may not be.
-            yield part if np.isfinite(part).any() else source.read(0, plane, channels=[channel])
+            yield part if np.isfinite(part).any() else reader.read(0, plane, channels=[channel])
         return
     level = len(source.levels) - 1
     chosen = np.unique(np.linspace(0, len(planes) - 1, SAMPLED_PLANES).round().astype(int))
     for i in chosen:
         for rows in _spread(source.shape_of(level)[0]):
             for columns in _spread(source.shape_of(level)[1]):
-                yield source.read(level, planes[i], rows, columns, [channel])
+                yield reader.read(level, planes[i], rows, columns, [channel])
 
 
 def _spread(length: int) -> list[slice]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.draw import polygon2mask
 from skimage.filters import gaussian
 
-from napari_clipseg.images.rendering import Rendering
-from napari_clipseg.images.io.source import Source
+from napari_clipseg.images.geometry import encloses_area, outline_mask
+from napari_clipseg.images.io.source import Reader, Source, as_source
+from napari_clipseg.images.rendering import Appearance, Rendering, resolve
 
 # The paper's best recipe (https://arxiv.org/abs/2112.10003, section 3.3 and table 1): a
 # 15 x 15 Gaussian blur of sigma 3 and 10 % of the light for what is not the object.
@@ -19,6 +22,7 @@ BLUR_RADIUS = 7
 BACKGROUND_LIGHT = 0.1
 CONTEXT = 0.1
 ENOUGH_PIXELS = 512  # of a side; the model looks at fewer
+NO_AREA = "The region of the reference encloses no area. Draw a rectangle around one example."
 NO_PIXEL = (
     "The region of the reference covers no pixel of its image. "
     "Draw it over the image, around one example."
@@ -81,41 +85,144 @@ def visual_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[
     return _pad_to_square(cut.astype(np.uint8))
 
 
-def example(
-    source: Source,
-    rendering: Rendering,
-    plane: Sequence[int],
-    outline: NDArray[np.floating] | None = None,
-) -> NDArray[np.uint8]:
-    """Cut a visual prompt out of any image; no more than the example is read.
+@dataclass(frozen=True, eq=False, init=False)
+class Example:
+    """A part of an image that shows what to look for; read only when a run needs it.
 
     Parameters
     ----------
-    source : Source
-        Where the example is.
-    rendering : Rendering
-        How its pixels become 8-bit RGB.
-    plane : sequence of int
-        Which plane.
-    outline : ndarray of float, optional
-        ``(corners, 2)``, row and column in pixels of the finest level; parts outside of the
-        image are left out. By default the whole plane is the example, as it is.
+    image : array-like, layer, OME-Zarr group, or Source
+        Where the example is; see `images.io.source.as_source`.
+    regions : array-like, or sequence of array-like, optional
+        Outlines, ``(corners, 2)`` each: row and column of each corner in pixels of the finest
+        level; two corners stand for a rectangle, to which they belong. By default the whole
+        plane is the example.
+    plane : mapping from str to int, or tuple of int
+        Index of the plane along each axis of planes. Indices below 0 count from the end; an
+        axis with one plane may be left out.
+    appearance : Appearance, optional
+        How the image is shown to the model; by default as the image itself says.
 
-    Returns
-    -------
-    ndarray of uint8
-        ``(height, width, 3)``.
+    Attributes
+    ----------
+    image : Source
+        The image; no pixel of it is read before `read`.
+    regions : tuple of ndarray of float
+        The outlines, all corners given; empty for the whole plane.
+    plane : tuple of int
+        Index along each axis of planes.
+    appearance : Appearance
+        As given.
 
     Raises
     ------
-    ValueError
-        If the outline encloses no area, or no pixel of the image.
+    TypeError, ValueError
+        If the image cannot be used, a region has another shape, or there is no such plane.
+
+    Examples
+    --------
+    >>> image = np.zeros((64, 64), np.uint8)
+    >>> image[10:21, 10:21] = 200
+    >>> (example,) = Example(image, [[10, 10], [20, 20]]).read()
+    >>> example.shape
+    (13, 13, 3)
     """
+
+    image: Source
+    regions: tuple[NDArray[np.float64], ...]
+    plane: tuple[int, ...]
+    appearance: Appearance
+
+    def __init__(
+        self,
+        image: Any,
+        regions: Any = None,
+        *,
+        plane: Mapping[str, int] | Sequence[int] = (),
+        appearance: Appearance | None = None,
+    ) -> None:
+        source = as_source(image)
+        for name, value in (
+            ("image", source),
+            ("regions", _outlines(regions)),
+            ("plane", _plane_index(source, plane)),
+            ("appearance", appearance or Appearance()),
+        ):
+            object.__setattr__(self, name, value)
+
+    def read(self) -> list[NDArray[np.uint8]]:
+        """Cut the examples out; no more of the image is read than they and the contrast need.
+
+        Returns
+        -------
+        list of ndarray of uint8
+            ``(height, width, 3)``: a `visual_prompt` for each region, or the whole plane.
+
+        Raises
+        ------
+        ValueError
+            If a region encloses no area, or no pixel of the image.
+        """
+        for outline in self.regions:
+            if not encloses_area(outline):
+                raise ValueError(NO_AREA)
+        with self.image.open() as reader:
+            rendering = resolve(reader, self.appearance, [self.plane])
+            regions = self.regions or (None,)
+            return [_cut_out(reader, rendering, self.plane, outline) for outline in regions]
+
+
+def _outlines(regions: Any) -> tuple[NDArray[np.float64], ...]:
+    if regions is None:
+        return ()
+    one = len(regions) > 0 and np.ndim(regions[0]) == 1
+    outlines = [np.asarray(outline, dtype=float) for outline in ([regions] if one else regions)]
+    for outline in outlines:
+        if outline.ndim != 2 or outline.shape[1] != 2 or len(outline) < 2:
+            raise ValueError(
+                f"A region of the reference has shape {outline.shape}; wanted (corners, 2): row "
+                f"and column of two corners of a rectangle, or of all corners of an outline."
+            )
+        if not np.isfinite(outline).all():
+            raise ValueError(
+                f"A region of the reference has the corners {outline.tolist()}; wanted finite "
+                f"numbers."
+            )
+    return tuple(_rectangle(outline) if len(outline) == 2 else outline for outline in outlines)
+
+
+def _rectangle(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the four corners of the rectangle around the pixels from one corner to another."""
+    top, left = np.floor(corners.min(axis=0) + 0.5) - 0.5
+    bottom, right = np.ceil(corners.max(axis=0) - 0.5) + 0.5
+    return np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+
+
+def _plane_index(source: Source, plane: Mapping[str, int] | Sequence[int]) -> tuple[int, ...]:
+    lengths = dict(zip(source.plane_axes, source.planes_shape, strict=True))
+    named = dict(plane if isinstance(plane, Mapping) else zip(lengths, plane, strict=False))
+    single = {name: 0 for name, length in lengths.items() if length == 1}
+    places = single | named
+    fits = len(named) == len(plane) and set(places) == set(lengths)
+    if not fits or not all(-n <= places[name] < n for name, n in lengths.items()):
+        raise ValueError(
+            f"Got the plane {plane!r} of the reference; its image has planes along {lengths}. "
+            f"Give one index for each axis, such as plane={dict.fromkeys(lengths, 0)}."
+        )
+    return tuple(operator.index(places[name]) % n for name, n in lengths.items())
+
+
+def _cut_out(
+    reader: Reader,
+    rendering: Rendering,
+    plane: Sequence[int],
+    outline: NDArray[np.float64] | None,
+) -> NDArray[np.uint8]:
+    source = reader.source
     if outline is None:
-        level = _enough(source, source.shape)
-        return rendering.apply(source.read(level, plane, channels=rendering.channels))
-    outline = np.asarray(outline, dtype=float)
-    level = _enough(source, np.ptp(outline, axis=0))
+        level = _coarsest_level(source, source.shape)
+        return rendering.apply(reader.read(level, plane, channels=rendering.channels))
+    level = _coarsest_level(source, np.ptp(outline, axis=0))
     factor = np.asarray(source.factor(level))
     corners = (outline - (factor - 1) / 2) / factor
     least, most = corners.min(axis=0), corners.max(axis=0)
@@ -126,51 +233,15 @@ def example(
     mask = outline_mask((rows.stop - rows.start, columns.stop - columns.start), corners - first)
     if not mask.any():
         raise ValueError(NO_PIXEL)
-    pixels = source.read(level, plane, rows, columns, rendering.channels)
+    pixels = reader.read(level, plane, rows, columns, rendering.channels)
     return visual_prompt(rendering.apply(pixels), mask)
 
 
-def _enough(source: Source, size: Sequence[float]) -> int:
+def _coarsest_level(source: Source, size: Sequence[float]) -> int:
     """Return the coarsest level at which a part of this size has pixels enough."""
     levels = range(len(source.levels))
     enough = [i for i in levels if min(size) / max(source.factor(i)) >= ENOUGH_PIXELS]
     return enough[-1] if enough else 0
-
-
-def outline_mask(shape: tuple[int, int], outline: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return the pixels whose centres lie within an outline.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width of the image.
-    outline : ndarray of float
-        ``(corners, 2)``: row and column of each corner, in pixels; (0, 0) is the centre of
-        the first pixel. Parts outside the image are left out.
-
-    Returns
-    -------
-    ndarray of bool
-        ``(height, width)``.
-
-    Raises
-    ------
-    ValueError
-        If the outline encloses no area.
-    """
-    if not encloses_area(outline):
-        raise ValueError(
-            "The region of the reference encloses no area. Draw a rectangle around one example."
-        )
-    mask: NDArray[np.bool_] = polygon2mask(shape, outline)
-    return mask
-
-
-def encloses_area(outline: NDArray[np.floating]) -> bool:
-    """Return whether an outline, ``(corners, 2)``, is more than a point or a line."""
-    row, column = np.asarray(outline, dtype=float).T
-    # Twice the enclosed area, by the shoelace formula.
-    return not np.isclose(np.sum(row * np.roll(column, 1) - column * np.roll(row, 1)), 0)
 
 
 def _span(occupied: NDArray[np.bool_]) -> slice:

@@ -1,1 +1,1 @@
-"""The window's side: the only rooms where napari, magicgui and Qt appear."""
+"""The dock: the only package in which napari, magicgui and Qt appear."""

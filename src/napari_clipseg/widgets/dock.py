@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,27 +22,53 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 from napari_clipseg.engine.errors import DeviceWarning
+from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
 from napari_clipseg.segmentation import Progress
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
-from napari_clipseg.widgets.layers import read_layer
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.prompts import PromptBox, image_layers
 from napari_clipseg.widgets.result import Result
-from napari_clipseg.widgets.worker import Failure, Job, start
+from napari_clipseg.widgets.worker import Failure, start
 
 if TYPE_CHECKING:
     import napari
     from superqt.utils import GeneratorWorker
 
-    from napari_clipseg.engine.checkpoints.catalog import Offer
+    from napari_clipseg.engine.checkpoints.catalog import CatalogEntry
 
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
 USER_ERRORS = (ValueError, TypeError, MemoryError)
 START_THRESHOLD = 0.3
-FIRST_LOOK = 2  # the step of a run that looks at the image first
+FIRST_TILE = 2  # the step of a run that segments the first tile
 LABEL_WIDTH = 84  # in pixels; the longest label in napari's font
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run was started with; dropped when it ends.
+
+    Attributes
+    ----------
+    layer : Image
+        What is segmented.
+    name : str
+        Of the layer, when the run started.
+    data : array-like
+        Of the layer, when the run started.
+    source : Source
+        The layer as it was read.
+    recipe : Recipe
+        What is asked for.
+    """
+
+    layer: Image
+    name: str
+    data: Any
+    source: Source
+    recipe: Recipe
 
 
 class CLIPSegDock(Container[Widget]):
@@ -59,9 +86,7 @@ class CLIPSegDock(Container[Widget]):
         self._worker: GeneratorWorker[Progress, None, Segmentation | Failure] | Download | None = (
             None
         )
-        self._job: Job | None = None
-        self._source: Image | None = None
-        self._source_data: object = None
+        self._run: Run | None = None
         self._result: Result | None = None
         self._partial: Segmentation | None = None
         self._threshold_chosen = False
@@ -116,6 +141,7 @@ class CLIPSegDock(Container[Widget]):
         self.run_options.objects.changed.connect(self._relabel)
         self.image.changed.connect(self.run_options.show_for)
         self.model.changed.connect(self._on_model)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self.native.destroyed.connect(self._on_destroyed)
         self._choose_active_image()
         self.run_options.show_for(self.image.value)
@@ -127,21 +153,22 @@ class CLIPSegDock(Container[Widget]):
         if self._worker is not None:
             return
         try:
-            job = self._read_job()
+            self._run = self._read()
         except USER_ERRORS as error:
             self._report(error)
             return
-        self._job = job
-        if (offer := missing(job.model)) is not None:
-            self._download(offer)
+        run = self._run
+        if (entry := missing(run.recipe.model)) is not None:
+            self._download(entry)
             return
         self._set_running(True)
         self._worker = start(
-            job,
+            run.source,
+            run.recipe,
             progressed=self._on_progress,
             returned=self._on_returned,
             warned=self._on_warned,
-            ended=partial(self._on_ended, job),
+            ended=partial(self._on_ended, run),
         )
 
     def cancel(self) -> None:
@@ -169,50 +196,46 @@ class CLIPSegDock(Container[Widget]):
 
     # --- a model that is not here -------------------------------------------------------
 
-    def _download(self, offer: Offer) -> None:
+    def _download(self, entry: CatalogEntry) -> None:
         """Fetch a checkpoint if the user wants it; the run starts when it is there."""
-        if self.ask_to_download(offer, self.native):
+        self._run = None  # read again when it starts
+        if self.ask_to_download(entry, self.native):
             self._set_running(True)
             self._worker = Download(
-                offer.name,
+                entry.name,
                 progressed=self._on_progress,
                 returned=self._on_downloaded,
                 stopped=self._on_download_stopped,
             )
         else:
-            self.status.value = declined(offer)
+            self.status.value = declined(entry)
 
-    # --- from the dock to a job, and back -----------------------------------------------
+    # --- from the dock to a run, and back -----------------------------------------------
 
-    def _read_job(self) -> Job:
-        if self.image.value is None:
+    def _read(self) -> Run:
+        layer = self.image.value
+        if layer is None:
             raise ValueError("There is no image layer to segment. Open an image first.")
-        self._source = self.image.value
-        self._source_data = self._source.data
-        image = read_layer(self._source, self._viewer.dims.point)
-        threshold = self.threshold.value if self._threshold_chosen else None
-        return Job(
-            image=image,
-            prompts=self.prompt.prompts(),
+        recipe = Recipe(
+            **self.prompt.fields(),
+            **self.run_options.fields(layer),
             model=self.model.value,
-            choices=self.run_options.choices(
-                self._source, image, threshold, self.prompt.unwanted()
-            ),
+            threshold=self.threshold.value if self._threshold_chosen else None,
         )
+        return Run(layer, layer.name, layer.data, as_source(layer), recipe)
 
-    def _show(self, segmentation: Segmentation) -> None:
-        assert self._job is not None
-        assert self._source is not None
-        name = self._job.image.name
-        if self._source not in self._viewer.layers:
-            self._warn(f"{name!r} was removed while it was segmented, so its result was dropped.")
-        elif self._source.data is not self._source_data:
+    def _show(self, run: Run, segmentation: Segmentation) -> None:
+        if run.layer not in self._viewer.layers:
             self._warn(
-                f"The pixels of {name!r} were replaced while they were segmented, so the result "
-                f"was dropped. Run again."
+                f"{run.name!r} was removed while it was segmented, so its result was dropped."
+            )
+        elif run.layer.data is not run.data:
+            self._warn(
+                f"The pixels of {run.name!r} were replaced while they were segmented, so the "
+                f"result was dropped. Run again."
             )
         else:
-            self._result = Result(self._viewer, self._source, self._job, segmentation)
+            self._result = Result(self._viewer, run.layer, segmentation)
             self._set_threshold_silently(self._result.threshold)
             self.status.value = self._result.summary()
 
@@ -227,12 +250,18 @@ class CLIPSegDock(Container[Widget]):
         self.status.value = message
         show_warning(message)
 
+    def _end(self) -> Run | None:
+        """Let go of the run that ended; return it."""
+        run, self._run = self._run, None
+        self._worker = self._partial = None
+        self._set_running(False)
+        return run
+
     def _set_running(self, running: bool) -> None:
         self.run_button.enabled = not running
         self.cancel_button.enabled = running
         self.progress.visible = running
         if running:
-            self._partial = None
             self.progress.value = 0
             self.status.value = ""
 
@@ -252,48 +281,45 @@ class CLIPSegDock(Container[Widget]):
             return
         self.progress.max = progress.total
         self.progress.value = progress.done
-        several = progress.total > FIRST_LOOK + 1
-        self._partial = progress.partial if several and progress.done > FIRST_LOOK else None
+        several = progress.total > FIRST_TILE + 1
+        self._partial = progress.partial if several and progress.done > FIRST_TILE else None
         if not self._worker.abort_requested:
-            self.status.value = f"{progress.doing}…"
+            self.status.value = f"{progress.message}…"
 
     def _on_returned(self, outcome: Segmentation | Failure) -> None:
         if self._closed:
             return
-        self._worker = None
-        self._set_running(False)
+        run = self._end()
         if isinstance(outcome, Failure):
             self._report(outcome.error)
-        else:
-            self._show(outcome)
+        elif run is not None:
+            self._show(run, outcome)
 
     def _on_downloaded(self, outcome: Path | Failure) -> None:
         if isinstance(outcome, Failure):
             self._on_returned(outcome)
         elif not self._closed:
-            self._worker = None
-            self._set_running(False)
+            self._end()
             self.run()
 
     def _on_download_stopped(self) -> None:
         if not self._closed:
-            self._worker = None
-            self._set_running(False)
+            self._end()
             self.status.value = STOPPED
 
     def _on_warned(self, warning: tuple[Any, ...]) -> None:
         if isinstance(warning[0], DeviceWarning) and not self._closed:
             show_warning(str(warning[0]))
 
-    def _on_ended(self, job: Job) -> None:
-        if self._closed or self._worker is None or job is not self._job:
+    def _on_ended(self, run: Run) -> None:
+        if self._closed or run is not self._run:
             return  # it returned, and the next run may be on
-        self._worker = None
-        self._set_running(False)
-        if self._partial is None:
+        done = self._partial
+        self._end()
+        if done is None:
             self.status.value = "Cancelled; nothing was added."
         else:
-            self._show(self._partial)
+            self._show(run, done)
             self.status.value = f"Stopped; what was done is shown.\n{self.status.value}"
 
     def _on_threshold(self) -> None:
@@ -302,8 +328,12 @@ class CLIPSegDock(Container[Widget]):
 
     def _relabel(self) -> None:
         if self._result is not None:
-            self._result.set_labelling(self.threshold.value, self.run_options.instances)
+            self._result.relabel(self.threshold.value, self.run_options.instances)
             self.status.value = self._result.summary()
+
+    def _on_layer_removed(self) -> None:
+        if self._result is not None and not self._result.is_shown:
+            self._result = None  # its maps need not stay in memory
 
     def _on_model(self) -> None:
         self._threshold_chosen = False  # each checkpoint has a threshold of its own

@@ -13,7 +13,12 @@ from superqt.utils import create_worker
 
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 from napari_clipseg.engine.checkpoints.locate import locate
-from napari_clipseg.engine.checkpoints.catalog import MEGABYTE, Offer, megabytes, offer
+from napari_clipseg.engine.checkpoints.catalog import (
+    MEGABYTE,
+    CatalogEntry,
+    catalog_entry,
+    megabytes,
+)
 from napari_clipseg.segmentation import Progress
 from napari_clipseg.widgets.worker import Failure
 
@@ -23,7 +28,7 @@ if TYPE_CHECKING:  # opening the dock is to load no network client
 STOPPED = "Stopped. What was fetched is kept; run again, and it goes on there."
 
 
-def missing(model: str) -> Offer | None:
+def missing(model: str) -> CatalogEntry | None:
     """Return what can be downloaded, where a model is a name on the hub that is not here whole.
 
     Any other fault of the model is left to the run, which says what it is.
@@ -31,24 +36,24 @@ def missing(model: str) -> Offer | None:
     try:
         locate(model)
     except NotDownloadedError as error:
-        return offer(error.name)
+        return catalog_entry(error.name)
     except CheckpointError:
         pass
     return None
 
 
-def ask(wanted: Offer, parent: QWidget) -> bool:
-    """Tell size, licences and card in a dialog, and return whether the user wants the download."""
+def ask(entry: CatalogEntry, parent: QWidget) -> bool:
+    """Tell size, licenses and card in a dialog, and return whether the user wants the download."""
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("Download a model")
     box.setTextFormat(Qt.TextFormat.RichText)
     # Links can be followed, and the text be copied.
     box.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-    name, card = html.escape(wanted.name), html.escape(wanted.card)
+    name, card = html.escape(entry.name), html.escape(entry.card)
     box.setText(
-        f"<p><b>{name}</b> is not on this machine. Download it ({wanted.size_text})?</p>"
-        f"<p>{html.escape(wanted.licence_text)}</p>"
+        f"<p><b>{name}</b> is not on this machine. Download it ({entry.size_text})?</p>"
+        f"<p>{html.escape(entry.license_text)}</p>"
         f'<p>Read its card before you use it: <a href="{card}">{card}</a></p>'
     )
     yes = box.addButton("Download", QMessageBox.ButtonRole.AcceptRole)
@@ -59,11 +64,11 @@ def ask(wanted: Offer, parent: QWidget) -> bool:
     return box.clickedButton() is yes
 
 
-def declined(wanted: Offer) -> str:
+def declined(entry: CatalogEntry) -> str:
     """Return what to say to a user who does not want a download."""
     return (
-        f"{wanted.name} was not downloaded. Choose another model, or get it later: run again, or "
-        f"`napari-clipseg download {wanted.name}` on the command line."
+        f"{entry.name} was not downloaded. Choose another model, or get it later: run again, or "
+        f"`napari-clipseg download {entry.name}` on the command line."
     )
 
 
@@ -73,7 +78,7 @@ class Download(QObject):
     Parameters
     ----------
     name : str
-        On the hub. The user has agreed.
+        On the hub. The user has accepted its license.
     progressed : callable
         Called with a `Progress`, in megabytes.
     returned : callable
@@ -121,7 +126,7 @@ class Download(QObject):
 
         try:
             return download(
-                self._name, agreed=True, progress=self._tell, cancel=lambda: self.abort_requested
+                self._name, accept_license=True, progress=self._tell, cancel=lambda: self.abort_requested
             )
         except Exception as error:  # the worker class would drop a RuntimeError
             return Failure(error)

@@ -1,24 +1,20 @@
-"""napari layers, read and placed: an image layer as a source, and where its result lies.
+"""What napari's layers say: the plane that is shown, and outlines on an image.
 
 Everything here runs on the GUI thread and returns plain values, so that the worker never
-touches a layer.
+touches a layer. An image layer is read by `images.io.layers`, as in Python.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
-from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 from skimage.measure import find_contours, label, regionprops
 
-from napari_clipseg.images.io.axes import COLUMN, ROW, SAMPLE
-from napari_clipseg.images.io.source import Source
-from napari_clipseg.results import Segmentation
+from napari_clipseg.images.io.axes import COLUMN, ROW
+from napari_clipseg.images.io.source import as_source
 
 ELLIPSE_CORNERS = 64
 MOST_EXAMPLES = 16  # of one label
@@ -26,87 +22,18 @@ MOST_EXAMPLES = 16  # of one label
 AREAS = ("rectangle", "ellipse", "polygon")
 
 
-@dataclass(frozen=True, eq=False)
-class LayerImage:
-    """An image layer as it was when it was read; no napari object is in it.
-
-    Attributes
-    ----------
-    name : str
-        Of the layer.
-    source : Source
-        Its data, lazy as they came. All axes before rows and columns are axes of planes.
-    shown : tuple of int
-        Where the plane lies that the viewer shows.
-    """
-
-    name: str
-    source: Source
-    shown: tuple[int, ...] = ()
-
-    @property
-    def shown_planes(self) -> dict[str, int]:
-        """The plane that is shown, as `make_plan` takes it."""
-        return dict(zip(self.source.plane_axes, self.shown, strict=True))
-
-
-def read_layer(layer: Image, point: Sequence[float] = ()) -> LayerImage:
-    """Take an image layer.
+def shown_planes(layer: Image, point: Sequence[float] = ()) -> dict[str, int]:
+    """Return the plane of a layer that the viewer shows, as a recipe takes it.
 
     Parameters
     ----------
     layer : Image
-        Of any number of dimensions, multiscale or not. It is not changed, and lazy data is
-        not read.
+        Its data are not read.
     point : sequence of float
         The viewer's position, ``viewer.dims.point``, in world coordinates. Needed for stacks.
-
-    Raises
-    ------
-    ValueError
-        If the layer is empty, or has no plane.
     """
-    if layer.ndim < 2 or 0 in layer.data.shape:
-        raise ValueError(
-            f"The image layer {layer.name!r} has shape {tuple(layer.data.shape)}; wanted an "
-            f"image with at least one pixel. Choose another layer."
-        )
-    rgb = bool(layer.rgb)
-    low, high = layer.contrast_limits
-    leading = [f"axis {i}" for i in range(layer.ndim - 2)]  # whatever its sliders are called
-    source = Source(
-        levels=tuple(layer.data) if layer.multiscale else (layer.data,),
-        axes=(*leading, ROW, COLUMN, *([SAMPLE] if rgb else [])),
-        contrast_limits=None if rgb else (float(low), float(high)),
-        spacing=(abs(float(layer.scale[-2])), abs(float(layer.scale[-1]))),
-        unit=str(layer.units[-2]),
-    )
-    return LayerImage(layer.name, source, _index(layer, point)[: len(leading)])
-
-
-def placement(layer: Image, result: Segmentation) -> dict[str, Any]:
-    """Return the arguments that put a result exactly onto its layer.
-
-    The result has as many axes as the layer; planes are taken to lie side by side.
-    """
-    ndim = layer.ndim
-    factor = np.ones(ndim)
-    factor[-2:] = result.factor
-    offset = np.zeros(ndim)
-    offset[-2:] = result.origin
-    offset[: ndim - 2] = result.planes[0]
-    to_physical = Affine(
-        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear
-    )
-    return {
-        "scale": np.asarray(layer.scale) * factor,
-        "translate": np.asarray(to_physical(offset)),
-        "rotate": layer.rotate,
-        "shear": layer.shear,
-        "affine": layer.affine,
-        "units": layer.units,
-        "axis_labels": layer.axis_labels,
-    }
+    source, index = as_source(layer), _index(layer, point)
+    return {name: index[source.axes.index(name)] for name in source.plane_axes}
 
 
 def region_outlines(shapes: Shapes, image: Image) -> list[NDArray[np.float64]]:
@@ -173,8 +100,7 @@ def label_outlines(
         contours = find_contours(np.pad(part.image.astype(float), 1), 0.5)
         corners = max(contours, key=len) - 1 + part.bbox[:2]
         world = [labels.data_to_world((*plane, *corner)) for corner in corners]
-        pixels = [image.world_to_data(place)[-2:] for place in world]
-        outlines.append(np.array(pixels, dtype=float))
+        outlines.append(_pixels(image, world))
     return outlines
 
 
@@ -183,7 +109,14 @@ def _outline(shapes: Shapes, number: int, image: Image) -> NDArray[np.float64]:
     if shapes.shape_type[number] == "ellipse":
         corners = _ellipse(corners)
     world = [shapes.data_to_world(corner) for corner in corners]
-    return np.array([image.world_to_data(point)[-2:] for point in world], dtype=float)
+    return _pixels(image, world)
+
+
+def _pixels(image: Image, world: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return ``(points, 2)``, row and column in an image's pixels, of points of the world."""
+    axes = as_source(image).axes
+    points = np.array([image.world_to_data(point) for point in world], dtype=float)
+    return points[:, [axes.index(ROW), axes.index(COLUMN)]]
 
 
 def _index(layer: Image | Labels, point: Sequence[float]) -> tuple[int, ...]:

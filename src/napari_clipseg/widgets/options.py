@@ -1,24 +1,22 @@
-"""How to segment: how closely to look, which planes, and what becomes a label."""
+"""How to segment: the detail, which planes, and what becomes a label."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image, Shapes
 
-from napari_clipseg.choices import Choices
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.instances import InstanceOptions
-from napari_clipseg.images.tiling.plan import Detail
-from napari_clipseg.widgets.layers import LayerImage, region_outlines
+from napari_clipseg.widgets.layers import region_outlines, shown_planes
 
 if TYPE_CHECKING:
     import napari
 
 DETAILS = {
-    "the whole image in one look": "one look",
+    "the whole image at once": "whole",
     "medium tiles": "medium",
     "fine tiles (small things, slower)": "fine",
 }
@@ -36,13 +34,14 @@ class OptionsBox:
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
         self.detail = ComboBox(
             label="Detail",
             choices=list(DETAILS.items()),
-            value="one look",
+            value="whole",
             tooltip=(
-                "The model sees a few hundred pixels at a time. Tiles let it look closer: small "
-                "things in large images are found, and it takes longer."
+                "The model sees a few hundred pixels at a time. In tiles it sees small things of "
+                "large images, and takes longer."
             ),
         )
         self.planes = ComboBox(
@@ -58,7 +57,7 @@ class OptionsBox:
                 *((x.name, x) for x in viewer.layers if isinstance(x, Shapes)),
             ],
             tooltip=(
-                "A Shapes layer with an outline: only what lies in it is looked at. Of several "
+                "A Shapes layer with an outline: only what lies in it is segmented. Of several "
                 "shapes the selected one counts, or else the last one drawn."
             ),
         )
@@ -69,12 +68,12 @@ class OptionsBox:
                 "is one label."
             ),
         )
-        self.refine = CheckBox(
+        self.refine_edges = CheckBox(
             text="Follow the image's edges",
             value=True,
             tooltip="Pull the model's coarse maps to the edges of the image.",
         )
-        self.widgets: list[Widget] = [self.detail, self.planes, self.region, self.refine]
+        self.widgets: list[Widget] = [self.detail, self.planes, self.region, self.refine_edges]
 
     @property
     def instances(self) -> InstanceOptions | None:
@@ -83,16 +82,10 @@ class OptionsBox:
 
     def show_for(self, image: Image | None) -> None:
         """Show the choice of planes where there are several."""
-        self.planes.visible = image is not None and image.ndim > 2
+        self.planes.visible = image is not None and _has_planes(image)
 
-    def choices(
-        self,
-        layer: Image,
-        image: LayerImage,
-        threshold: float | None,
-        unwanted: Sequence[str] = (),
-    ) -> Choices:
-        """Return what is chosen for a run on a layer, which was read as `image`.
+    def fields(self, layer: Image) -> dict[str, Any]:
+        """Return what is chosen for a run on a layer, as fields of a recipe.
 
         Raises
         ------
@@ -100,12 +93,18 @@ class OptionsBox:
             If the Shapes layer has no shape that encloses an area.
         """
         shapes = self.region.value
-        return Choices(
-            region=None if shapes is None else region_outlines(shapes, layer)[-1],
-            threshold=threshold,
-            unwanted=unwanted,
-            instances=self.instances,
-            planes=image.shown_planes if self.planes.value == SHOWN else None,
-            detail=Detail(self.detail.value),
-            refine=self.refine.value,
-        )
+        shown = self.planes.value == SHOWN
+        return {
+            "detail": self.detail.value,
+            "planes": shown_planes(layer, self._viewer.dims.point) if shown else None,
+            "region": None if shapes is None else region_outlines(shapes, layer)[-1],
+            "instances": self.instances,
+            "refine_edges": self.refine_edges.value,
+        }
+
+
+def _has_planes(image: Image) -> bool:
+    try:
+        return bool(as_source(image).planes_shape)
+    except (TypeError, ValueError):  # it is told when the run is asked for
+        return False

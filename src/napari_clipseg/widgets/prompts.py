@@ -11,9 +11,10 @@ from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_clipseg.widgets.layers import label_outlines, read_layer, region_outlines
+from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.visual_prompts import Example
+from napari_clipseg.widgets.layers import label_outlines, region_outlines, shown_planes
 from napari_clipseg.widgets.result import is_result
-from napari_clipseg.widgets.worker import Reference
 
 if TYPE_CHECKING:
     import napari
@@ -43,8 +44,8 @@ class PromptBox:
         self.text = TextEdit(
             label="Look for",
             tooltip=(
-                "One prompt a line. A line that begins with - says what is not wanted: what it "
-                "wins becomes background. Enter runs, Shift+Enter starts a new line."
+                "One prompt a line. A line that begins with - is a negative prompt: where it is "
+                "the likeliest, there is background. Enter runs, Shift+Enter starts a new line."
             ),
         )
         self.reference = ComboBox(
@@ -72,8 +73,8 @@ class PromptBox:
         self.kind.changed.connect(self.show_kind)
         self.kind.value = TEXT
 
-    def prompts(self) -> tuple[str | Reference, ...]:
-        """Return what is asked for.
+    def fields(self) -> dict[str, Any]:
+        """Return what is asked for, as fields of a recipe: prompts, names and negative prompts.
 
         Raises
         ------
@@ -81,39 +82,35 @@ class PromptBox:
             If nothing is; the message says what to do.
         """
         if self.kind.value == REFERENCE:
-            return (self._reference(),)
-        texts = tuple(line for line in self._lines() if not line.startswith(NOT))
+            name, example = self._example()
+            return {"prompts": (example,), "names": (name,)}
+        lines = self._lines()
+        texts = [line for line in lines if not line.startswith(NOT)]
         if not texts:
             raise ValueError("There is no prompt yet. Write what to look for, such as 'nuclei'.")
-        return texts
-
-    def unwanted(self) -> tuple[str, ...]:
-        """Return what is not wanted: the lines that begin with a minus, without it."""
-        if self.kind.value == REFERENCE:
-            return ()
-        found = (line.removeprefix(NOT).strip() for line in self._lines() if line.startswith(NOT))
-        return tuple(text for text in found if text)
+        negative = (line.removeprefix(NOT).strip() for line in lines if line.startswith(NOT))
+        return {"prompts": texts, "negative_prompts": [text for text in negative if text]}
 
     def _lines(self) -> list[str]:
         lines = (line.strip() for line in self.text.value.splitlines())
         return [line for line in dict.fromkeys(lines) if line]
 
-    def _reference(self) -> Reference:
+    def _example(self) -> tuple[str, Example]:
+        """Return the chosen example, and what it is called; it is read when the run starts."""
         image, region = self.reference.value, self.region.value
         point = self._viewer.dims.point
         if image is None:
             raise ValueError(
                 "There is no image layer to take the example from. Open an image that shows one."
             )
-        read = read_layer(image, point)
-        if region is None:
-            return Reference(read, (), f"like {image.name}")
+        name, outlines = f"like {image.name}", None
         if isinstance(region, Labels):
             outlines = label_outlines(region, image, point)
             name = f"like label {region.selected_label} of {region.name}"
-            return Reference(read, tuple(outlines), name)
-        outlines = region_outlines(region, image)
-        return Reference(read, tuple(outlines), f"like {region.name} in {image.name}")
+        elif region is not None:
+            outlines = region_outlines(region, image)
+            name = f"like {region.name} in {image.name}"
+        return name, Example(as_source(image), outlines, plane=shown_planes(image, point))
 
     def show_kind(self) -> None:
         """Show the widgets of the chosen kind of prompt, and hide the others."""

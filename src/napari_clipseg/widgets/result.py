@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from napari.utils.notifications import show_info
-from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_clipseg import __version__
+from napari_clipseg.cache import content_digest
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.linking import object_classes
-from napari_clipseg.results import Segmentation
-from napari_clipseg.widgets.layers import placement
-from napari_clipseg.widgets.worker import Job
+from napari_clipseg.recipe import METADATA
+from napari_clipseg.results import LayerData, Segmentation
 
 if TYPE_CHECKING:
     import napari
 
-KEY = "napari_clipseg"
-PROBABILITY, LABELS = "probability", "labels"
+# Entries of a layer's record besides those of `Segmentation.to_layers`.
+LAYER_ID = "layer_id"  # a layer that the user duplicated is theirs
+DIGEST = "digest"  # of the labels as they were written, to notice the user's strokes
 EDITED = "edited"
+SAME = ("role", "source_id", "plane", "prompt", "prompts")  # of layers that a new run updates
 SETTLED_MS = 300  # without a new threshold, until objects are measured
-COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
-
-# What was last written into each Labels layer, to notice the user's own strokes.
-_written: WeakKeyDictionary[Labels, NDArray[np.int32]] = WeakKeyDictionary()
 
 
 def is_result(layer: Layer) -> bool:
     """Return whether a layer was made by this plugin."""
-    return KEY in layer.metadata
+    return METADATA in layer.metadata
 
 
 class Result:
@@ -49,34 +42,18 @@ class Result:
         image are updated; labels that were edited by hand since are left alone.
     source : Image
         The layer that was segmented.
-    job : Job
-        What was asked.
     segmentation : Segmentation
         What came out.
     """
 
-    def __init__(
-        self, viewer: napari.Viewer, source: Image, job: Job, segmentation: Segmentation
-    ) -> None:
+    def __init__(self, viewer: napari.Viewer, source: Image, segmentation: Segmentation) -> None:
         self._viewer = viewer
-        self._job = job
+        self._source = source
         self._segmentation = segmentation
-        self._place = placement(source, segmentation)
-        planes, region = segmentation.planes, job.choices.region
-        self._record = {
-            "version": __version__,
-            "source": source.name,
-            "source_id": str(source.unique_id),
-            "plane": list(planes[0]) if len(planes) == 1 else "all",
-            "asked": job.asked,
-            "unwanted": list(segmentation.prompts[len(job.names) :]),
-            "region": None if region is None else np.round(region, 2).tolist(),
-            "model": segmentation.model,
-            "complete": segmentation.complete,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        self.probability_layers = [self._show_map(i) for i in range(len(job.names))]
-        self.labels_layer = self._show_labels()
+        *maps, labels = segmentation.to_layers(source)
+        for one in maps:
+            self._show(one)
+        self.labels_layer: Labels = self._show_labels(labels)
         self._measure = QTimer()
         self._measure.setSingleShot(True)
         self._measure.setInterval(SETTLED_MS)
@@ -88,120 +65,84 @@ class Result:
         """What the labels are made with."""
         return float(np.ravel(self._segmentation.threshold)[0])
 
-    def set_labelling(self, threshold: float, instances: InstanceOptions | None) -> None:
-        """Make the labels anew from the kept probability maps; the model is not asked."""
-        if self.labels_layer not in self._viewer.layers:
+    @property
+    def is_shown(self) -> bool:
+        """Whether the labels are still in the viewer."""
+        return self.labels_layer in self._viewer.layers
+
+    def relabel(self, threshold: float, instances: InstanceOptions | None) -> None:
+        """Make the labels anew of the same probability maps; the model does not run."""
+        if not self.is_shown:
             return
-        self._segmentation = replace(
-            self._segmentation,
-            labelling=replace(
-                self._segmentation.labelling, threshold=threshold, instances=instances
-            ),
-        )
-        self.labels_layer = self._show_labels()
+        self._segmentation = self._segmentation.relabel(threshold=threshold, instances=instances)
+        self.labels_layer = self._show_labels(self._segmentation.to_layers(self._source)[-1])
         self._measure.start()  # once the threshold rests
 
     def measure(self) -> None:
         """Give the Labels layer the table of its objects."""
-        if self.labels_layer in self._viewer.layers and not _edited(self.labels_layer):
+        if self.is_shown and not _edited(self.labels_layer):
             self.labels_layer.features = self._segmentation.objects
 
     def summary(self) -> str:
         """Return a line for each prompt: what part of the image its label covers."""
         classes, labels = self._segmentation.classes, self._segmentation.labels
-        by_object = self._segmentation.labelling.instances is not None
+        by_object = self._segmentation.recipe.instances is not None
         class_of = object_classes(labels, classes) if by_object else None
         lines = []
-        for k, name in enumerate(self._job.names, start=1):
+        for k, name in enumerate(self._segmentation.prompt_names, start=1):
             line = f"{name}: {np.count_nonzero(classes == k) / classes.size:.1%} of the image"
             if class_of is not None:
                 line += f", {np.count_nonzero(class_of == k)} objects"
             lines.append(line)
         return "\n".join(lines)
 
-    def _show_map(self, i: int) -> Image:
-        prompt = self._job.names[i]
-        record = {**self._record, "role": PROBABILITY, "prompt": prompt}
-        data = self._segmentation.probability[i]
-        layer = self._find(record, "prompt")
-        if layer is None:
-            return self._viewer.add_image(
-                data,
-                name=f"{self._job.image.name} · {prompt}",
-                colormap=COLORS[i % len(COLORS)],
-                blending="additive",
-                contrast_limits=(0, 1),
-                metadata={KEY: record},
-                **self._place,
-            )
-        self._update(layer, data, record)
-        return layer
-
-    def _show_labels(self) -> Labels:
-        names = list(self._job.names)
-        record = {
-            **self._record,
-            "role": LABELS,
-            "prompts": names,
-            "threshold": self.threshold,
-        }
-        by_object = self._segmentation.labelling.instances is not None
-        colormap = label_colormap() if by_object else _label_colors(len(names))
-        data = self._segmentation.labels
-        layer = self._find(record, "prompts")
+    def _show_labels(self, made: LayerData) -> Any:
+        data, options, kind = made
+        record = options["metadata"][METADATA]
+        layer = self._find(record)
         if layer is not None and _edited(layer):
             show_info(
                 f"{layer.name!r} was edited by hand and stays as it is; "
                 f"the new labels are in a layer of their own."
             )
-            layer.metadata[KEY] = {**layer.metadata[KEY], EDITED: True}
-            layer = None
+            layer.metadata[METADATA] = {**layer.metadata[METADATA], EDITED: True}
+        record[DIGEST] = content_digest(data).hex()
+        # napari may go on painting into the array that it is given.
+        return self._show((data.copy(), options, kind))
+
+    def _show(self, made: LayerData) -> Layer:
+        """Update the layer that was made for the same question, or add one."""
+        data, options, kind = made
+        record = options["metadata"][METADATA]
+        layer = self._find(record)
         if layer is None:
-            layer = self._viewer.add_labels(
-                data,
-                name=f"{self._job.image.name} · {', '.join(names)} · labels",
-                colormap=colormap,
-                opacity=0.5,
-                metadata={KEY: record},
-                **self._place,
-            )
+            layer = self._viewer.add_layer(Layer.create(data, options, kind))
         else:
-            self._update(layer, data, record)
-            if type(layer.colormap) is not type(colormap):
-                layer.colormap = colormap
-        _written[_unwrapped(layer)] = data.copy()
+            layer.data = data
+            for name in ("scale", "translate", "rotate", "shear", "affine", "units"):
+                setattr(layer, name, options[name])
+            if kind == "labels":
+                _color(layer, options.get("colormap"))
+            layer.metadata[METADATA] = record
+        layer.metadata[METADATA][LAYER_ID] = str(layer.unique_id)
         return layer
 
-    def _find(self, record: dict[str, Any], *also: str) -> Any:
+    def _find(self, record: dict[str, Any]) -> Any:
         """Return the viewer's layer that was made for the same question, and is still ours."""
-        keys = ("role", "source_id", "plane", *also)
         for layer in self._viewer.layers:
-            found = layer.metadata.get(KEY, {})
-            ours = found and not found.get(EDITED)
-            if ours and all(found.get(key) == record[key] for key in keys):
+            found = layer.metadata.get(METADATA, {})
+            ours = found.get(LAYER_ID) == str(layer.unique_id) and not found.get(EDITED)
+            if ours and all(found.get(key) == record.get(key) for key in SAME):
                 return layer
         return None
 
-    def _update(self, layer: Layer, data: NDArray[Any], record: dict[str, Any]) -> None:
-        layer.data = data
-        layer.metadata[KEY] = record
-        for name, value in self._place.items():
-            setattr(layer, name, value)
-
 
 def _edited(layer: Labels) -> bool:
-    """Return whether labels are no longer as they were written, or may not be."""
-    written = _written.get(_unwrapped(layer))
-    return written is None or not np.array_equal(layer.data, written)
+    """Return whether labels are no longer as they were written."""
+    return bool(layer.metadata[METADATA][DIGEST] != content_digest(np.asarray(layer.data)).hex())
 
 
-def _unwrapped(layer: Labels) -> Labels:
-    """Return the layer itself: plugins get napari's objects in wrappers made at each access."""
-    return getattr(layer, "__wrapped__", layer)
-
-
-def _label_colors(count: int) -> DirectLabelColormap:
-    """Give each label the colour of its probability map; labels painted besides are white."""
-    colors: dict[int | None, str] = {0: "transparent", None: "white"}
-    colors |= {k: COLORS[(k - 1) % len(COLORS)] for k in range(1, count + 1)}
-    return DirectLabelColormap(color_dict=colors)
+def _color(layer: Labels, by_label: dict[int | None, str] | None) -> None:
+    """Color a layer by prompt, or by object where no colors are given; leave it if it is so."""
+    if (by_label is None) == isinstance(layer.colormap, DirectLabelColormap):
+        layer.colormap = label_colormap() if by_label is None else by_label

@@ -18,11 +18,11 @@ def scene(size=96):
     rng = np.random.default_rng(0)
     rows, columns = np.ogrid[:size, :size]
     mask = np.hypot(rows - size / 2, columns - size / 2) < size / 4
-    picture = np.where(mask[..., None], [200, 60, 60], [60, 120, 90]) + rng.normal(
+    image = np.where(mask[..., None], [200, 60, 60], [60, 120, 90]) + rng.normal(
         0, 8, (size, size, 1)
     )
     coarse = gaussian_filter(np.roll(mask, 3, axis=1).astype(np.float32), 5)
-    return np.clip(picture, 0, 255).astype(np.uint8), mask, coarse[None]
+    return np.clip(image, 0, 255).astype(np.uint8), mask, coarse[None]
 
 
 def overlap(a, b):
@@ -32,10 +32,10 @@ def overlap(a, b):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("gray", [False, True])
 def test_maps_come_to_the_edges(method, gray):
-    picture, mask, coarse = scene()
+    image, mask, coarse = scene()
     if gray:
-        picture = picture[..., 0]
-    fine = refine_edges(coarse, picture, method=method, radius=6)
+        image = image[..., 0]
+    fine = refine_edges(coarse, image, method=method, radius=6)
     assert fine.dtype == np.float32
     before, after = (overlap(p[0] > 0.5, mask) for p in (coarse, fine))
     assert before < 0.9
@@ -44,7 +44,7 @@ def test_maps_come_to_the_edges(method, gray):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [0, 77, 255, (200, 60, 60)])
-def test_on_a_constant_picture_maps_stay(method, value):
+def test_on_a_constant_image_maps_stay(method, value):
     maps = np.random.default_rng(0).random((2, 40, 50), np.float32)
     found = refine_edges(maps, np.full((40, 50, 3), value, np.uint8), method=method)
     np.testing.assert_allclose(found, maps, atol=1e-6)
@@ -59,9 +59,9 @@ def test_results_are_probabilities(method, data):
     height, width = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
     maps = data.draw(hnp.arrays(np.float32, (2, height, width), elements=values.map(np.float32)))
     colours = data.draw(st.sampled_from([(), (1,), (3,)]))
-    picture = data.draw(hnp.arrays(np.uint8, (height, width, *colours)))
+    image = data.draw(hnp.arrays(np.uint8, (height, width, *colours)))
     before = maps.copy()
-    found = refine_edges(maps, picture, method=method)
+    found = refine_edges(maps, image, method=method)
     assert found.shape == maps.shape
     assert np.isfinite(found).all()
     assert found.min() >= 0
@@ -71,43 +71,43 @@ def test_results_are_probabilities(method, data):
 
 @pytest.mark.parametrize(("method", "near"), [("guided", 1e-5), ("random_walker", 1e-2)])
 def test_strips_do_not_show(monkeypatch, method, near):
-    picture, _, coarse = scene()
-    whole = refine_edges(coarse, picture, method=method)
+    image, _, coarse = scene()
+    whole = refine_edges(coarse, image, method=method)
     monkeypatch.setattr(refine, "STRIP_PIXELS", 96 * 20)
-    np.testing.assert_allclose(refine_edges(coarse, picture, method=method), whole, atol=near)
+    np.testing.assert_allclose(refine_edges(coarse, image, method=method), whole, atol=near)
 
 
 def test_the_radius_follows_the_size():
-    picture, _, coarse = scene(size=100)
-    wanted = refine_edges(coarse, picture, radius=2)  # a 44th of 100 pixels
-    np.testing.assert_array_equal(refine_edges(coarse, picture), wanted)
-    assert (refine_edges(coarse, picture, radius=6) != wanted).any()
+    image, _, coarse = scene(size=100)
+    wanted = refine_edges(coarse, image, radius=2)  # a 44th of 100 pixels
+    np.testing.assert_array_equal(refine_edges(coarse, image), wanted)
+    assert (refine_edges(coarse, image, radius=6) != wanted).any()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.uint8])
 def test_maps_of_other_types(dtype):
-    picture, _, coarse = scene()
+    image, _, coarse = scene()
     stored = np.rint(coarse * 255).astype(dtype) if dtype == np.uint8 else coarse.astype(dtype)
     np.testing.assert_allclose(
-        refine_edges(stored, picture), refine_edges(coarse, picture), atol=1 / 255
+        refine_edges(stored, image), refine_edges(coarse, image), atol=1 / 255
     )
 
 
 @pytest.mark.parametrize(
-    ("picture", "message"),
+    ("image", "message"),
     [
         (np.zeros((4, 6), np.uint8), r"shape \(4, 6\), the maps \(1, 4, 5\)"),
         (np.zeros((4, 5, 4), np.uint8), r"shape \(4, 5, 4\), the maps"),
         (np.zeros((3, 4, 5), np.uint8), r"wanted \(height, width, 3\)"),
     ],
 )
-def test_pictures_of_another_shape_are_refused(picture, message):
+def test_images_of_another_shape_are_refused(image, message):
     with pytest.raises(ValueError, match=message):
-        refine_edges(np.zeros((1, 4, 5), np.float32), picture)
+        refine_edges(np.zeros((1, 4, 5), np.float32), image)
 
 
-def test_pictures_are_bytes():
-    with pytest.raises(TypeError, match="The picture is of type float64; wanted uint8"):
+def test_images_are_bytes():
+    with pytest.raises(TypeError, match="The image is of type float64; wanted uint8"):
         refine_edges(np.zeros((1, 4, 5), np.float32), np.zeros((4, 5)))
 
 

@@ -75,19 +75,33 @@ def test_nothing_but_the_chunks_that_are_touched_is_computed():
     assert computed == [(1, 8, 16)]
 
 
-def test_no_more_is_kept_than_allowed():
+def test_no_more_is_cached_than_allowed():
     lazy, computed = counted()
-    reader = BlockReader(lazy, most_bytes=8 * 50 * 2)  # a row of chunks
-    for _ in range(2):
-        for row in (0, 8):
-            reader.read(np.s_[0, row : row + 8, :])
-    assert len(computed) == 2 * 8
-    kept = sum(values.nbytes for values in reader._kept.values())
-    assert kept == reader._bytes <= 8 * 50 * 2
+    most = 4 * 8 * 50 * 2  # four rows of chunks, which are the four of a plane
+    reader = BlockReader(lazy, most)
+    for plane in (0, 1):
+        for row in (0, 8, 16, 24):
+            reader.read(np.s_[plane, row : row + 8, :])
+            assert 0 < reader.nbytes <= most
+    assert len(computed) == 2 * 16
+    reader.read(np.s_[1, 24:, :])  # read last, and still there
+    assert len(computed) == 2 * 16
+    reader.read(np.s_[0, :8, :])  # read first, and dropped since
+    assert len(computed) == 2 * 16 + 4
 
 
-def test_a_chunk_too_large_to_keep_is_sliced_where_it_lies():
+def test_a_chunk_too_large_to_cache_is_sliced_where_it_lies():
     lazy, _ = counted(chunks=(4, 30, 50))
     reader = BlockReader(lazy, most_bytes=4000)
     np.testing.assert_array_equal(reader.read(np.s_[1, 2:4, 5:9]), VALUES[1, 2:4, 5:9])
-    assert not reader._kept
+    assert reader.nbytes == 0
+
+
+def test_a_closed_reader_holds_and_reads_nothing():
+    reader = BlockReader(counted()[0])
+    reader.read(np.s_[0, :, :])
+    assert reader.nbytes
+    reader.close()
+    assert reader.nbytes == 0
+    with pytest.raises(ValueError, match=r"closed after a run\. Open it again: source\.open\(\)"):
+        reader.read(np.s_[0, :, :])

@@ -8,29 +8,29 @@ import pytest
 import zarr
 
 from napari_clipseg.images.io.maps import create_map
-from napari_clipseg.images.tiling.planning import make_plan
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.tiling.planning import make_plan
 
 TYPES = ("float32", "float16", "uint8")
-INTO = {"memory": None, "a memory map": "map.npy", "OME-Zarr": "map.zarr"}
+OUTPUT = {"memory": None, "a memory map": "map.npy", "OME-Zarr": "map.zarr"}
 RANDOM = np.random.default_rng(0)
 
 
 def planned(shape=(8, 18), axes="yx", **options):
     made = as_source(np.zeros(shape, np.uint8), axes=axes, spacing=(0.5, 0.25), unit="micrometer")
-    return make_plan(made, side=16, **options), made
+    return make_plan(made, side=16, **options)
 
 
-def created(folder, into, dtype="float32", shape=(2, 5, 30, 40), axes="tzyx", **options):
-    plan, source = planned(shape, axes, **{"prompts": 3} | options)
-    path = into and folder / into
-    return create_map(plan, source, into=path, dtype=dtype), plan
+def created(folder, output, dtype="float32", shape=(2, 5, 30, 40), axes="tzyx", **options):
+    plan = planned(shape, axes, **{"maps": 3} | options)
+    path = output and folder / output
+    return create_map(plan.extent, plan.maps, output=path, dtype=dtype), plan
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("into", INTO.values(), ids=INTO)
-def test_what_is_written_is_there(into, dtype, tmp_path):
-    written, plan = created(tmp_path, into, dtype)
+@pytest.mark.parametrize("output", OUTPUT.values(), ids=OUTPUT)
+def test_what_is_written_is_there(output, dtype, tmp_path):
+    written, plan = created(tmp_path, output, dtype)
     values = RANDOM.random((3, 2, 5, 30, 40)).astype(np.float32)
     assert written.data.shape == values.shape == plan.shape
     assert written.data.dtype == dtype
@@ -42,9 +42,9 @@ def test_what_is_written_is_there(into, dtype, tmp_path):
     np.testing.assert_allclose(np.asarray(written.data), values * scale, atol=atol)
 
 
-@pytest.mark.parametrize("into", INTO.values(), ids=INTO)
-def test_what_was_not_written_is_0(into, tmp_path):
-    written, _ = created(tmp_path, into)
+@pytest.mark.parametrize("output", OUTPUT.values(), ids=OUTPUT)
+def test_what_was_not_written_is_0(output, tmp_path):
+    written, _ = created(tmp_path, output)
     written.write((1, 2), slice(3, 5), np.ones((3, 2, 40), np.float32))
     values = np.asarray(written.data)
     assert values[:, 1, 2, 3:5].all()
@@ -52,7 +52,7 @@ def test_what_was_not_written_is_0(into, tmp_path):
 
 
 def test_in_uint8_255_stands_for_certainty(tmp_path):
-    written, _ = created(tmp_path, None, "uint8", (1, 3), "yx", prompts=1)
+    written, _ = created(tmp_path, None, "uint8", (1, 3), "yx", maps=1)
     written.write((), slice(0, 1), np.array([[[0, 0.5, 1]]], np.float32))
     assert written.data.tolist() == [[[0, 128, 255]]]
 
@@ -80,7 +80,7 @@ ORDERS = {
 def test_axes_of_ome_zarr_are_time_channel_space(axes, at, in_file, tmp_path):
     lengths = {"z": 3, "t": 2, "p": 4, "y": 8, "x": 18}
     shape = tuple(lengths[name] for name in axes)
-    written, plan = created(tmp_path, "map.zarr", shape=shape, axes=axes, prompts=2)
+    written, plan = created(tmp_path, "map.zarr", shape=shape, axes=axes, maps=2)
     values = RANDOM.random((2, 8, 18)).astype(np.float32)
     written.write(at, slice(0, 8), values)
     written.end_plane(at)
@@ -91,7 +91,7 @@ def test_axes_of_ome_zarr_are_time_channel_space(axes, at, in_file, tmp_path):
     assert back.channels == 2
     places = dict(zip(axes, at, strict=False))
     plane = [places[name] for name in back.plane_axes]
-    read = back.read(0, plane, channels=(0, 1))
+    read = back.open().read(0, plane, channels=(0, 1))
     np.testing.assert_array_equal(read, np.moveaxis(values, 0, -1))
 
 
@@ -107,7 +107,7 @@ def test_ome_zarr_knows_where_the_map_lies(tmp_path):
         region=[(20, 40), (41, 99)],
         planes={"z": slice(2, 7, 2)},
     )
-    create_map(plan, source, into=tmp_path / "map.zarr", about={"asked": "nuclei"})
+    create_map(plan.extent, plan.maps, output=tmp_path / "map.zarr", metadata={"asked": "nuclei"})
     group = zarr.open_group(tmp_path / "map.zarr", mode="r")
     scale, translation = group.attrs["ome"]["multiscales"][0]["datasets"][0][
         "coordinateTransformations"
@@ -121,7 +121,7 @@ def test_ome_zarr_knows_where_the_map_lies(tmp_path):
 
 
 def test_a_map_in_a_file_has_a_pyramid_of_means(tmp_path):
-    written, _ = created(tmp_path, "map.zarr", shape=(700, 530), axes="yx", prompts=2)
+    written, _ = created(tmp_path, "map.zarr", shape=(700, 530), axes="yx", maps=2)
     values = RANDOM.random((2, 700, 530)).astype(np.float32)
     for start in (0, 512):
         written.write((), slice(start, min(700, start + 512)), values[:, start : start + 512])
@@ -135,17 +135,17 @@ def test_a_map_in_a_file_has_a_pyramid_of_means(tmp_path):
 
 BAD = {
     "another type": ({"dtype": "float64"}, ValueError, "'float64' for the map; wanted one of"),
-    "another format": ({"into": "map.tif"}, ValueError, "ends in .zarr (OME-Zarr) or .npy"),
-    "no suffix": ({"into": "map"}, ValueError, "cannot be written into"),
+    "another format": ({"output": "map.tif"}, ValueError, "ends in .zarr (OME-Zarr) or .npy"),
+    "no suffix": ({"output": "map"}, ValueError, "cannot be written into"),
 }
 
 
 @pytest.mark.parametrize(("options", "error", "says"), BAD.values(), ids=BAD)
 def test_bad_outputs_are_refused_with_the_cure(options, error, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan, source = planned()
+    plan = planned()
     with pytest.raises(error) as caught:
-        create_map(plan, source, **options)
+        create_map(plan.extent, plan.maps, **options)
     assert says in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -153,11 +153,11 @@ def test_bad_outputs_are_refused_with_the_cure(options, error, says, tmp_path, m
 @pytest.mark.parametrize("name", ["map.npy", "map.zarr"])
 def test_nothing_is_overwritten(name, tmp_path):
     path = tmp_path / name
-    plan, source = planned()
-    create_map(plan, source, into=path)
+    plan = planned()
+    create_map(plan.extent, plan.maps, output=path)
     before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
     with pytest.raises(FileExistsError, match=r"exists and is not overwritten\. Choose another"):
-        create_map(plan, source, into=str(path))
+        create_map(plan.extent, plan.maps, output=str(path))
     assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
 
 
@@ -167,15 +167,15 @@ def test_nothing_is_overwritten(name, tmp_path):
 def test_a_map_that_would_not_fit_is_refused_beforehand(dtype, fits, monkeypatch):
     import psutil
 
-    plan, source = planned((1000, 1000), prompts=2)
+    plan = planned((1000, 1000), maps=2)
     free = SimpleNamespace(available=4_000_001)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     if fits:
-        assert create_map(plan, source, dtype=dtype).data.nbytes == 2_000_000
+        assert create_map(plan.extent, plan.maps, dtype=dtype).data.nbytes == 2_000_000
         return
     with pytest.raises(MemoryError) as caught:
-        create_map(plan, source, dtype=dtype)
-    for said in ("2 x 1000 x 1000", "into='map.zarr'", "dtype='uint8'", "a region, or fewer"):
+        create_map(plan.extent, plan.maps, dtype=dtype)
+    for said in ("2 x 1000 x 1000", "output='map.zarr'", "dtype='uint8'", "a region, or fewer"):
         assert said in str(caught.value)
 
 
@@ -189,7 +189,7 @@ def test_a_map_in_a_file_needs_no_memory(tmp_path, monkeypatch):
 
 def test_without_zarr_the_cure_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
-    plan, source = planned()
+    plan = planned()
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'napari-clipseg\[zarr\]'"):
-        create_map(plan, source, into=tmp_path / "map.zarr")
-    create_map(plan, source, into=tmp_path / "map.npy")  # needs none
+        create_map(plan.extent, plan.maps, output=tmp_path / "map.zarr")
+    create_map(plan.extent, plan.maps, output=tmp_path / "map.npy")  # needs none

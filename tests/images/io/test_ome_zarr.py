@@ -24,7 +24,7 @@ def create(path, shape=(2, 30, 50), dtype="float32", axes="cyx", **options):
         "scale": (1.0,) * len(shape),
         "translate": (0.0,) * len(shape),
         "unit": "pixel",
-        "about": {},
+        "metadata": {},
     }
     return create_ome_zarr(path, shape, dtype, axes, **(defaults | options))
 
@@ -53,7 +53,7 @@ def test_a_new_image_is_read_back_as_it_was_described(tmp_path, monkeypatch):
         scale=(2.0, 1.0, 0.5, 0.25),
         translate=(7.0, 0.0, 10.0, 20.0),
         unit="micrometer",
-        about={"napari_clipseg": {"model": "demo"}},
+        metadata={"napari_clipseg": {"model": "demo"}},
     )
     group = zarr.open_group(path, mode="r")
     assert is_ome_zarr(group)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, dtypes, named
-from kinds import SIDE, WHITE, coarser, dask_array, image, layer, ome_zarr, table, zarr_array
+from kinds import SIDE, coarser, dask_array, image, layer, ome_zarr, table, zarr_array
 from napari_clipseg.images.io.source import as_source
 from seeing import Recorded
 
@@ -49,7 +49,7 @@ def test_gray_comes_as_it_is(image):
     assert source.axes == ("y", "x")
     assert source.shape == image.shape
     assert source.dtype == image.dtype
-    pixels = source.read(0, ())
+    pixels = source.open().read(0, ())
     np.testing.assert_array_equal(pixels, image[..., None])
     assert np.shares_memory(pixels, image)
 
@@ -60,7 +60,7 @@ def test_colour_comes_without_transparency(image):
     assert source.rgb
     assert source.channels == 1
     assert source.shape == image.shape[:2]
-    np.testing.assert_array_equal(source.read(0, ()), image[..., :3])
+    np.testing.assert_array_equal(source.open().read(0, ()), image[..., :3])
 
 
 def test_lists_are_images_too():
@@ -103,7 +103,7 @@ def test_every_kind_says_what_it_is_and_reads_its_planes(
     assert source.rgb == ("s" in axes or "a" in axes)
     assert source.channels == (3 if "c" in axes else 1)
     last = tuple(n - 1 for n in source.planes_shape)
-    pixels = source.read(0, last, slice(2, 7), slice(5, 6), channels=range(source.channels))
+    pixels = source.open().read(0, last, slice(2, 7), slice(5, 6), channels=range(source.channels))
     colours = next((name for name in "csa" if name in axes), "")
     wanted = image(f"{planes}yx{colours}", dtype)[last][2:7, 5:6]
     np.testing.assert_array_equal(pixels, wanted[..., :3] if colours else wanted[..., None])
@@ -131,7 +131,7 @@ def test_any_order_of_axes_is_read_alike(array_and_axes, data):
     if "c" not in axes:
         channels = [0]
     top, left = (data.draw(st.integers(0, n - 1)) for n in source.shape)
-    got = source.read(0, plane, slice(top, top + 2), slice(left, None), channels)
+    got = source.open().read(0, plane, slice(top, top + 2), slice(left, None), channels)
     wanted = ordered[plane][top : top + 2, left:, channels]
     np.testing.assert_array_equal(got, wanted)
     assert got.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
@@ -145,7 +145,7 @@ def test_nothing_but_what_is_asked_for_is_read(array_and_axes, data):
     source = as_source(recorded, axes=axes)
     assert not recorded.read.any()
     plane = tuple(data.draw(st.integers(0, n - 1)) for n in source.planes_shape)
-    source.read(0, plane, slice(0, 1), slice(1, 3), [0])
+    source.open().read(0, plane, slice(0, 1), slice(1, 3), [0])
     places = dict(zip(source.plane_axes, plane, strict=True))
     places |= {"y": slice(0, 1), "x": slice(1, 3), "c": 0}
     wanted = np.zeros(array.shape, bool)
@@ -165,7 +165,7 @@ def test_of_dask_only_the_blocks_that_are_asked_for_are_computed():
     lazy = dask.array.map_blocks(block, chunks=((1,) * 4, (10,) * 5, (10,) * 6), dtype=float)
     source = as_source(lazy)
     assert computed == []
-    source.read(0, (2,), slice(12, 18), slice(5, 25))
+    source.open().read(0, (2,), slice(12, 18), slice(5, 25))
     assert sorted(computed) == [(2, 1, 0), (2, 1, 1), (2, 1, 2)]
 
 
@@ -185,7 +185,7 @@ def test_of_an_open_file_only_what_is_asked_for_is_read(tmp_path):
         tmp_path / "image.zarr", engine="zarr", chunks=None, consolidated=False
     )
     source = as_source(opened["image"])
-    assert (source.read(0, (2,), slice(10, 20), slice(0, 10)) == 1).all()
+    assert (source.open().read(0, (2,), slice(10, 20), slice(0, 10)) == 1).all()
 
 
 LEVELED = {
@@ -205,8 +205,8 @@ def test_levels(make):
     assert source.shape_of(1) == (4, 9)
     assert source.factor(1) == (2, 2)
     assert source.planes_shape == (5,)
-    np.testing.assert_array_equal(source.read(0, (4,)), array[4, ..., None])
-    np.testing.assert_array_equal(source.read(1, (4,)), array[4, ::2, ::2, None])
+    np.testing.assert_array_equal(source.open().read(0, (4,)), array[4, ..., None])
+    np.testing.assert_array_equal(source.open().read(1, (4,)), array[4, ::2, ::2, None])
 
 
 def test_levels_of_odd_sizes_have_the_same_outer_edges():
@@ -222,36 +222,6 @@ def test_ome_zarr_knows_its_pixels(version):
     assert source.factor(1) == (2, 2)
 
 
-def test_layers_know_their_pixels_and_contrast():
-    source = as_source(layer(image("tyx", "uint16"), "tyx"))
-    assert source.spacing == (0.5, 0.5)
-    assert source.unit == "micrometer"
-    assert source.contrast_limits == (0, WHITE)
-
-
-def test_layers_of_colours_have_no_contrast_limits():
-    source = as_source(layer(image("yxs", "uint8"), "yxs"))
-    assert source.contrast_limits is None
-    assert source.spacing == (0.5, 0.5)
-
-
-def test_a_layer_may_have_columns_before_rows_and_another_size_along_each():
-    from napari.layers import Image
-
-    array = image("xzy", "uint8")
-    shown = Image(array, axis_labels=["x", "z", "y"], scale=[2, 7, -3], units=["um", "s", "mm"])
-    source = as_source(shown)
-    assert source.shape == (8, 18)
-    assert (source.spacing, source.unit) == ((3, 2), "millimeter")
-
-
-def test_labels_layers_are_images_too():
-    from napari.layers import Labels
-
-    source = as_source(Labels(image("zyx", "int32")))
-    assert (source.plane_axes, source.contrast_limits) == (("z",), None)
-
-
 def test_what_the_caller_says_wins():
     shown = layer(image("tyx", "uint16"), "tyx")
     source = as_source(shown, axes="zyx", contrast_limits=(3, 4), spacing=(2, 2), unit="parsec")
@@ -261,15 +231,37 @@ def test_what_the_caller_says_wins():
     assert as_source(np.zeros((4, 5, 3)), rgb=False).plane_axes == ("z",)
 
 
-def test_a_lazy_layer_is_not_read():
-    from napari.layers import Image
+def test_a_source_is_one_already():
+    known = as_source(
+        layer(image("cyx", "uint16"), "cyx"), contrast_limits=(3, 4), spacing=(2, 2), unit="m"
+    )
+    again = as_source(known)
+    assert vars(again) == vars(known)
+    other = as_source(known, axes="zyx", unit="mm")
+    assert (other.axes, other.unit, other.spacing) == (("z", "y", "x"), "mm", (2, 2))
 
-    recorded = Recorded(image("zyx", "uint8"))
-    recorded.ndim, recorded.size = 3, np.prod(recorded.shape)
-    shown = Image(recorded, contrast_limits=(0, 1), multiscale=False)
-    recorded.read[:] = False
-    as_source(shown)
-    assert not recorded.read.any()
+
+def test_a_source_holds_nothing_of_what_was_read():
+    import dask.array
+
+    source = as_source(dask.array.ones((40, 60), chunks=(20, 20)))
+    before = dict(vars(source))
+    with source.open() as reader:
+        reader.read(0, ())
+        assert sum(blocks.nbytes for blocks in reader._blocks) == 40 * 60 * 8
+    assert vars(source) == before
+    assert sum(blocks.nbytes for blocks in reader._blocks) == 0
+    with pytest.raises(ValueError, match="The image was closed"):
+        reader.read(0, ())
+    assert source.open().read(0, ()).all()
+
+
+def test_a_reader_is_closed_when_a_run_fails():
+    source = as_source(dask_array(ONE))
+    with pytest.raises(KeyError), source.open() as reader:
+        raise KeyError
+    with pytest.raises(ValueError, match=r"Open it again: source\.open\(\)"):
+        reader.read(0, ())
 
 
 @pytest.mark.parametrize(

@@ -76,29 +76,29 @@ def test_bad_thresholds_are_refused(threshold):
         semantic_labels(np.zeros((1, 2, 2), np.float32), threshold)
 
 
-def slowly_each(probability, thresholds, unwanted):
+def slowly_each(probability, thresholds, negative):
     """Say for each pixel who has it, by the words of the docstring."""
     labels = np.zeros(probability.shape[1:], np.int32)
-    names = [k for k in range(len(probability)) if k not in unwanted]
+    names = [k for k in range(len(probability)) if k not in negative]
     for pixel in np.ndindex(labels.shape):
         values = probability[:, *pixel].tolist()
         above = [k for k, t in enumerate(thresholds) if values[k] > float(np.float32(t))]
         if above:
             best = max(above, key=lambda k: values[k])  # the first of equal ones
-            labels[pixel] = 0 if best in unwanted else 1 + names.index(best)
+            labels[pixel] = 0 if best in negative else 1 + names.index(best)
     return labels
 
 
 @given(st.data(), stacks, st.sampled_from([np.float32, np.float16, np.uint8]))
-def test_thresholds_of_each_prompt_and_unwanted_ones(data, probability, dtype):
+def test_thresholds_of_each_prompt_and_negative_ones(data, probability, dtype):
     count = len(probability)
     given_thresholds = data.draw(st.lists(thresholds, min_size=count, max_size=count))
-    unwanted = data.draw(st.sets(st.integers(0, count - 1), max_size=count - 1))
+    negative = data.draw(st.sets(st.integers(0, count - 1), max_size=count - 1))
     if dtype == np.uint8:
         probability = np.rint(np.nan_to_num(probability) * 255)
     maps = probability.astype(dtype)[:, None]  # with an axis of planes
-    labels = semantic_labels(maps, given_thresholds, unwanted=unwanted)
-    np.testing.assert_array_equal(labels, slowly_each(as_unit(maps), given_thresholds, unwanted))
+    labels = semantic_labels(maps, given_thresholds, negative=negative)
+    np.testing.assert_array_equal(labels, slowly_each(as_unit(maps), given_thresholds, negative))
 
 
 @pytest.mark.parametrize("value", range(0, 256, 5))
@@ -124,7 +124,7 @@ def test_any_layout_and_any_block_size(monkeypatch, layout):
 @pytest.mark.parametrize("shape", [(2, 0, 5), (2, 3, 0), (2, 0, 4, 4)], ids=repr)
 @pytest.mark.parametrize("low", [None, 0.2])
 def test_no_pixel_gives_no_label(shape, low):
-    assert semantic_labels(np.zeros(shape, np.float32), 0.5, low=low).shape == shape[1:]
+    assert semantic_labels(np.zeros(shape, np.float32), 0.5, low_threshold=low).shape == shape[1:]
 
 
 def test_hysteresis_follows_paths_within_the_plane():
@@ -135,24 +135,24 @@ def test_hysteresis_follows_paths_within_the_plane():
     ]
     weak = np.full_like(plane, 0.5)  # alone in its plane, though all of the other lies beside it
     stack = np.array([[plane, weak]], np.float32)
-    labels = semantic_labels(stack, 0.8, low=0.3)
+    labels = semantic_labels(stack, 0.8, low_threshold=0.3)
     assert labels[0].tolist() == [[1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 1]]
     assert not labels[1].any()
 
 
 @given(stacks, thresholds)
 def test_hysteresis_without_a_gap_is_a_threshold(probability, threshold):
-    labels = semantic_labels(probability, threshold, low=threshold)
+    labels = semantic_labels(probability, threshold, low_threshold=threshold)
     np.testing.assert_array_equal(labels, slowly(probability, threshold))
 
 
 def test_hysteresis_of_each_prompt():
     stack = np.array([[[0.9, 0.4, 0.4, 0.0]], [[0.0, 0.5, 0.3, 0.9]]], np.float32)
-    assert semantic_labels(stack, 0.8, low=[0.35, 0.2]).tolist() == [[1, 2, 1, 2]]
-    assert semantic_labels(stack, [0.8, 0.95], low=[0.35, 0.2]).tolist() == [[1, 1, 1, 0]]
+    assert semantic_labels(stack, 0.8, low_threshold=[0.35, 0.2]).tolist() == [[1, 2, 1, 2]]
+    assert semantic_labels(stack, [0.8, 0.95], low_threshold=[0.35, 0.2]).tolist() == [[1, 1, 1, 0]]
     # A byte at a low threshold is not above it, either.
     stack = np.array([[[230, 100, 99]]], np.uint8)
-    assert semantic_labels(stack, 0.8, low=99 / 255).tolist() == [[1, 1, 0]]
+    assert semantic_labels(stack, 0.8, low_threshold=99 / 255).tolist() == [[1, 1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -160,11 +160,13 @@ def test_hysteresis_of_each_prompt():
     [
         pytest.param({"threshold": [0.1]}, "Got 1 thresholds for 2 prompts", id="too few"),
         pytest.param({"threshold": [0.1, 2]}, "The threshold is 2", id="no probability"),
-        pytest.param({"low": 0.6}, "low threshold is 0.6, above the threshold 0.5", id="low above"),
-        pytest.param({"low": -1}, "The threshold is -1", id="low below 0"),
-        pytest.param({"unwanted": [2]}, "Got 2 as an unwanted prompt; wanted", id="no prompt"),
-        pytest.param({"unwanted": [-1]}, "Got -1 as an unwanted prompt", id="from the end"),
-        pytest.param({"unwanted": [0, 1]}, "All prompts are unwanted", id="nothing left"),
+        pytest.param(
+            {"low_threshold": 0.6}, "low threshold is 0.6, above the threshold 0.5", id="low above"
+        ),
+        pytest.param({"low_threshold": -1}, "The threshold is -1", id="low below 0"),
+        pytest.param({"negative": [2]}, "Got 2 as a negative prompt; wanted", id="no prompt"),
+        pytest.param({"negative": [-1]}, "Got -1 as a negative prompt", id="from the end"),
+        pytest.param({"negative": [0, 1]}, "All prompts are negative", id="nothing left"),
     ],
 )
 def test_bad_options_are_refused(options, message):

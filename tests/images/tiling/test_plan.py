@@ -5,16 +5,20 @@ import re
 import numpy as np
 import pytest
 
+from napari_clipseg.images.io.extent import Extent
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.tiling.planning import make_plan
-from napari_clipseg.images.io.source import as_source
 
 MB = 2**20
 BAD = {
-    "another word": ({"tile": "finest"}, "The tile is 'finest'; wanted 'one look', 'medium'"),
-    "no pixel": ({"tile": 0}, "or a side above 0 such as 512"),
-    "a tile of NaN": ({"tile": np.nan}, "The tile is nan"),
-    "an endless tile": ({"tile": np.inf}, "The tile is inf"),
+    "another word": (
+        {"tile_size": "finest"},
+        "The tile size is 'finest'; wanted 'whole', 'medium'",
+    ),
+    "no pixel": ({"tile_size": 0}, "or a side above 0 such as 512"),
+    "a tile of NaN": ({"tile_size": np.nan}, "The tile size is nan"),
+    "an endless tile": ({"tile_size": np.inf}, "The tile size is inf"),
     "overlap of all": ({"overlap": 1}, "The overlap of tiles is 1; wanted 0 to 0.9"),
     "an overlap below 0": ({"overlap": -0.1}, "wanted 0 to 0.9"),
     "overview in percent": ({"overview": 30}, "The overview of tiles is 30; wanted 0 to 1"),
@@ -35,11 +39,11 @@ def test_bad_details_are_refused_with_the_cure(options, says):
     assert says in str(caught.value)
 
 
-def test_what_a_plan_says_of_one_look():
+def test_what_a_plan_says_of_a_whole_plane():
     one = plan()
-    assert str(one).startswith("1 plane of 300 x 500 pixels, in one look: 1 look; a map of 1 MB")
-    assert one.looks == one.windows
-    assert (one.passes, one.shape) == (1, (1, 300, 500))
+    assert str(one).startswith("1 plane of 300 x 500 pixels, as a whole: 1 tile; a map of 1 MB")
+    assert one.tiles_of_plane == one.tiles
+    assert (one.tile_count, one.shape) == (1, (1, 300, 500))
 
 
 def test_what_a_plan_says_of_tiles_planes_and_levels():
@@ -47,21 +51,31 @@ def test_what_a_plan_says_of_tiles_planes_and_levels():
     many = make_plan(
         as_source([whole, whole[:, ::2, ::2]]),
         side=100,
-        prompts=2,
+        maps=2,
         detail=Detail(200, overlap=0, overview=0.3),
         planes={"z": slice(2, 6)},
         level=1,
     )
     assert str(many).startswith(
         "4 planes of 300 x 500 pixels of level 1, in 15 tiles of 100 x 100 pixels and one overview "
-        "(weight 0.3): 64 looks; a map of 5 MB, "
+        "(weight 0.3): 64 tiles; a map of 5 MB, "
     )
     assert re.search(r", \d+ MB to work with$", str(many))
-    assert many.looks == (many.overview, *many.windows)
+    assert many.tiles_of_plane == (many.overview, *many.tiles)
     assert many.shape == (2, 4, 300, 500)
     assert many.map_bytes == 2 * 4 * 300 * 500 * 4
-    assert many.factor == (2, 2)
-    assert many.origin == (0.5, 0.5)
+    assert many.extent.factor == (2, 2)
+    assert many.extent.origin == (0.5, 0.5)
+    assert many.extent == Extent(
+        axes=("z",),
+        planes_shape=(4,),
+        planes=((2,), (3,), (4,), (5,)),
+        height=300,
+        width=500,
+        origin=(0.5, 0.5),
+        factor=(2, 2),
+        spacing=(2, 2),
+    )
 
 
 SIZES = {
@@ -79,25 +93,25 @@ SIZES = {
 @pytest.mark.parametrize(("shape", "side", "patch", "size"), SIZES.values(), ids=SIZES)
 def test_the_shape_of_what_is_looked_at_is_kept(shape, side, patch, size):
     one = plan(shape, side=side, patch=patch)
-    assert one.size(one.windows[0]) == size
+    assert one.input_size(one.tiles[0]) == size
 
 
 def test_tiles_have_the_models_square():
     many = plan(detail=Detail(150, overview=0.5))
-    assert {many.size(window) for window in many.windows} == {(100, 100)}
-    assert many.size(many.overview) == (80, 130)
+    assert {many.input_size(tile) for tile in many.tiles} == {(100, 100)}
+    assert many.input_size(many.overview) == (80, 130)
     cut = plan((60, 500), detail=Detail(100))  # higher than the plane
-    assert {cut.size(window) for window in cut.windows} == {(60, 100)}
+    assert {cut.input_size(tile) for tile in cut.tiles} == {(60, 100)}
 
 
-@pytest.mark.parametrize("tile", ["one look", 100, 400])
+@pytest.mark.parametrize("tile", ["whole", 100, 400])
 def test_memory_to_work_with_follows_what_is_held(tile):
     small = plan((1000, 1000), detail=Detail(tile))
-    prompts = plan((1000, 1000), detail=Detail(tile), prompts=9)
+    prompts = plan((1000, 1000), detail=Detail(tile), maps=9)
     wide = plan((1000, 9000), detail=Detail(tile))
     high = plan((9000, 1000), detail=Detail(tile))
     assert 0 < small.working_bytes < 100 * MB
     assert prompts.working_bytes > 4 * small.working_bytes
-    if tile != "one look":
+    if tile != "whole":
         assert wide.working_bytes > 4 * small.working_bytes
         assert high.working_bytes == small.working_bytes  # bands come one after the other

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.tiling.planning import make_plan, spread
-from napari_clipseg.images.io.source import Source, as_source
 from seeing import Recorded
 
 details = st.builds(
     Detail,
-    tile=st.floats(1, 60) | st.sampled_from(["one look", "medium", "fine"]),
+    tile_size=st.floats(1, 60) | st.sampled_from(["whole", "medium", "fine"]),
     overlap=st.floats(0, 0.9),
     overview=st.sampled_from([0, 0.3, 1]),
     shift=st.floats(0, 1),
@@ -68,39 +68,39 @@ def test_where_tiles_begin(length, tile, overlap, shift, starts):
 
 
 @given(st.integers(1, 80), st.integers(1, 80), details, st.integers(1, 40))
-def test_windows_cover_every_pixel(height, width, detail, side):
+def test_tiles_cover_every_pixel(height, width, detail, side):
     made = plan((height, width), side=side, detail=detail)
     covered = np.zeros((height, width), bool)
-    for window in made.windows:
-        rows = slice(max(0, window.top), window.top + window.height)
-        columns = slice(max(0, window.left), window.left + window.width)
+    for tile in made.tiles:
+        rows = slice(max(0, tile.top), tile.top + tile.height)
+        columns = slice(max(0, tile.left), tile.left + tile.width)
         assert covered[rows, columns].size
         covered[rows, columns] = True
     assert covered.all()
-    assert made.passes == len(made.windows) + (made.overview is not None)
-    assert len({(w.height, w.width) for w in made.windows}) == 1
-    grid = [(w.top, w.left) for w in made.windows]
+    assert made.tile_count == len(made.tiles) + (made.overview is not None)
+    assert len({(t.height, t.width) for t in made.tiles}) == 1
+    grid = [(t.top, t.left) for t in made.tiles]
     assert grid == sorted(set(grid))
     if made.overview is not None:
         assert (made.overview.top, made.overview.left) == (0, 0)
         assert (made.overview.height, made.overview.width) == (height, width)
 
 
-def test_a_tile_that_shows_as_much_as_the_plane_is_one_look():
-    assert len(plan((30, 30), detail=Detail(30)).windows) == 1
-    assert len(plan((30, 30), detail=Detail(29)).windows) > 1
+def test_a_tile_that_shows_as_much_as_the_plane_is_the_whole_plane():
+    assert len(plan((30, 30), detail=Detail(30)).tiles) == 1
+    assert len(plan((30, 30), detail=Detail(29)).tiles) > 1
     assert plan((30, 30), detail=Detail(30, overview=0.5)).overview is None
 
 
 def test_named_tiles_go_by_the_models_square():
-    assert plan((100, 200), detail=Detail("fine")).windows[0].height == 16
-    assert plan((100, 200), detail=Detail("medium")).windows[0].height == 48
+    assert plan((100, 200), detail=Detail("fine")).tiles[0].height == 16
+    assert plan((100, 200), detail=Detail("medium")).tiles[0].height == 48
 
 
 def test_physical_tiles_go_by_the_spacing():
     source = as_source(Empty(100, 200), spacing=(0.5, 0.5))
     made = make_plan(source, side=16, detail=Detail(10, physical=True))
-    assert (made.windows[0].height, made.windows[0].width) == (20, 20)
+    assert (made.tiles[0].height, made.tiles[0].width) == (20, 20)
 
 
 PLANES = {
@@ -119,11 +119,11 @@ PLANES = {
 
 @pytest.mark.parametrize(("planes", "shape", "first"), PLANES.values(), ids=PLANES)
 def test_planes(planes, shape, first):
-    made = plan((2, 5, 8, 9), planes=planes, prompts=3)
-    assert made.axes == ("t", "z")
-    assert made.planes_shape == shape
-    assert list(made.planes[: len(first)]) == first
-    assert len(made.planes) == np.prod(shape) == made.passes
+    made = plan((2, 5, 8, 9), planes=planes, maps=3)
+    assert made.extent.axes == ("t", "z")
+    assert made.extent.planes_shape == shape
+    assert list(made.extent.planes[: len(first)]) == first
+    assert len(made.extent.planes) == np.prod(shape) == made.tile_count
     assert made.shape == (3, *shape, 8, 9)
 
 
@@ -173,7 +173,7 @@ def test_regions(region, rows, columns):
     made = plan((10, 20), region=region)
     assert (made.rows, made.columns) == (slice(*rows), slice(*columns))
     assert made.outline is None
-    assert made.origin == (rows[0], columns[0])
+    assert made.extent.origin == (rows[0], columns[0])
     assert made.shape == (1, rows[1] - rows[0], columns[1] - columns[0])
 
 
@@ -182,7 +182,7 @@ def test_an_outline_is_kept_in_pixels_of_the_level():
     made = plan((20, 40), (10, 20), region=corners, level=1)
     np.testing.assert_allclose(made.outline, (corners - 0.5) / 2)
     assert (made.rows, made.columns) == (slice(1, 5), slice(1, 11))
-    assert made.origin == (2.5, 2.5)
+    assert made.extent.origin == (2.5, 2.5)
 
 
 @given(
@@ -193,26 +193,26 @@ def test_an_outline_is_kept_in_pixels_of_the_level():
 def test_tiles_cover_a_region(first, last, detail):
     made = plan((61, 61), region=[first, last], detail=detail)
     covered = np.zeros((61, 61), bool)
-    for window in made.windows:
-        assert window.top > made.rows.start - window.height
-        assert window.top + window.height <= made.rows.stop
-        rows = slice(max(0, window.top), window.top + window.height)
-        columns = slice(max(0, window.left), window.left + window.width)
+    for tile in made.tiles:
+        assert tile.top > made.rows.start - tile.height
+        assert tile.top + tile.height <= made.rows.stop
+        rows = slice(max(0, tile.top), tile.top + tile.height)
+        columns = slice(max(0, tile.left), tile.left + tile.width)
         covered[rows, columns] = True
     assert covered[made.rows, made.columns].all()
 
 
 SLIDE = [(n, n) for n in (40_000, 20_000, 10_000, 5_000, 2_500, 1_250, 625)]
 LEVELS = {
-    "one look at all": ({}, 5),
+    "all of it": ({}, 5),
     "fine": ({"detail": Detail("fine")}, 0),
     "tiles of twice the square": ({"detail": Detail(704)}, 1),
     "tiles of less than twice": ({"detail": Detail(703)}, 0),
     "medium": ({"detail": Detail("medium")}, 1),
     "tiles of 8000": ({"detail": Detail(8000)}, 4),
     "tiles larger than the image": ({"detail": Detail(100_000)}, 5),
-    "one look at a region": ({"region": [(0, 0), (2047, 2047)]}, 1),
-    "one look at a small region": ({"region": [(0, 0), (500, 500)]}, 0),
+    "a region as a whole": ({"region": [(0, 0), (2047, 2047)]}, 1),
+    "a small region as a whole": ({"region": [(0, 0), (500, 500)]}, 0),
     "a region that reaches beyond": ({"region": [(-9e6, -9e6), (1023, 2047)]}, 0),
     "large tiles in a small region": (
         {"region": [(0, 0), (1000, 1000)], "detail": Detail(8000)},
@@ -231,15 +231,15 @@ def test_the_coarsest_level_that_is_fine_enough(options, level):
 
 def test_a_tile_is_in_pixels_of_the_finest_level():
     made = plan((400, 400), (200, 200), detail=Detail(80, overlap=0), level=1)
-    assert made.windows[0].height == 40
-    assert len(made.windows) == 25
+    assert made.tiles[0].height == 40
+    assert len(made.tiles) == 25
 
 
 def test_levels_that_are_no_halves():
     made = plan((400, 300), (133, 150), level=1)
-    assert made.factor == (400 / 133, 2)
+    assert made.extent.factor == (400 / 133, 2)
     assert made.shape == (1, 133, 150)
-    assert made.origin == pytest.approx(((400 / 133 - 1) / 2, 0.5))
+    assert made.extent.origin == pytest.approx(((400 / 133 - 1) / 2, 0.5))
 
 
 def test_nothing_is_read():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
-from napari_clipseg.images.tiling.plan import Window
+from napari_clipseg.images.tiling.plan import Tile
 from napari_clipseg.images.tiling.planning import spread
 from napari_clipseg.images.tiling.stitch import Stitcher, blending_weights, on_pixels, sigmoid
 
@@ -31,20 +31,20 @@ maps = hnp.arrays(
 )
 
 
-def resized(answer, shape):
-    """The whole of an answer on a window of this shape."""
-    window = Window(3, -5, *shape)
-    return on_pixels(answer, window, slice(3, 3 + shape[0]), slice(-5, shape[1] - 5))
+def resized(logits, shape):
+    """The whole of an logits on a tile of this shape."""
+    tile = Tile(3, -5, *shape)
+    return on_pixels(logits, tile, slice(3, 3 + shape[0]), slice(-5, shape[1] - 5))
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_answers_get_the_shape_of_the_window(shape):
-    answer = np.random.default_rng(0).normal(size=(3, 16, 16)).astype(np.float32)
-    before = answer.copy()
-    got = resized(answer, shape)
+def test_logitss_get_the_shape_of_the_tile(shape):
+    logits = np.random.default_rng(0).normal(size=(3, 16, 16)).astype(np.float32)
+    before = logits.copy()
+    got = resized(logits, shape)
     assert got.shape == (3, *shape)
     assert got.dtype == np.float32
-    np.testing.assert_array_equal(answer, before)
+    np.testing.assert_array_equal(logits, before)
 
 
 def triangle(n_from, n_to):
@@ -58,26 +58,26 @@ def triangle(n_from, n_to):
 
 
 @given(maps, sides, sides)
-def test_resizing_is_bilinear_and_keeps_pixel_centres(answer, height, width):
-    rows, columns = answer.shape[1:]
-    wanted = triangle(rows, height) @ answer.astype(float) @ triangle(columns, width).T
-    np.testing.assert_allclose(resized(answer, (height, width)), wanted, atol=1e-3)
+def test_resizing_is_bilinear_and_keeps_pixel_centres(logits, height, width):
+    rows, columns = logits.shape[1:]
+    wanted = triangle(rows, height) @ logits.astype(float) @ triangle(columns, width).T
+    np.testing.assert_allclose(resized(logits, (height, width)), wanted, atol=1e-3)
 
 
 @given(maps, sides, sides, st.data())
-def test_a_part_has_the_values_of_the_whole(answer, height, width, data):
-    whole = resized(answer, (height, width))
+def test_a_part_has_the_values_of_the_whole(logits, height, width, data):
+    whole = resized(logits, (height, width))
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     bottom = data.draw(st.integers(top + 1, height))
     right = data.draw(st.integers(left + 1, width))
-    window = Window(3, -5, height, width)
-    part = on_pixels(answer, window, slice(3 + top, 3 + bottom), slice(left - 5, right - 5))
+    tile = Tile(3, -5, height, width)
+    part = on_pixels(logits, tile, slice(3 + top, 3 + bottom), slice(left - 5, right - 5))
     np.testing.assert_allclose(part, whole[:, top:bottom, left:right], atol=2e-3)
 
 
 def test_the_same_shape_changes_nothing():
-    answer = np.random.default_rng(0).normal(size=(2, 9, 13)).astype(np.float32)
-    np.testing.assert_array_equal(resized(answer, (9, 13)), answer)
+    logits = np.random.default_rng(0).normal(size=(2, 9, 13)).astype(np.float32)
+    np.testing.assert_array_equal(resized(logits, (9, 13)), logits)
 
 
 @given(st.integers(4, 11), st.integers(4, 11), st.integers(17, 200), st.integers(17, 200))
@@ -94,16 +94,16 @@ def test_a_spot_stays_where_it_is(row, column, height, width):
 
 
 @given(maps, sides, sides)
-def test_what_is_mirrored_stays_mirrored(answer, height, width):
-    mirrored = resized(np.ascontiguousarray(answer[:, ::-1, ::-1]), (height, width))
-    np.testing.assert_allclose(mirrored[:, ::-1, ::-1], resized(answer, (height, width)), atol=1e-3)
+def test_what_is_mirrored_stays_mirrored(logits, height, width):
+    mirrored = resized(np.ascontiguousarray(logits[:, ::-1, ::-1]), (height, width))
+    np.testing.assert_allclose(mirrored[:, ::-1, ::-1], resized(logits, (height, width)), atol=1e-3)
 
 
 @given(maps, sides, sides)
-def test_nothing_gets_brighter_or_darker_than_it_was(answer, height, width):
-    got = resized(answer, (height, width))
-    assert (got.max(axis=(1, 2)) <= answer.max(axis=(1, 2)) + 1e-3).all()
-    assert (got.min(axis=(1, 2)) >= answer.min(axis=(1, 2)) - 1e-3).all()
+def test_nothing_gets_brighter_or_darker_than_it_was(logits, height, width):
+    got = resized(logits, (height, width))
+    assert (got.max(axis=(1, 2)) <= logits.max(axis=(1, 2)) + 1e-3).all()
+    assert (got.min(axis=(1, 2)) >= logits.min(axis=(1, 2)) - 1e-3).all()
 
 
 tilings = st.tuples(st.integers(1, 200), st.integers(1, 60), st.floats(0, 0.9), st.floats(0, 1))
@@ -143,19 +143,19 @@ def test_two_tiles_share_their_overlap_as_half_a_cosine_wave():
     np.testing.assert_allclose(weights[0], weights[1][::-1], atol=1e-6)
 
 
-def stitched(windows, rows, columns, answer, bands=1):
+def stitched(tiles, rows, columns, logits, bands=1):
     """All bands of a plane, tiles coming row by row as they do in a run."""
-    stitcher = Stitcher(windows, rows, columns)
+    stitcher = Stitcher(tiles, rows, columns)
     parts, done = [], rows.start
-    for i, window in enumerate(windows):
-        stitcher.add(window, answer(window))
-        if i + 1 < len(windows) and windows[i + 1].top == window.top:
+    for i, tile in enumerate(tiles):
+        stitcher.add(tile, logits(tile))
+        if i + 1 < len(tiles) and tiles[i + 1].top == tile.top:
             continue
-        until = stitcher.ready_until(window.top)
+        until = stitcher.ready_until(tile.top)
         while done < until:
             end = min(until, done + bands)
             parts.append(stitcher.band(slice(done, end)))
-            stitcher.forget_before(end)
+            stitcher.drop_before(end)
             done = end
     return np.concatenate(parts, axis=1)
 
@@ -171,16 +171,16 @@ def grids(draw):
         parts.append(slice(begin, begin + length))
         starts.append([begin + start for start in spread(length, tile, overlap, shift)])
         sizes.append(min(tile, length))
-    windows = [Window(top, left, *sizes) for top in starts[0] for left in starts[1]]
-    return windows, *parts
+    tiles = [Tile(top, left, *sizes) for top in starts[0] for left in starts[1]]
+    return tiles, *parts
 
 
 @settings(max_examples=40)
 @given(grids(), st.integers(1, 20), st.floats(-5, 5, width=32))
 def test_a_constant_stays_one(grid, bands, value):
-    windows, rows, columns = grid
-    answer = np.full((2, 7, 5), value, np.float32)
-    plane = stitched(windows, rows, columns, lambda _: answer, bands)
+    tiles, rows, columns = grid
+    logits = np.full((2, 7, 5), value, np.float32)
+    plane = stitched(tiles, rows, columns, lambda _: logits, bands)
     assert plane.shape == (2, rows.stop - rows.start, columns.stop - columns.start)
     np.testing.assert_allclose(plane, value, atol=1e-5)
 
@@ -188,27 +188,27 @@ def test_a_constant_stays_one(grid, bands, value):
 @settings(max_examples=40)
 @given(grids(), st.integers(1, 20))
 def test_tiles_of_one_map_give_that_map(grid, bands):
-    windows, rows, columns = grid
+    tiles, rows, columns = grid
     down, across = np.ogrid[-200:400, -200:400]
     truth = (np.sin(down / 5) + np.cos(across / 7)).astype(np.float32)
 
-    def cut(window):
-        top, left = window.top + 200, window.left + 200
-        return truth[None, top : top + window.height, left : left + window.width]
+    def cut(tile):
+        top, left = tile.top + 200, tile.left + 200
+        return truth[None, top : top + tile.height, left : left + tile.width]
 
     wanted = truth[rows.start + 200 : rows.stop + 200, columns.start + 200 : columns.stop + 200]
-    plane = stitched(windows, rows, columns, cut, bands)
+    plane = stitched(tiles, rows, columns, cut, bands)
     np.testing.assert_allclose(plane[0], wanted, atol=1e-5)
 
 
-def test_answers_are_let_go_of_when_their_rows_are_done():
-    windows = [Window(top, 0, 10, 10) for top in (0, 5, 10, 15)]
-    stitcher = Stitcher(windows, slice(0, 25), slice(0, 10))
-    assert [stitcher.ready_until(w.top) for w in windows] == [5, 10, 15, 25]
-    for window in windows:
-        stitcher.add(window, np.zeros((1, 4, 4), np.float32))
-        stitcher.forget_before(stitcher.ready_until(window.top))
-        assert len(stitcher._answers) <= 2
+def test_logits_are_dropped_when_their_rows_are_done():
+    tiles = [Tile(top, 0, 10, 10) for top in (0, 5, 10, 15)]
+    stitcher = Stitcher(tiles, slice(0, 25), slice(0, 10))
+    assert [stitcher.ready_until(tile.top) for tile in tiles] == [5, 10, 15, 25]
+    for tile in tiles:
+        stitcher.add(tile, np.zeros((1, 4, 4), np.float32))
+        stitcher.drop_before(stitcher.ready_until(tile.top))
+        assert len(stitcher._logits) <= 2
 
 
 @given(hnp.arrays(np.float32, (4, 5), elements=st.floats(-1e4, 1e4, width=32)))

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_clipseg.images.tiling import tiles as module
+from cases import opened
 from napari_clipseg.images.rendering import Rendering
-from napari_clipseg.images.tiling.plan import Window
-from napari_clipseg.images.io.source import as_source
-from napari_clipseg.images.tiling.tiles import picture
+from napari_clipseg.images.tiling import tiles as module
+from napari_clipseg.images.tiling.plan import Tile
+from napari_clipseg.images.tiling.tiles import render_tile
 from seeing import Recorded
 
 PLAIN = Rendering(((0, 255),))
@@ -19,13 +19,13 @@ SMOOTH = 128 + 100 * np.outer(np.sin(np.arange(60) / 6), np.cos(np.arange(90) / 
 SMOOTH = np.rint(SMOOTH).astype(np.uint8)
 
 
-def slowly(plane, window, size):
-    """Mirror the plane as far as is needed, cut the window out, and resize it."""
-    far = max(window.height, window.width) + max(plane.shape)
+def slowly(plane, tile, size):
+    """Mirror the plane as far as is needed, cut the tile out, and resize it."""
+    far = max(tile.height, tile.width) + max(plane.shape)
     rows, columns = (
         np.pad(np.arange(n), far, mode="symmetric")[far + start : far + start + length]
         for n, start, length in zip(
-            plane.shape, (window.top, window.left), (window.height, window.width), strict=True
+            plane.shape, (tile.top, tile.left), (tile.height, tile.width), strict=True
         )
     )
     cut = Image.fromarray(plane[rows][:, columns])
@@ -33,34 +33,34 @@ def slowly(plane, window, size):
 
 
 @st.composite
-def planes_and_windows(draw):
+def planes_and_tiles(draw):
     height, width = draw(st.integers(1, 50)), draw(st.integers(1, 50))
     h, w = draw(st.integers(1, 70)), draw(st.integers(1, 70))
     top, left = draw(st.integers(1 - h, height - 1)), draw(st.integers(1 - w, width - 1))
-    return NOISE[:height, :width], Window(top, left, h, w)
+    return NOISE[:height, :width], Tile(top, left, h, w)
 
 
-@given(planes_and_windows(), st.integers(1, 40), st.integers(1, 40))
-def test_a_window_is_cut_out_mirrored_and_resized(plane_and_window, rows, columns):
-    plane, window = plane_and_window
-    seen = picture(as_source(plane), PLAIN, (), window, size=(rows, columns))
+@given(planes_and_tiles(), st.integers(1, 40), st.integers(1, 40))
+def test_a_tile_is_cut_out_mirrored_and_resized(plane_and_tile, rows, columns):
+    plane, tile = plane_and_tile
+    seen = render_tile(opened(plane), PLAIN, (), tile, size=(rows, columns))
     assert seen.shape == (rows, columns, 3)
     assert (seen == seen[..., :1]).all()
-    wanted = slowly(plane, window, (rows, columns))
+    wanted = slowly(plane, tile, (rows, columns))
     assert np.abs(seen[..., 0].astype(int) - wanted).max() <= 1
 
 
-@given(planes_and_windows())
-def test_what_needs_no_resizing_is_seen_pixel_for_pixel(plane_and_window):
-    plane, window = plane_and_window
-    size = window.height, window.width
-    seen = picture(as_source(plane), PLAIN, (), window, size=size)[..., 0]
-    np.testing.assert_array_equal(seen, slowly(plane, window, size))
+@given(planes_and_tiles())
+def test_what_needs_no_resizing_is_seen_pixel_for_pixel(plane_and_tile):
+    plane, tile = plane_and_tile
+    size = tile.height, tile.width
+    seen = render_tile(opened(plane), PLAIN, (), tile, size=size)[..., 0]
+    np.testing.assert_array_equal(seen, slowly(plane, tile, size))
 
 
 @settings(max_examples=50)
 @given(st.integers(0, 20), st.integers(0, 40), st.integers(20, 40), st.integers(20, 50))
-def test_a_large_window_is_averaged_strip_by_strip(top, left, height, width):
+def test_a_large_tile_is_averaged_strip_by_strip(top, left, height, width):
     recorded, sizes, read = Recorded(SMOOTH), [], Recorded.__getitem__
 
     def spied(self, where):
@@ -68,14 +68,14 @@ def test_a_large_window_is_averaged_strip_by_strip(top, left, height, width):
         sizes.append(part.size)
         return part
 
-    size, window = (4, 5), Window(top, left, height, width)
+    size, tile = (4, 5), Tile(top, left, height, width)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recorded, "__getitem__", spied)
         patch.setattr(module, "MOST_PIXELS", 300)
-        seen = picture(as_source(recorded), PLAIN, (), window, size=size)[..., 0]
+        seen = render_tile(opened(recorded), PLAIN, (), tile, size=size)[..., 0]
     assert max(sizes) <= 300
     assert sum(sizes) == height * width
-    wanted = slowly(SMOOTH, window, size).astype(int)
+    wanted = slowly(SMOOTH, tile, size).astype(int)
     assert np.abs(seen - wanted).max() <= 12
 
 
@@ -83,19 +83,19 @@ def test_a_large_window_is_averaged_strip_by_strip(top, left, height, width):
 def test_what_is_averaged_stays_where_it_is(length, monkeypatch):
     monkeypatch.setattr(module, "MOST_PIXELS", 300)
     ramp = np.tile(np.arange(5, 90, dtype=np.uint8) * 2, (60, 1))
-    for plane, window, axis in (
-        (ramp, Window(0, 0, 60, length), 1),
-        (np.ascontiguousarray(ramp.T), Window(0, 0, length, 60), 0),
+    for plane, tile, axis in (
+        (ramp, Tile(0, 0, 60, length), 1),
+        (np.ascontiguousarray(ramp.T), Tile(0, 0, length, 60), 0),
     ):
-        seen = picture(as_source(plane), PLAIN, (), window, size=(7, 7))[..., 0]
+        seen = render_tile(opened(plane), PLAIN, (), tile, size=(7, 7))[..., 0]
         line = seen.mean(axis=1 - axis)
         centres = (np.arange(7) + 0.5) * length / 7 - 0.5
         np.testing.assert_allclose(line[1:-1], 10 + 2 * centres[1:-1], atol=1)
 
 
-def test_no_more_than_the_window_is_read():
+def test_no_more_than_the_tile_is_read():
     recorded = Recorded(np.zeros((4, 60, 90), np.uint8))
-    picture(as_source(recorded), PLAIN, (2,), Window(10, -5, 20, 30), size=(9, 9))
+    render_tile(opened(recorded), PLAIN, (2,), Tile(10, -5, 20, 30), size=(9, 9))
     wanted = np.zeros(recorded.shape, bool)
     wanted[2, 10:30, :25] = True
     np.testing.assert_array_equal(recorded.read, wanted)
@@ -103,8 +103,8 @@ def test_no_more_than_the_window_is_read():
 
 def test_the_level_that_is_asked_for_is_read():
     fine, coarse = Recorded(NOISE), Recorded(NOISE[::2, ::2].copy())
-    window = Window(5, 6, 10, 10)
-    seen = picture(as_source([fine, coarse]), PLAIN, (), window, level=1, size=(10, 10))
+    tile = Tile(5, 6, 10, 10)
+    seen = render_tile(opened([fine, coarse]), PLAIN, (), tile, level=1, size=(10, 10))
     np.testing.assert_array_equal(seen[..., 0], NOISE[::2, ::2][5:15, 6:16])
     assert not fine.read.any()
 
@@ -112,7 +112,7 @@ def test_the_level_that_is_asked_for_is_read():
 def test_colours_and_channels_are_seen_as_the_rendering_says():
     channels = np.stack([NOISE, NOISE.T.ravel().reshape(60, 90), 255 - NOISE])
     rendering = Rendering(((0, 255),) * 2, channels=(2, 0), gamma=1, invert=True)
-    seen = picture(as_source(channels, axes="cyx"), rendering, (), Window(3, 4, 6, 7), size=(6, 7))
+    seen = render_tile(opened(channels, axes="cyx"), rendering, (), Tile(3, 4, 6, 7), size=(6, 7))
     np.testing.assert_array_equal(seen[..., 0], NOISE[3:9, 4:11])
     np.testing.assert_array_equal(seen[..., 1], 255 - NOISE[3:9, 4:11])
     assert not seen[..., 2].any()
@@ -122,5 +122,5 @@ def test_the_users_image_is_not_changed():
     image = np.dstack([NOISE] * 3)
     before = image.copy()
     image.setflags(write=False)
-    seen = picture(as_source(image), PLAIN, (), Window(0, 0, 60, 90), size=(60, 90))
+    seen = render_tile(opened(image), PLAIN, (), Tile(0, 0, 60, 90), size=(60, 90))
     np.testing.assert_array_equal(seen, before)

@@ -1,4 +1,4 @@
-"""The published checkpoints: how large they are, and under which licence, as each source says."""
+"""The published checkpoints: their sizes, and what each source says about the license."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)
-class Offer:
+class CatalogEntry:
     """What a user is told before a checkpoint is downloaded.
 
     Attributes
@@ -18,13 +18,20 @@ class Offer:
         On the hub.
     size : int or None
         Bytes of the files that are needed; None where only the hub knows.
-    licences : tuple of (str, str)
-        Who says something about the licence, and what.
+    licenses : tuple of (str, str)
+        Who says something about the license, and what.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import catalog_entry
+    >>> entry = catalog_entry("CIDAS/clipseg-rd16")
+    >>> entry.size_text, entry.card
+    ('602 MB', 'https://huggingface.co/CIDAS/clipseg-rd16')
     """
 
     name: str
     size: int | None
-    licences: tuple[tuple[str, str], ...]
+    licenses: tuple[tuple[str, str], ...]
 
     @property
     def card(self) -> str:
@@ -33,39 +40,39 @@ class Offer:
 
     @property
     def size_text(self) -> str:
-        """The size in words."""
+        """The size, to be read by people."""
         return "size unknown" if self.size is None else megabytes(self.size)
 
     @property
-    def licence_text(self) -> str:
-        """What each source says, in one sentence."""
-        said = [f"{source} says {words}" for source, words in self.licences]
-        return f"Licence: {'; '.join(said) or 'see its card'}."
+    def license_text(self) -> str:
+        """What each source says about the license, in one sentence."""
+        said = [f"{source} says {words}" for source, words in self.licenses]
+        return f"License: {'; '.join(said) or 'see its card'}."
 
     def __str__(self) -> str:
         return (
-            f"{self.name}, {self.size_text}.\n{self.licence_text}\n"
+            f"{self.name}, {self.size_text}.\n{self.license_text}\n"
             f"Read its card before you use it: {self.card}"
         )
 
 
 def megabytes(size: int) -> str:
-    """Write a number of bytes as people read it, rounded up."""
+    """Return a number of bytes in megabytes, rounded up, such as "605 MB"."""
     return f"{-(-size // MEGABYTE)} MB"
 
 
-_LICENCES = (
+_LICENSES = (
     ("the hub's card", "apache-2.0"),
     (
         "the authors' repository (https://github.com/timojl/clipseg)",
-        "that its MIT licence does not apply to the weights, and in an issue that they are for "
+        "that its MIT license does not apply to the weights, and in an issue that they are for "
         "research purposes",
     ),
 )
-# Parameters of 4 bytes and 1.5 MB of vocabulary, rounded up; the hub's own figure is shown
-# as soon as a download runs.
+# Parameters of 4 bytes and 1.5 MB of vocabulary, rounded up; during a download the hub's own
+# figure is shown.
 PUBLISHED = {
-    name: Offer(name, size * MEGABYTE, _LICENCES)
+    name: CatalogEntry(name, size * MEGABYTE, _LICENSES)
     for name, size in (
         ("CIDAS/clipseg-rd64-refined", 605),
         ("CIDAS/clipseg-rd64", 605),
@@ -74,6 +81,6 @@ PUBLISHED = {
 }
 
 
-def offer(name: str) -> Offer:
-    """Return what is known here of a checkpoint of the hub; nothing is asked over the network."""
-    return PUBLISHED.get(name, Offer(name, None, ()))
+def catalog_entry(name: str) -> CatalogEntry:
+    """Return what is known here about a checkpoint of the hub, without the network."""
+    return PUBLISHED.get(name, CatalogEntry(name, None, ()))

@@ -1,16 +1,35 @@
-"""Where checkpoints live: in the package, in a folder, or in the hub's cache on this machine."""
+"""Where checkpoints are: in the package, in a folder, or in the hub's cache on this machine.
+
+The cache has the layout that huggingface_hub documents: ``models--OWNER--NAME`` holds
+``refs/REVISION`` (a commit), ``snapshots/COMMIT`` (a folder of links) and ``blobs/HASH``.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
-from napari_clipseg.engine.checkpoints.cached import lacks, snapshot
+from napari_clipseg.engine.checkpoints.catalog import PUBLISHED, catalog_entry
+from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.checkpoints.catalog import PUBLISHED, offer
 
 BUNDLED = "demo"
 KNOWN = tuple(PUBLISHED)
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+MAIN = "main"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# Each part of a checkpoint is in one of several sets of files; the first is the best.
+_WEIGHTS = (("model.safetensors",), ("pytorch_model.bin",))
+_PARTS = (
+    ((CONFIG_FILE,),),
+    (("vocab.json", "merges.txt"), ("tokenizer.json",)),
+    (("preprocessor_config.json",), ("processor_config.json",)),
+    _WEIGHTS,
+)
+_OPTIONAL = ("tokenizer_config.json", "special_tokens_map.json")
 
 
 def locate(
@@ -39,13 +58,19 @@ def locate(
         If a hub name is not in the cache, or only in part.
     CheckpointError
         If there is no such folder.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import locate
+    >>> locate("demo").name
+    'demo'
     """
     if str(model) == BUNDLED:
         return CHECKPOINTS / BUNDLED
     try:
         folder = Path(model).expanduser()
         found = str(model) != "" and folder.is_dir()
-    except (OSError, RuntimeError):  # too long a name, or the home of nobody
+    except (OSError, RuntimeError):  # the name is too long, or "~user" of no user
         found = False
     if found:
         return folder
@@ -57,21 +82,22 @@ def locate(
     name = str(model)
     at = f" --revision {revision}" if revision else ""
     command = f"Run `napari-clipseg download {name}{at}`"
-    place = snapshot(name, revision, cache_dir)
-    if place is None:
-        known = offer(name)
+    snapshot = find_snapshot(name, revision, cache_dir)
+    if snapshot is None:
+        entry = catalog_entry(name)
         raise NotDownloadedError(
             f"The checkpoint {name}{at and f' at the revision {revision}'} is not on this machine. "
-            f"{command} to get it ({known.size_text}). {known.licence_text}",
+            f"{command} to get it ({entry.size_text}). {entry.license_text}",
             name,
         )
-    if lacking := lacks(place):
+    # A link to a missing file is no file.
+    if missing := missing_parts({path.name for path in snapshot.iterdir() if path.is_file()}):
         raise NotDownloadedError(
-            f"The checkpoint {name} is on this machine only in part: {place} lacks "
-            f"{', '.join(lacking)}. {command} to get the rest.",
+            f"The checkpoint {name} is on this machine only in part: {snapshot} lacks "
+            f"{', '.join(missing)}. {command} to get the rest.",
             name,
         )
-    return place
+    return snapshot
 
 
 def is_hub_name(model: str | Path) -> bool:
@@ -86,3 +112,94 @@ def is_hub_name(model: str | Path) -> bool:
     except HFValidationError:
         return False
     return True
+
+
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
+    """Return the cache that is given, or the one that huggingface_hub's own settings name."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE if cache_dir is None else cache_dir).expanduser().absolute()
+
+
+def repository_folder(name: str, cache_dir: str | Path | None = None) -> Path:
+    """Return the folder of the cache that a model of the hub has, or would have."""
+    return cache_folder(cache_dir) / f"models--{name.replace('/', '--')}"
+
+
+def find_snapshot(
+    name: str, revision: str | None = None, cache_dir: str | Path | None = None
+) -> Path | None:
+    """Return the folder of a model's files at a revision (branch, tag or commit), or None.
+
+    Files may be missing in it; see `missing_parts`.
+    """
+    repository = repository_folder(name, cache_dir)
+    revision = revision or MAIN
+    try:
+        commit = (repository / "refs" / revision).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        commit = revision
+    folder = repository / "snapshots" / commit
+    return folder if _COMMIT.fullmatch(commit) and folder.is_dir() else None
+
+
+def cached_models(cache_dir: str | Path | None = None) -> list[str]:
+    """Return the names of all models in the cache whose config says CLIPSeg."""
+    names = [
+        path.name.removeprefix("models--").replace("--", "/")
+        for path in sorted(cache_folder(cache_dir).glob("models--*--*"))
+    ]
+    return [name for name in names if _is_clipseg(find_snapshot(name, None, cache_dir))]
+
+
+def _is_clipseg(folder: Path | None) -> bool:
+    if folder is None:
+        return False
+    try:
+        values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get("model_type") == "clipseg"
+
+
+def missing_parts(names: Collection[str]) -> list[str]:
+    """Return the parts of a checkpoint that a set of files lacks, in words; [] if complete."""
+    return [
+        " or ".join(" and ".join(files) for files in part)
+        for part in _PARTS
+        if not any(set(files) <= set(names) for files in part)
+    ]
+
+
+def needed_files(names: Collection[str]) -> list[str]:
+    """Return those files of a larger set that a checkpoint needs; one file of weights, last."""
+    weights = next((files for files in _WEIGHTS if set(files) <= set(names)), ())
+    small = [file for part in _PARTS if part is not _WEIGHTS for files in part for file in files]
+    return [name for name in (*small, *_OPTIONAL, *weights) if name in names]
+
+
+@dataclass(frozen=True)
+class FolderState:
+    """Which files a checkpoint's folder holds now; equal as long as none of them is replaced.
+
+    Attributes
+    ----------
+    folder : Path
+        Absolute, without links.
+    files : tuple of (str, int, int, int)
+        Name, size in bytes, time of the last change in nanoseconds, and inode of each file.
+    """
+
+    folder: Path
+    files: tuple[tuple[str, int, int, int], ...]
+
+    @classmethod
+    def of(cls, folder: Path) -> FolderState:
+        """Look at the files that `load` may read; what else is in the folder does not count."""
+        folder = folder.resolve()
+        files = []
+        for path in sorted(folder.iterdir()):
+            if path.suffix in (".json", ".txt", ".safetensors", ".bin") and path.is_file():
+                stat = path.stat()
+                files.append((path.name, stat.st_size, stat.st_mtime_ns, stat.st_ino))
+        return cls(folder, tuple(files))

@@ -1,11 +1,12 @@
-"""Tensors by name, out of the files that checkpoints hold; with errors that say the cure.
+"""Tensors by name, read from the files that checkpoints hold; and the hash of these files.
 
-Files are mapped into memory, not read into a second copy. Of pickled ones only tensors are
-read: code in them is never run.
+Files are mapped into memory, not copied. From pickled files only tensors are read: code in them
+is never run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 import zipfile
 from pathlib import Path, PurePath
@@ -16,12 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from napari_clipseg.engine.modeling.config import read_json
+from napari_clipseg.engine.checkpoints.digests import linked_digest, sha256
+from napari_clipseg.engine.checkpoints.json_files import read_json
 from napari_clipseg.engine.errors import CheckpointError
 
 WEIGHTS_FILE = "model.safetensors"
 PICKLE_FILE = "pytorch_model.bin"
-# Where the weights are spread over several files, this one says which file holds which tensor.
+# Where the weights are in several files, the index says which file holds which tensor.
 INDEX_SUFFIX = ".index.json"
 # In the order in which the reference library looks for them.
 KINDS = (WEIGHTS_FILE, WEIGHTS_FILE + INDEX_SUFFIX, PICKLE_FILE, PICKLE_FILE + INDEX_SUFFIX)
@@ -39,14 +41,63 @@ def read_weights(folder: str | Path) -> tuple[Path, dict[str, Tensor]]:
     Returns
     -------
     Path
-        The file that was read, or the index of those that were.
+        The file that was read, or the index of the files that were read.
     dict of Tensor
-        By name, as they lie in the file.
+        By name, as they are in the file.
 
     Raises
     ------
     CheckpointError
         If there is no such file, or one is missing, truncated or broken.
+    """
+    path = weights_file(folder)
+    state: dict[str, Tensor] = {}
+    for part in _parts(path):
+        state |= _read(part)
+    return path, state
+
+
+def weights_digest(folder: str | Path) -> str:
+    """Return the hash of a folder's weights, the same on every machine.
+
+    Parameters
+    ----------
+    folder : str or Path
+        As for `read_weights`.
+
+    Returns
+    -------
+    str
+        "sha256:" and 64 hexadecimal digits: the SHA-256 of the file that `read_weights` reads. For
+        weights in several parts, it is the SHA-256 of the lines "NAME SHA256", one for each
+        part, sorted by name. Files that the hub's cache named by their hash are not read.
+
+    Raises
+    ------
+    CheckpointError
+        If there are no weights, or a part is missing.
+    """
+    path = weights_file(folder)
+    parts = _parts(path)
+    digests = [_sha256(part) for part in parts]
+    if parts == [path]:
+        return f"sha256:{digests[0]}"
+    lines = [f"{part.name} {digest}\n" for part, digest in zip(parts, digests, strict=True)]
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
+
+
+def _sha256(path: Path) -> str:
+    recorded = linked_digest(path)
+    return recorded.value if recorded and recorded.kind == "sha256" else sha256(path)
+
+
+def weights_file(folder: str | Path) -> Path:
+    """Return the file of a folder that holds the weights, or the index of several that do.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
     """
     paths = [Path(folder) / name for name in KINDS]
     path = next((path for path in paths if path.is_file()), None)
@@ -55,26 +106,27 @@ def read_weights(folder: str | Path) -> tuple[Path, dict[str, Tensor]]:
             f"{folder} has no {WEIGHTS_FILE}, nor a {PICKLE_FILE}. Choose a folder that holds all "
             f"files of a checkpoint, or get its files again."
         )
-    return path, _read_parts(path) if path.name.endswith(INDEX_SUFFIX) else _read(path)
+    return path
 
 
-def _read_parts(index: Path) -> dict[str, Tensor]:
-    names = read_json(index).get("weight_map")
+def _parts(path: Path) -> list[Path]:
+    """Return the file itself, or the parts that an index names, sorted by name."""
+    if not path.name.endswith(INDEX_SUFFIX):
+        return [path]
+    names = read_json(path).get("weight_map")
     if not isinstance(names, dict) or not all(map(_is_plain_name, names.values())):
         raise CheckpointError(
-            f"{index} does not say which file beside it holds which tensor. Get the checkpoint's "
+            f"{path} does not say which file beside it holds which tensor. Get the checkpoint's "
             f"files again."
         )
-    state: dict[str, Tensor] = {}
-    for name in sorted(set(names.values())):
-        path = index.parent / name
-        if not path.is_file():
+    parts = [path.parent / name for name in sorted(set(names.values()))]
+    for part in parts:
+        if not part.is_file():
             raise CheckpointError(
-                f"{index.parent} has no {name}, which {index.name} names as a part of the weights. "
-                f"Get the checkpoint's files again."
+                f"{path.parent} has no {part.name}, which {path.name} names as a part of the "
+                f"weights. Get the checkpoint's files again."
             )
-        state |= _read(path)
-    return state
+    return parts
 
 
 def _is_plain_name(name: object) -> bool:
@@ -95,28 +147,28 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_pickle(path: Path, cure: str) -> dict[str, Tensor]:
-    """Read the tensors of a file that ``torch.save`` wrote, and nothing else of it.
+    """Read the tensors of a file that ``torch.save`` wrote, and nothing else in it.
 
     Parameters
     ----------
     path : Path
         The file.
     cure : str
-        What the error says to do where there is more in it, or something else.
+        What the error tells the user to do.
 
     Raises
     ------
     CheckpointError
-        If it is no whole file, or holds anything but tensors by name.
+        If the file is not complete, or holds anything but tensors by name.
     """
     try:
-        # Files of PyTorch before 1.6 are no archives, and cannot be mapped.
+        # Files of PyTorch before 1.6 are no archives and cannot be mapped into memory.
         mapped = zipfile.is_zipfile(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it may not understand it raises anyway
+            warnings.simplefilter("ignore")  # what it cannot read is raised as an error anyway
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except UnpicklingError as error:
-        if cause := _stands_for_another(path):
+        if cause := _replacement_cause(path):
             raise CheckpointError(f"{path} holds no weights. {cause}") from error
         raise CheckpointError(
             f"{path} holds more than tensors, or is broken; it is not read, since it could run "
@@ -133,14 +185,14 @@ def read_pickle(path: Path, cure: str) -> dict[str, Tensor]:
 
 def _broken(path: Path, kind: str, error: Exception) -> CheckpointError:
     size = f"{path.stat().st_size:,} bytes" if path.is_file() else "no file"
-    cause = _stands_for_another(path) or (
+    cause = _replacement_cause(path) or (
         "It may have been cut off while it was copied; get it again."
     )
-    return CheckpointError(f"{path} ({size}) is no whole {kind} file: {error}. {cause}")
+    return CheckpointError(f"{path} ({size}) is not a complete {kind} file: {error}. {cause}")
 
 
-def _stands_for_another(path: Path) -> str:
-    """Say so, and the cure, if a file is what came in the place of the one that was wanted."""
+def _replacement_cause(path: Path) -> str:
+    """Return cause and cure if a file is something else that was saved under its name."""
     try:
         with path.open("rb") as file:
             start = file.read(64).lstrip()

@@ -1,4 +1,4 @@
-"""A checkpoint folder's weights into a model: strictly, and with errors that say the cure."""
+"""Weights from a checkpoint folder into a model, and back; every name and shape is checked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.checkpoints.weight_files import WEIGHTS_FILE, read_weights
+from napari_clipseg.engine.errors import CheckpointError
 
 # Buffers that older versions of the reference library wrote; they hold 0, 1, 2, ...
 IGNORED_SUFFIX = ".position_ids"
@@ -20,24 +20,24 @@ NAMED_IN_ERRORS = 3
 def load_weights(model: nn.Module, folder: str | Path, prefix: str = "") -> None:
     """Fill ``model`` with the weights of a checkpoint folder, as float32.
 
-    What the file has as float32 stays mapped to it, and is read when it is first used. Half
-    precision is converted at once: memory then holds float32 weights, and the file is let go.
+    Weights that are float32 in the file stay mapped to it, and are read when they are first used.
+    Others are converted at once, and the file is closed.
 
     Parameters
     ----------
     model : nn.Module
-        May lie on the meta device: its parameters are replaced, not copied into.
+        May be on the meta device: its parameters are replaced, not copied into.
     folder : str or Path
         See `read_weights`.
     prefix : str
-        Where the model's keys begin in the weights of a larger model; the others are then
-        passed over. A file without such keys is read as the model's own.
+        How the model's keys begin in the weights of a larger model; other keys are then
+        ignored. A file without such keys is read as the model's own.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, truncated or broken, or if its tensors are not exactly
-        the model's, name by name and shape by shape. The model is then unchanged.
+        If the file is missing, truncated or broken, or if names and shapes of its tensors are
+        not exactly the model's. The model is then unchanged.
     """
     path, state = read_weights(folder)
     if any(key.startswith(prefix) for key in state):
@@ -51,16 +51,16 @@ def fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
     Parameters
     ----------
     model : nn.Module
-        May lie on the meta device.
+        May be on the meta device.
     state : dict of Tensor
-        By name; is emptied of what the model does not take, and converted in place.
+        By name; changed in place: tensors that no model needs are removed, others converted.
     complaint : str
-        How the error begins if the tensors are not exactly the model's.
+        How the error begins if names and shapes are not exactly the model's.
 
     Raises
     ------
     CheckpointError
-        If they are not; the model is then unchanged.
+        If they are not. The model is then unchanged.
     """
     for key in [key for key in state if key.endswith(IGNORED_SUFFIX)]:
         del state[key]
@@ -71,14 +71,14 @@ def fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
 
 
 def save_weights(model: nn.Module, folder: Path) -> None:
-    """Write a model's weights as ``model.safetensors``; an older file stays until it is done."""
+    """Write ``model.safetensors``; an older file is replaced when all is written."""
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     partial = folder / f"{WEIGHTS_FILE}.partial"
     try:
         partial.touch()
         mode = partial.stat().st_mode
         save_file(state, partial, metadata={"format": "pt"})
-        partial.chmod(mode)  # the library writes for the owner alone, whatever the folder is for
+        partial.chmod(mode)  # the library lets only the owner read the file
         os.replace(partial, folder / WEIGHTS_FILE)
     finally:
         partial.unlink(missing_ok=True)
@@ -88,12 +88,12 @@ def _require_match(
     complaint: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]
 ) -> None:
     problems = []
-    for title, names in (
+    for fault, names in (
         ("missing", sorted(expected.keys() - found.keys())),
         ("not of this model", sorted(found.keys() - expected.keys())),
     ):
         if names:
-            problems.append(f"{len(names)} tensors {title} ({_some(names)})")
+            problems.append(f"{len(names)} tensors {fault} ({_some(names)})")
     other = [
         f"{name} is {tuple(found[name].shape)}, wanted {tuple(expected[name].shape)}"
         for name in sorted(expected.keys() & found.keys())

@@ -1,1 +1,1 @@
-"""hub."""
+"""Checkpoints from the hub: listed, downloaded and verified into the hub's cache."""

@@ -1,4 +1,4 @@
-"""Getting a checkpoint from the hub: asked for, piece by piece, checked, and then in its place."""
+"""Downloads of whole checkpoints into the hub's cache: incomplete snapshots are rejected."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_clipseg.engine.checkpoints.cached import cache_folder, repository
-from napari_clipseg.engine.errors import AgreementError, CheckpointError, DownloadCancelledError
-from napari_clipseg.engine.checkpoints.locate import KNOWN, is_hub_name, locate
+from napari_clipseg.engine.checkpoints.catalog import CatalogEntry, catalog_entry, megabytes
+from napari_clipseg.engine.checkpoints.locate import (
+    KNOWN,
+    cache_folder,
+    is_hub_name,
+    locate,
+    repository_folder,
+)
+from napari_clipseg.engine.errors import (
+    CheckpointError,
+    DownloadCancelledError,
+    LicenseNotAcceptedError,
+)
 from napari_clipseg.engine.hub.listing import Listing, RemoteFile, ask_hub
-from napari_clipseg.engine.checkpoints.catalog import Offer, megabytes, offer
 from napari_clipseg.engine.hub.verification import verify
 
-LOCK_WAIT = 5.0  # seconds that another program may take to leave a file
+LOCK_WAIT = 5.0  # seconds that another program may take to release a file
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """How far a download is.
+    """Progress of a download.
 
     Attributes
     ----------
     done, total : int
-        Bytes, of all files.
+        Bytes of all files.
     file : str
-        What is being fetched.
+        The file that is being downloaded.
     """
 
     done: int
@@ -38,14 +47,14 @@ class DownloadProgress:
 def download(
     model: str,
     *,
-    agreed: bool = False,
+    accept_license: bool = False,
     progress: Callable[[DownloadProgress], object] | None = None,
     cancel: Callable[[], bool] | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     endpoint: str | None = None,
 ) -> Path:
-    """Fetch a checkpoint into the hub's cache, unless it is there already, whole and right.
+    """Download a checkpoint into the hub's cache, unless it is there already and complete.
 
     Proxy, mirror, cache and token come from huggingface_hub's own settings (``HTTPS_PROXY``,
     ``HF_ENDPOINT``, ``HF_HUB_CACHE``, ``HF_TOKEN``).
@@ -54,18 +63,18 @@ def download(
     ----------
     model : str
         A name on the hub, such as "CIDAS/clipseg-rd64-refined".
-    agreed : bool
-        Whether somebody knows the size and the licence, and wants it.
+    accept_license : bool
+        Whether the user accepts the license; `describe` says which one it is.
     progress : callable, optional
-        Called with a `DownloadProgress` after each piece.
+        Called with a `DownloadProgress` after each chunk.
     cancel : callable, optional
-        Asked after each piece, such as ``threading.Event().is_set``; true stops the download.
+        Called after each chunk, such as ``threading.Event().is_set``; true stops the download.
     revision : str, optional
         Branch, tag or commit; "main" by default.
     cache_dir : str or Path, optional
-        Instead of the cache of the settings.
+        The hub's cache, instead of the one in the settings.
     endpoint : str, optional
-        Address of the hub, instead of that of the settings.
+        Address of the hub, instead of the one in the settings.
 
     Returns
     -------
@@ -74,16 +83,32 @@ def download(
 
     Raises
     ------
-    AgreementError
-        If it is not here and ``agreed`` is false; it holds what there is to agree to.
+    LicenseNotAcceptedError
+        If it is not on this machine and ``accept_license`` is false; its ``entry`` holds size
+        and licenses.
     DownloadCancelledError
-        If ``cancel`` said so. The next download goes on where this one stopped.
+        If ``cancel`` returned true. The next download continues where this one stopped.
     CheckpointError
-        If it cannot be had; the message says why, and the cure. Nothing that a later load
-        would trust is left behind.
+        If the download fails; the message says why, and the cure. Incomplete files are never
+        loaded.
+
+    Examples
+    --------
+    Nothing is downloaded before the license is accepted:
+
+    >>> from napari_clipseg.engine import LicenseNotAcceptedError, download
+    >>> try:
+    ...     folder = download("CIDAS/clipseg-rd64", cache_dir="an/empty/folder")
+    ... except LicenseNotAcceptedError as error:
+    ...     print(error.entry.size_text)
+    605 MB
     """
     steps = download_steps(
-        model, agreed=agreed, revision=revision, cache_dir=cache_dir, endpoint=endpoint
+        model,
+        accept_license=accept_license,
+        revision=revision,
+        cache_dir=cache_dir,
+        endpoint=endpoint,
     )
     while True:
         try:
@@ -97,26 +122,26 @@ def download(
             steps.close()
             raise DownloadCancelledError(
                 f"The download of {model} was stopped after {megabytes(step.done)} of "
-                f"{megabytes(step.total)}. Start it again, and it goes on there."
+                f"{megabytes(step.total)}. Start it again, and it continues there."
             )
 
 
 def download_steps(
     model: str,
     *,
-    agreed: bool = False,
+    accept_license: bool = False,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     endpoint: str | None = None,
 ) -> Generator[DownloadProgress, None, Path]:
-    """Do what `download` does, piece by piece; closing the generator stops it.
+    """Do what `download` does, step by step; closing the generator stops it.
 
     Close it in the thread that ran it: the lock on the file belongs to that thread.
 
     Yields
     ------
     DownloadProgress
-        After each piece.
+        After each chunk.
 
     Returns
     -------
@@ -124,15 +149,15 @@ def download_steps(
         The folder, as the generator's return value.
     """
     _require_hub_name(model)
-    here = _whole(model, revision, cache_dir)
-    if here is not None:
-        return here
-    if not agreed:
-        asked = offer(model)
-        raise AgreementError(
-            f"Nothing was fetched, for nobody agreed to it yet: {asked}\nTo get it, run "
-            f"`napari-clipseg download {model}`, or pass agreed=True.",
-            asked,
+    folder = _complete(model, revision, cache_dir)
+    if folder is not None:
+        return folder
+    if not accept_license:
+        entry = catalog_entry(model)
+        raise LicenseNotAcceptedError(
+            f"Nothing was downloaded, because the license was not accepted: {entry}\nTo get it, "
+            f"run `napari-clipseg download {model}`, or pass accept_license=True.",
+            entry,
         )
     from huggingface_hub import constants
 
@@ -140,29 +165,37 @@ def download_steps(
 
     with hub_errors(model, revision, endpoint or constants.ENDPOINT, cache_folder(cache_dir)):
         listing = ask_hub(model, revision, endpoint)
-        yield from _fetch_all(listing, cache_dir, endpoint)
-        _place(listing, revision, cache_dir, endpoint)
+        yield from _download_files(listing, cache_dir, endpoint)
+        _make_snapshot(listing, revision, cache_dir, endpoint)
     verify(model, revision=revision, cache_dir=cache_dir, endpoint=endpoint)
     return locate(model, revision=revision, cache_dir=cache_dir)
 
 
-def ask_offer(model: str, *, revision: str | None = None, endpoint: str | None = None) -> Offer:
-    """Return what to tell a user of a checkpoint; the hub is asked where it is not known here.
+def describe(
+    model: str, *, revision: str | None = None, endpoint: str | None = None
+) -> CatalogEntry:
+    """Return size and licenses of a checkpoint; the hub is asked if it is not in the catalog.
 
     Raises
     ------
     CheckpointError
-        If it is no name on the hub, or the hub does not say.
+        If it is no name on the hub, or the hub does not answer.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import describe
+    >>> describe("CIDAS/clipseg-rd64").size_text
+    '605 MB'
     """
     _require_hub_name(model)
     if model in KNOWN:
-        return offer(model)
+        return catalog_entry(model)
     from huggingface_hub import constants
 
     from napari_clipseg.engine.hub.errors import hub_errors
 
     with hub_errors(model, revision, endpoint or constants.ENDPOINT, cache_folder()):
-        return ask_hub(model, revision, endpoint).offer
+        return ask_hub(model, revision, endpoint).entry
 
 
 def _require_hub_name(model: str) -> None:
@@ -173,70 +206,71 @@ def _require_hub_name(model: str) -> None:
         )
 
 
-def _whole(model: str, revision: str | None, cache_dir: str | Path | None) -> Path | None:
-    """Return the folder if all is here and right, as far as can be told without a network."""
+def _complete(model: str, revision: str | None, cache_dir: str | Path | None) -> Path | None:
+    """Return the folder if all files have the hashes that the cache has recorded, or None."""
     try:
         return verify(model, revision=revision, cache_dir=cache_dir, offline=True).folder
     except CheckpointError:
         return None
 
 
-def _fetch_all(
+def _download_files(
     listing: Listing, cache_dir: str | Path | None, endpoint: str | None
 ) -> Generator[DownloadProgress, None, None]:
-    """Fetch all files into the cache's blobs, where nothing is loaded from yet."""
+    """Download all files into the cache's blobs, from which nothing is loaded yet."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import WeakFileLock
 
     from napari_clipseg.engine.hub.transfer import fetch
 
-    place = repository(listing.name, cache_dir)
-    locks = place.parent / ".locks" / place.name
-    for folder in (place / "blobs", locks):
+    repository = repository_folder(listing.name, cache_dir)
+    locks = repository.parent / ".locks" / repository.name
+    for folder in (repository / "blobs", locks):
         folder.mkdir(parents=True, exist_ok=True)
-    _require_room(listing, place)
+    _require_room(listing, repository)
     before = 0
     for file in listing.files:
-        if _lies_there(file, place / "snapshots" / listing.commit / file.name):
+        if _is_copied(file, repository / "snapshots" / listing.commit / file.name):
             before += file.size
             continue
         url = hf_hub_url(listing.name, file.name, revision=listing.commit, endpoint=endpoint)
-        # The lock that huggingface_hub takes for the same file.
+        # The same lock that huggingface_hub uses for this file.
         with WeakFileLock(locks / f"{file.digest.value}.lock", timeout=LOCK_WAIT):
-            for done in fetch(file, url, place / "blobs" / file.digest.value):
+            for done in fetch(file, url, repository / "blobs" / file.digest.value):
                 yield DownloadProgress(before + done, listing.size, file.name)
         before += file.size
 
 
-def _lies_there(file: RemoteFile, copy: Path) -> bool:
-    """Return whether a file is right that lies in its place without a blob; drop a wrong one.
+def _is_copied(file: RemoteFile, copy: Path) -> bool:
+    """Return whether a snapshot holds a file itself, not a link to a blob; delete a wrong one.
 
-    It does where symbolic links cannot be made, and would be left as it is.
+    It does where symbolic links cannot be made. huggingface_hub would not replace a wrong one.
     """
     if copy.is_symlink() or not copy.is_file():
         return False
-    if file.digest.of(copy) == file.digest.value:
+    if file.digest.fits(copy):
         return True
     copy.unlink()
     return False
 
 
-def _require_room(listing: Listing, place: Path) -> None:
-    blobs = [place / "blobs" / file.digest.value for file in listing.files]
-    halves = [blob.with_name(f"{blob.name}.incomplete") for blob in blobs]
-    there = sum(path.stat().st_size for path in (*blobs, *halves) if path.is_file())
-    needed, free = listing.size - there, shutil.disk_usage(place).free
+def _require_room(listing: Listing, repository: Path) -> None:
+    blobs = [repository / "blobs" / file.digest.value for file in listing.files]
+    partials = [blob.with_name(f"{blob.name}.incomplete") for blob in blobs]
+    stored = sum(path.stat().st_size for path in (*blobs, *partials) if path.is_file())
+    needed, free = listing.size - stored, shutil.disk_usage(repository).free
     if free < needed:
         raise CheckpointError(
-            f"{listing.name} needs {megabytes(needed)} more, and the disk of {place.parent} has "
-            f"{megabytes(free)} free. Make room, or set HF_HUB_CACHE to a folder on another disk."
+            f"{listing.name} needs {megabytes(needed)} more, and the disk of {repository.parent} "
+            f"has {megabytes(free)} free. Make room, or set HF_HUB_CACHE to a folder on another "
+            f"disk."
         )
 
 
-def _place(
+def _make_snapshot(
     listing: Listing, revision: str | None, cache_dir: str | Path | None, endpoint: str | None
 ) -> None:
-    """Have huggingface_hub lay out the fetched files as its own: it finds all blobs there."""
+    """Let huggingface_hub make the snapshot's links: it finds all blobs in its cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import tqdm
 
@@ -254,6 +288,6 @@ def _place(
     )
     for file in listing.files:
         if not (Path(folder) / file.name).is_symlink():
-            # Without symbolic links it was copied, and the blob would only take room.
-            blob = repository(listing.name, cache_dir) / "blobs" / file.digest.value
+            # Without symbolic links it was copied, and the blob would only take space.
+            blob = repository_folder(listing.name, cache_dir) / "blobs" / file.digest.value
             blob.unlink(missing_ok=True)

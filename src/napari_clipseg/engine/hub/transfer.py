@@ -1,8 +1,9 @@
-"""One file over HTTP: piece by piece, going on where an earlier try stopped, then checked.
+"""One file over HTTP: in chunks, resumed where an earlier try stopped, then verified.
 
-huggingface_hub throws a half-fetched file away when its process ends. Of 600 MB over a slow line
-that is much, so files are fetched here, with its client: its proxies, mirrors, tokens and time-outs
-hold. The half lies beside the cache's blobs as ``HASH.incomplete``, which nothing loads.
+huggingface_hub deletes an incomplete file when its process ends, which costs much time for 600 MB
+over a slow line. So files are downloaded here, with its client: its settings for proxies, mirrors,
+tokens and time-outs apply. An incomplete file is stored beside the cache's blobs as
+``HASH.incomplete``, which is never loaded.
 """
 
 from __future__ import annotations
@@ -21,63 +22,64 @@ from napari_clipseg.engine.hub.errors import ConnectionLostError, is_connection_
 from napari_clipseg.engine.hub.listing import RemoteFile
 
 CHUNK = 1 << 18  # bytes; a download can be stopped after each
-TRIES = 5  # in a row without a new byte
+TRIES = 5  # in a row that bring no new byte
 PAUSE = 1.0  # seconds before the next try
-PARTIAL = 206  # HTTP: the server goes on where it was asked to
+PARTIAL_CONTENT = 206  # HTTP: the server sends the range that was asked for
 
 
 def fetch(file: RemoteFile, url: str, blob: Path) -> Generator[int, None, None]:
-    """Fetch a file into ``blob``, which appears when all of it is there and right.
+    """Download a file to ``blob``, which exists only once it is complete and verified.
 
     Parameters
     ----------
     file : RemoteFile
-        Size and hash to be had.
+        Size and hash of the file.
     url : str
-        Where from.
+        Address of the file.
     blob : Path
-        Where to. A file that is there and right is kept; a wrong one is replaced.
+        Where it is stored. An existing file with the right hash is left as it is; one with
+        another hash is replaced.
 
     Yields
     ------
     int
-        Bytes that are there, after each piece. Closing the generator stops the download.
+        Bytes that are stored, after each chunk. Closing the generator stops the download.
 
     Raises
     ------
     CheckpointError
-        If the file came with another hash; it is thrown away.
+        If the file that came has another hash; it is deleted.
     Exception
-        Of huggingface_hub and the operating system; see `hub_errors`. What came is kept.
+        Of huggingface_hub and the operating system; see `hub_errors`. The incomplete file stays.
     """
-    if blob.is_file() and file.digest.of(blob) == file.digest.value:
+    if blob.is_file() and file.digest.fits(blob):
         yield file.size
         return
-    half = blob.with_name(f"{blob.name}.incomplete")
-    half.touch()
+    partial = blob.with_name(f"{blob.name}.incomplete")
+    partial.touch()
     failures = 0
-    while (before := _size(half)) != file.size:
+    while (before := _size(partial)) != file.size:
         try:
-            yield from _continue(file, url, half)
+            yield from _resume(file, url, partial)
         except Exception as error:
-            failures = failures + 1 if _size(half) <= before else 1
+            failures = failures + 1 if _size(partial) <= before else 1
             if not is_connection_error(error) or failures == TRIES:
                 raise
             time.sleep(PAUSE)
-            yield _size(half)
-    found = file.digest.of(half)
+            yield _size(partial)
+    found = file.digest.of(partial)
     if found != file.digest.value:
-        raise _throw_away(
-            half,
+        raise _discard(
+            partial,
             f"{file.name} came with the {file.digest.kind} {found}, wanted {file.digest.value}",
         )
-    os.replace(half, blob)
+    os.replace(partial, blob)
 
 
-def _continue(file: RemoteFile, url: str, half: Path) -> Generator[int, None, None]:
-    """Append to the half what is missing."""
-    done = _size(half)
-    # Compressed on the way, a range would count other bytes.
+def _resume(file: RemoteFile, url: str, partial: Path) -> Generator[int, None, None]:
+    """Append to the incomplete file what is missing."""
+    done = _size(partial)
+    # In a compressed answer, a range would count other bytes.
     headers = {
         **build_hf_headers(library_name="napari-clipseg", library_version=__version__),
         "Accept-Encoding": "identity",
@@ -87,24 +89,24 @@ def _continue(file: RemoteFile, url: str, half: Path) -> Generator[int, None, No
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
     with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
         hf_raise_for_status(response)
-        resumed = response.status_code == PARTIAL
+        resumed = response.status_code == PARTIAL_CONTENT
         done = done if resumed else 0
-        with half.open("ab" if resumed else "wb") as out:
+        with partial.open("ab" if resumed else "wb") as out:
             for chunk in response.iter_bytes(CHUNK):
                 done += len(chunk)
                 if done > file.size:
-                    raise _throw_away(half, f"{file.name} came with more than {file.size:,} bytes")
+                    raise _discard(partial, f"{file.name} came with more than {file.size:,} bytes")
                 out.write(chunk)
                 yield done
     if done < file.size:
         raise ConnectionLostError(f"{file.name} ended after {done:,} of {file.size:,} bytes")
 
 
-def _throw_away(half: Path, fault: str) -> CheckpointError:
-    half.unlink()
+def _discard(partial: Path, fault: str) -> CheckpointError:
+    partial.unlink()
     return CheckpointError(
-        f"{fault} as the hub announced it; it was thrown away. Try again; if it comes so once "
-        f"more, a proxy or mirror on the way changes it: use another network or HF_ENDPOINT."
+        f"{fault} as the hub announced it; it was deleted. Try again; if this happens once more, a "
+        f"proxy or mirror on the way changes the file: use another network or HF_ENDPOINT."
     )
 
 

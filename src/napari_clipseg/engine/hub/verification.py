@@ -1,28 +1,30 @@
-"""Whether a downloaded checkpoint's files are what the hub announced."""
+"""Whether the files of a downloaded checkpoint have the hashes that the hub announced."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_clipseg.engine.checkpoints.cached import cache_folder
-from napari_clipseg.engine.checkpoints.files import wanted
-from napari_clipseg.engine.hub.digests import Digest, digest
+from napari_clipseg.engine.checkpoints.digests import Digest, linked_digest
+from napari_clipseg.engine.checkpoints.locate import (
+    cache_folder,
+    is_hub_name,
+    locate,
+    needed_files,
+)
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.checkpoints.locate import is_hub_name, locate
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A checkpoint whose files are right.
+    """A checkpoint whose files have the right hashes.
 
     Attributes
     ----------
     folder : Path
-        Where it lies.
+        Where it is.
     files : tuple of str
-        What was compared.
+        The files that were compared.
     """
 
     folder: Path
@@ -39,8 +41,8 @@ def verify(
 ) -> Verified:
     """Compare the hash of each file of a downloaded checkpoint with the hub's.
 
-    The cache keeps the hashes as the names of its blobs, so no network is needed. Where it
-    could make no symbolic links (Windows, by default), the hub is asked.
+    The cache stores the hashes as the names of its blobs, so no network is needed. Where it
+    cannot make symbolic links (Windows, by default), the hub is asked.
 
     Parameters
     ----------
@@ -54,27 +56,29 @@ def verify(
     Raises
     ------
     NotDownloadedError
-        If it is not here, or only in part.
+        If it is not on this machine, or only in part.
     CheckpointError
-        If a file has another hash, or no hash of it is known. All bad files are named.
+        If a file has another hash, or no hash is known for it. All such files are named.
     """
     if not is_hub_name(model):
         raise CheckpointError(
             f"{model!r} is no name on the hub, so there are no hashes to compare its files with."
         )
     folder = locate(model, revision=revision, cache_dir=cache_dir)
-    names = wanted([path.name for path in folder.iterdir() if path.is_file()])
-    hashes = {name: kept for name in names if (kept := _kept(folder / name))}
-    unknown = [name for name in names if name not in hashes]
-    if unknown and not offline:
-        hashes |= _asked(model, folder.name, cache_dir, endpoint)
-    if rest := [name for name in names if name not in hashes]:
-        raise CheckpointError(f"No hash is known of {', '.join(rest)} in {folder}.")
+    names = needed_files([path.name for path in folder.iterdir() if path.is_file()])
+    digests = {name: one for name in names if (one := linked_digest(folder / name))}
+    if len(digests) < len(names) and not offline:
+        digests |= _announced(model, folder.name, cache_dir, endpoint)
+    if unknown := [name for name in names if name not in digests]:
+        raise CheckpointError(
+            f"No hash is known for {', '.join(unknown)} in {folder}. Connect to the network, and "
+            f"verify again."
+        )
     faults = []
     for name in names:
-        found = hashes[name].of(folder / name)
-        if found != hashes[name].value:
-            faults.append(f"{name} ({hashes[name].kind} {found}, wanted {hashes[name].value})")
+        digest, found = digests[name], digests[name].of(folder / name)
+        if found != digest.value:
+            faults.append(f"{name} ({digest.kind} {found}, wanted {digest.value})")
     if faults:
         at = f" --revision {revision}" if revision else ""
         raise CheckpointError(
@@ -84,17 +88,10 @@ def verify(
     return Verified(folder, tuple(names))
 
 
-def _kept(path: Path) -> Digest | None:
-    """Return the hash that the cache keeps of a file: the name of the blob it links to.
-
-    Only the first link counts: a blob may in turn link into a store of another naming.
-    """
-    return digest(Path(os.readlink(path)).name) if path.is_symlink() else None
-
-
-def _asked(
+def _announced(
     model: str, commit: str, cache_dir: str | Path | None, endpoint: str | None
 ) -> dict[str, Digest]:
+    """Ask the hub for the hashes at a commit."""
     from huggingface_hub import constants
 
     from napari_clipseg.engine.hub.errors import hub_errors

@@ -1,36 +1,33 @@
-"""What a CLIPSeg model is made of, read from a checkpoint's ``config.json``.
+"""Sizes and settings of a CLIPSeg model, read from a checkpoint's ``config.json``.
 
-Names and defaults are those of the public classes, so that public files fit as they are.
+Names and defaults are those of the public classes, so that public files can be read as they are.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE, read_json
 from napari_clipseg.engine.errors import CheckpointError
 
-CONFIG_FILE = "config.json"
-Index = int  # a number that may be 0, where a plain int counts something
 ACTIVATIONS = ("quick_gelu", "gelu", "relu")
 
 
 class BaseConfig:
-    """What all configs share: from and to the mapping that a ``config.json`` holds."""
+    """What all configs share: the conversion from and to the mapping in a ``config.json``."""
 
     model_type: ClassVar[str]
-    # The entry of a whole CLIPSeg's config that describes this one.
+    # The entry for this config in that of a whole CLIPSeg.
     part: ClassVar[str] = ""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build from a mapping; keys that this class does not have are passed over.
+        """Build from a mapping; keys that this class does not have are ignored.
 
-        Public files carry dozens of settings of the library that wrote them.
+        Public files hold dozens of settings of the library that wrote them.
         """
         known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
         return cls(**{key: value for key, value in values.items() if key in known})
@@ -70,7 +67,7 @@ class BaseConfig:
 
 @dataclass(frozen=True)
 class _TowerConfig(BaseConfig):
-    """What both of CLIP's transformers have in common, its checks included."""
+    """What both of CLIP's transformers have in common, with its checks."""
 
     hidden_size: int
     intermediate_size: int
@@ -81,12 +78,11 @@ class _TowerConfig(BaseConfig):
     attention_dropout: float
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        _require_divisible(
-            type(self).__name__,
-            ("hidden_size", self.hidden_size),
-            ("num_attention_heads", self.num_attention_heads),
+        _require_counts(
+            self, "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"
         )
+        _require_numbers(self, "layer_norm_eps", "attention_dropout")
+        _require_divisible(self, "hidden_size", "num_attention_heads")
         if self.hidden_act not in ACTIVATIONS:
             raise ValueError(
                 f"{type(self).__name__}.hidden_act is {self.hidden_act!r}; "
@@ -116,8 +112,19 @@ class CLIPSegTextConfig(_TowerConfig):
         Special tokens. ``eos_token_id == 2`` marks older files, in which the prompt's
         end is found as the highest id (see `CLIPSegTextModel`).
     initializer_range, initializer_factor : float
-        Spread of fresh weights in the reference library. Kept because public files have
-        them; without an effect here.
+        Spread of new weights in the reference library. Public files have them; they have
+        no effect here.
+
+    Raises
+    ------
+    ValueError
+        If a value cannot be used; the message names it, and says what was wanted.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import CLIPSegTextConfig
+    >>> CLIPSegTextConfig(vocab_size=1000).hidden_size
+    512
     """
 
     model_type = "clipseg_text_model"
@@ -132,16 +139,25 @@ class CLIPSegTextConfig(_TowerConfig):
     attention_dropout: float = 0.0
     vocab_size: int = 49408
     max_position_embeddings: int = 77
-    pad_token_id: Index | None = 1
-    bos_token_id: Index | None = 49406
-    eos_token_id: Index = 49407
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 49406
+    eos_token_id: int = 49407
     initializer_range: float = 0.02
     initializer_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_counts(self, "vocab_size", "max_position_embeddings")
+        _require_indices(self, "eos_token_id")
+        _require_numbers(self, "initializer_range", "initializer_factor")
+        for name in ("pad_token_id", "bos_token_id"):
+            if getattr(self, name) is not None and not _is_int(getattr(self, name)):
+                raise _wrong(self, name, "a whole number or null")
 
 
 @dataclass(frozen=True)
 class CLIPSegVisionConfig(_TowerConfig):
-    """The vision encoder: a transformer over square patches of a picture.
+    """The vision encoder: a transformer over square patches of an image.
 
     Parameters
     ----------
@@ -150,7 +166,7 @@ class CLIPSegVisionConfig(_TowerConfig):
     num_hidden_layers, num_attention_heads : int
         Depth, and heads per attention.
     num_channels : int
-        Channels of a picture, 3 for RGB.
+        Channels of an image, 3 for RGB.
     image_size : int
         Side in pixels of the square that the position embeddings were made for.
     patch_size : int
@@ -160,8 +176,19 @@ class CLIPSegVisionConfig(_TowerConfig):
     layer_norm_eps, attention_dropout : float
         As in PyTorch's LayerNorm and attention.
     initializer_range, initializer_factor : float
-        Spread of fresh weights in the reference library. Kept because public files have
-        them; without an effect here.
+        Spread of new weights in the reference library. Public files have them; they have
+        no effect here.
+
+    Raises
+    ------
+    ValueError
+        If a value cannot be used; the message names it, and says what was wanted.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import CLIPSegVisionConfig
+    >>> CLIPSegVisionConfig(patch_size=16).image_size
+    224
     """
 
     model_type = "clipseg_vision_model"
@@ -182,10 +209,12 @@ class CLIPSegVisionConfig(_TowerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_counts(self, "num_channels", "image_size", "patch_size")
+        _require_numbers(self, "initializer_range", "initializer_factor")
         if self.image_size < self.patch_size:
             raise ValueError(
                 f"CLIPSegVisionConfig.image_size is {self.image_size}, smaller than "
-                f"patch_size {self.patch_size}; a picture must hold at least one patch."
+                f"patch_size {self.patch_size}; an image must hold at least one patch."
             )
 
 
@@ -208,15 +237,27 @@ class CLIPSegConfig(BaseConfig):
     decoder_num_attention_heads, decoder_intermediate_size : int
         Heads and MLP width of the decoder's blocks.
     decoder_attention_dropout, decoder_hidden_act
-        Kept because public files have them. Neither has an effect: the decoder
-        uses ReLU whatever the file says, as the published weights were trained.
+        Public files have them; they have no effect here. The decoder always uses ReLU, as
+        when the published weights were trained.
     conditional_layer : int
         Decoder block before which the prompt modulates the tokens (FiLM).
     use_complex_transposed_convolution : bool
-        True for the "refined" checkpoint: three convolutions to pixels, not one.
+        True for the "refined" checkpoint: three convolutions to pixels instead of one.
     default_threshold : float
         Probability above which a pixel belongs to a prompt, unless the user says
         otherwise. The default is the paper's best for PhraseCut (its section 5.1).
+
+    Raises
+    ------
+    ValueError
+        If a value cannot be used; the message names it, and says what was wanted.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import CLIPSegConfig, locate
+    >>> config = CLIPSegConfig.from_pretrained(locate("demo"))
+    >>> config.projection_dim, config.extract_layers
+    (96, (1, 3, 5))
     """
 
     model_type = "clipseg"
@@ -231,18 +272,30 @@ class CLIPSegConfig(BaseConfig):
     decoder_attention_dropout: float = 0.0
     decoder_hidden_act: str = "quick_gelu"
     decoder_intermediate_size: int = 2048
-    conditional_layer: Index = 0
+    conditional_layer: int = 0
     use_complex_transposed_convolution: bool = False
     default_threshold: float = 0.3
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        object.__setattr__(self, "extract_layers", tuple(self.extract_layers))
-        _require_divisible(
-            "CLIPSegConfig",
-            ("reduce_dim", self.reduce_dim),
-            ("decoder_num_attention_heads", self.decoder_num_attention_heads),
+        _require_counts(
+            self,
+            "projection_dim",
+            "reduce_dim",
+            "decoder_num_attention_heads",
+            "decoder_intermediate_size",
         )
+        _require_indices(self, "conditional_layer")
+        _require_numbers(
+            self, "logit_scale_init_value", "decoder_attention_dropout", "default_threshold"
+        )
+        _require_divisible(self, "reduce_dim", "decoder_num_attention_heads")
+        use_three: Any = self.use_complex_transposed_convolution  # a JSON file may hold anything
+        if not isinstance(use_three, bool):
+            raise _wrong(self, "use_complex_transposed_convolution", "true or false")
+        layers: Any = self.extract_layers
+        if not isinstance(layers, list | tuple) or not all(map(_is_int, layers)):
+            raise _wrong(self, "extract_layers", "a list of whole numbers")
+        object.__setattr__(self, "extract_layers", tuple(layers))
         depth = self.vision_config.num_hidden_layers
         ascending = list(self.extract_layers) == sorted(set(self.extract_layers))
         within = all(0 <= i < depth for i in self.extract_layers)
@@ -298,61 +351,39 @@ class CLIPSegConfig(BaseConfig):
         return {**super().to_dict(), **towers, "extract_layers": list(self.extract_layers)}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's JSON file that holds one mapping.
+def _require_counts(config: BaseConfig, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not _is_int(value) or value < 1:
+            raise _wrong(config, name, "a whole number of at least 1")
 
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, is no JSON, or holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{path.parent} has no {path.name}. Choose a folder that holds all files of a CLIPSeg "
-            f"checkpoint, or get its files again."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as JSON: {error}. Get the checkpoint's files again."
-        ) from error
-    if not isinstance(values, dict):
-        raise CheckpointError(
-            f"{path} holds a {type(values).__name__}, wanted a mapping. "
-            f"Get the checkpoint's files again."
+
+def _require_indices(config: BaseConfig, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not _is_int(value) or value < 0:
+            raise _wrong(config, name, "a whole number of at least 0")
+
+
+def _require_numbers(config: BaseConfig, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not (_is_int(value) or isinstance(value, float)) or not math.isfinite(value):
+            raise _wrong(config, name, "a number")
+
+
+def _require_divisible(config: BaseConfig, whole: str, part: str) -> None:
+    if getattr(config, whole) % getattr(config, part):
+        raise ValueError(
+            f"{type(config).__name__}.{whole} is {getattr(config, whole)}, which {part} "
+            f"{getattr(config, part)} does not divide."
         )
-    return values
-
-
-# By annotation: what a value must be, in words and as a test; a JSON file may hold anything.
-_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "int": ("a whole number of at least 1", lambda x: _is_int(x) and x >= 1),
-    "Index": ("a whole number of at least 0", lambda x: _is_int(x) and x >= 0),
-    "Index | None": ("a whole number or null", lambda x: x is None or _is_int(x)),
-    "float": ("a number", lambda x: _is_int(x) or (isinstance(x, float) and math.isfinite(x))),
-    "bool": ("true or false", lambda x: isinstance(x, bool)),
-    "tuple[int, ...]": (
-        "a list of whole numbers",
-        lambda x: isinstance(x, list | tuple) and all(map(_is_int, x)),
-    ),
-}
 
 
 def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool)  # True is an int in Python
 
 
-def _require_types(config: Any) -> None:
-    for item in fields(config):
-        value = getattr(config, item.name)
-        wanted, fits = _TYPES.get(str(item.type), ("", lambda _: True))
-        if not fits(value):
-            raise ValueError(f"{type(config).__name__}.{item.name} is {value!r}; wanted {wanted}.")
-
-
-def _require_divisible(owner: str, whole: tuple[str, int], part: tuple[str, int]) -> None:
-    if whole[1] % part[1]:
-        raise ValueError(
-            f"{owner}.{whole[0]} is {whole[1]}, which {part[0]} {part[1]} does not divide."
-        )
+def _wrong(config: BaseConfig, name: str, wanted: str) -> ValueError:
+    value = getattr(config, name)
+    return ValueError(f"{type(config).__name__}.{name} is {value!r}; wanted {wanted}.")

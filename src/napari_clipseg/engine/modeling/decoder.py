@@ -1,4 +1,4 @@
-"""The CLIPSeg decoder: activations of the vision tower and a prompt's vector to logits."""
+"""The CLIPSeg decoder: from activations of the vision tower and a prompt's vector to logits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from napari_clipseg.engine.modeling.outputs import CLIPSegDecoderOutput
 class CLIPSegDecoder(nn.Module):
     """The part that CLIPSeg adds to CLIP (https://arxiv.org/abs/2112.10003, section 3.1).
 
-    It falls in two: `reduce` needs the picture alone, `segment` needs a prompt too. So a
-    picture is reduced once and answers any number of prompts.
+    It has two steps: `reduce` needs the image alone, `segment` needs a prompt too. So an image
+    is reduced once for any number of prompts.
     """
 
     def __init__(self, config: CLIPSegConfig) -> None:
@@ -27,7 +27,7 @@ class CLIPSegDecoder(nn.Module):
         self.film_add = nn.Linear(config.projection_dim, width)
         self.transposed_convolution: nn.Module
         if config.use_complex_transposed_convolution:
-            # Two steps of a quarter of the patch each: they fill a patch only if it is 16.
+            # Each enlarges by a quarter of the patch: both together by a patch only if it is 16.
             step = vision.patch_size // 4
             self.transposed_convolution = nn.Sequential(
                 nn.Conv2d(width, width, kernel_size=3, padding=1),
@@ -58,12 +58,12 @@ class CLIPSegDecoder(nn.Module):
         Parameters
         ----------
         activations : sequence of Tensor
-            One ``(batch, 1 + patches, vision width)`` an extracted block, ascending.
+            ``(batch, 1 + patches, vision width)`` for each extracted block, ascending.
 
         Returns
         -------
         list of Tensor
-            One ``(batch, 1 + patches, reduce_dim)`` a decoder block.
+            ``(batch, 1 + patches, reduce_dim)`` for each decoder block.
         """
         deepest_first = reversed(activations)
         return [reduce(x) for reduce, x in zip(self.reduces, deepest_first, strict=True)]
@@ -80,13 +80,13 @@ class CLIPSegDecoder(nn.Module):
         Parameters
         ----------
         reduced : sequence of Tensor
-            What `reduce` gave; ``(batch, 1 + patches, reduce_dim)`` each.
+            From `reduce`; ``(batch, 1 + patches, reduce_dim)`` each.
         prompts : Tensor
-            ``(batch, projection_dim)``, one a picture.
+            ``(batch, projection_dim)``, one for each image.
         grid : tuple of int
             Rows and columns of patches.
         record : Record
-            Keeps what it asks for on the way.
+            Collects intermediate results.
 
         Returns
         -------
@@ -98,15 +98,17 @@ class CLIPSegDecoder(nn.Module):
             x = activation if x is None else activation + x
             if i == self.conditional_layer:
                 # FiLM (Perez et al., https://arxiv.org/abs/1709.07871): one scale and one shift
-                # a channel, the same for all patches.
+                # for each channel, the same for all patches.
+                # (batch, projection_dim) -> (batch, 1, reduce_dim)
                 x = self.film_mul(prompts)[:, None] * x + self.film_add(prompts)[:, None]
             if i == 0:
-                record.see(x)
+                record.add_hidden_state(x)
             x = layer(x, record)
-            record.see(x)
+            record.add_hidden_state(x)
         assert x is not None  # a config has at least one extracted layer
         # (batch, 1 + patches, reduce_dim) -> (batch, reduce_dim, rows, columns)
         x = x[:, 1:].transpose(1, 2).unflatten(2, grid)
+        # (batch, 1, height, width) -> (batch, height, width)
         logits: Tensor = self.transposed_convolution(x).squeeze(1)
         return logits
 

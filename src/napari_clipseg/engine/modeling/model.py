@@ -1,4 +1,4 @@
-"""CLIPSeg as a whole: CLIP's two towers, and the decoder on top."""
+"""The whole CLIPSeg: CLIP's two towers, and the decoder on top of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ from napari_clipseg.engine.modeling.vision import CLIPSegVisionModel
 
 
 class CLIPSegModel(Pretrained[CLIPSegConfig]):
-    """CLIP: both towers, each projected to the space that they share."""
+    """CLIP: both towers, each projected into the space that they share.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_clipseg.engine import CLIPSegModel
+    >>> clip = CLIPSegModel.from_pretrained("demo")
+    >>> clip.get_image_features(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 96])
+    """
 
     config_class = CLIPSegConfig
     prefix = "clip."
@@ -43,7 +52,7 @@ class CLIPSegModel(Pretrained[CLIPSegConfig]):
         return features
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """Map pictures ``(batch, channels, height, width)`` to ``(batch, projection_dim)``."""
+        """Map images ``(batch, channels, height, width)`` to ``(batch, projection_dim)``."""
         features: Tensor = self.visual_projection(self.vision_model(pixel_values).pooler_output)
         return features
 
@@ -58,26 +67,26 @@ class CLIPSegModel(Pretrained[CLIPSegConfig]):
         output_hidden_states: bool = False,
         interpolate_pos_encoding: bool = True,
     ) -> CLIPSegOutput:
-        """Compare every picture with every text (https://arxiv.org/abs/2103.00020, figure 3).
+        """Compare every image with every text (https://arxiv.org/abs/2103.00020, figure 3).
 
         Parameters
         ----------
         input_ids : Tensor
             ``(texts, tokens)``.
         pixel_values : Tensor
-            ``(pictures, channels, height, width)``, normalised.
+            ``(images, channels, height, width)``, normalized.
         attention_mask, position_ids : Tensor, optional
             See `CLIPSegTextModel`.
         return_loss : bool
-            Whether to give the contrastive loss; the k-th text then belongs to the k-th
-            picture.
+            Whether to compute the contrastive loss; the k-th text then belongs to the k-th
+            image.
         output_attentions, output_hidden_states, interpolate_pos_encoding : bool
             See the towers.
 
         Raises
         ------
         ValueError
-            If the loss is asked for, and there are not as many texts as pictures.
+            If the loss is wanted, and there are not as many texts as images.
         """
         vision = self.vision_model(
             pixel_values, output_attentions, output_hidden_states, interpolate_pos_encoding
@@ -95,24 +104,34 @@ class CLIPSegModel(Pretrained[CLIPSegConfig]):
 
 
 def contrastive_loss(logits: Tensor) -> Tensor:
-    """Return CLIP's loss of ``(n, n)`` similarities, of which the diagonal belongs together.
+    """Return CLIP's loss of ``(n, n)`` similarities; matching pairs are on the diagonal.
 
     The mean of the cross entropies along both axes (https://arxiv.org/abs/2103.00020, figure 3).
     """
     if logits.shape[0] != logits.shape[1]:
         raise ValueError(
-            f"Got {logits.shape[0]} texts and {logits.shape[1]} pictures; the loss wants as many "
-            f"texts as pictures, in the same order."
+            f"Got {logits.shape[0]} texts and {logits.shape[1]} images; the loss wants as many "
+            f"texts as images, in the same order."
         )
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
 class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
-    """CLIP with the CLIPSeg decoder: a picture and a prompt to a map of logits.
+    """CLIP with the CLIPSeg decoder: from an image and a prompt to a map of logits.
 
     All parameters can be trained. To train the decoder alone, as the paper does, freeze
     the rest: ``model.clip.requires_grad_(False)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg.engine import CLIPSegForImageSegmentation, CLIPSegProcessor, locate
+    >>> model = CLIPSegForImageSegmentation.from_pretrained("demo")
+    >>> processor = CLIPSegProcessor.from_pretrained(locate("demo"))
+    >>> image = np.zeros((100, 150, 3), np.uint8)
+    >>> model(**processor(text="red rings", images=image)).logits.shape
+    torch.Size([1, 192, 192])
     """
 
     config_class = CLIPSegConfig
@@ -129,7 +148,7 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
         position_ids: Tensor | None = None,
         conditional_pixel_values: Tensor | None = None,
     ) -> Tensor:
-        """Turn prompts, texts or pictures, into ``(batch, projection_dim)``.
+        """Turn prompts, texts or images, into vectors ``(batch, projection_dim)``.
 
         Raises
         ------
@@ -160,14 +179,14 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
         output_hidden_states: bool = False,
         interpolate_pos_encoding: bool = True,
     ) -> CLIPSegImageSegmentationOutput:
-        """Segment pictures, one prompt each.
+        """Segment images, with one prompt each.
 
         Parameters
         ----------
         input_ids : Tensor, optional
             ``(batch, tokens)``: text prompts.
         pixel_values : Tensor
-            ``(batch, channels, height, width)``: normalised pictures.
+            ``(batch, channels, height, width)``: normalized images.
         conditional_pixel_values : Tensor, optional
             ``(batch, channels, height, width)``: image prompts.
         conditional_embeddings : Tensor, optional
@@ -175,24 +194,24 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
         attention_mask, position_ids : Tensor, optional
             See `CLIPSegTextModel`.
         labels : Tensor, optional
-            ``(batch, height, width)``, 0 to 1, of the logits' size: the masks to learn.
+            ``(batch, height, width)``, 0 to 1, of the logits' size: the masks to be learned.
         output_attentions, output_hidden_states, interpolate_pos_encoding : bool
             See `CLIPSegVisionModel` and `CLIPSegDecoder`.
 
         Returns
         -------
         CLIPSegImageSegmentationOutput
-            Logits of the pictures' size, up to the last whole patch.
+            Logits of the images' size, up to the last whole patch.
 
         Raises
         ------
         ValueError
-            If there is no picture, not exactly one kind of prompt, another number of
-            prompts than of pictures, vectors of another length than the model's, or labels
+            If there is no image, not exactly one kind of prompt, another number of
+            prompts than of images, vectors of another length than the model's, or labels
             of another size than the logits.
         """
         if pixel_values is None:
-            raise ValueError("Got no pixel_values; give the pictures to segment.")
+            raise ValueError("Got no pixel_values; give the images to segment.")
         if conditional_embeddings is None:
             conditional_embeddings = self.get_conditional_embeddings(
                 input_ids, attention_mask, position_ids, conditional_pixel_values
@@ -205,7 +224,7 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
         if tuple(conditional_embeddings.shape) != wanted:
             raise ValueError(
                 f"Got prompts of shape {tuple(conditional_embeddings.shape)} for "
-                f"{len(pixel_values)} pictures; wanted {wanted}, one vector a picture."
+                f"{len(pixel_values)} images; wanted {wanted}, one vector for each image."
             )
         vision = self.clip.vision_model(
             pixel_values,
@@ -213,7 +232,7 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
             output_hidden_states=True,
             interpolate_pos_encoding=interpolate_pos_encoding,
         )
-        # Hidden state 0 is what goes into block 0, so block i gives hidden state i + 1.
+        # Hidden state 0 is the input of block 0, so the output of block i is hidden state i + 1.
         activations = [vision.hidden_states[i + 1] for i in self.config.extract_layers]
         grid = self.clip.vision_model.embeddings.grid(*pixel_values.shape[-2:])
         decoded = self.decoder(

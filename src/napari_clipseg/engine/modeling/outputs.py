@@ -1,4 +1,4 @@
-"""What the models give: the fields that the reference library documents, as dataclasses."""
+"""What the models return: the fields that the reference library documents, as dataclasses."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BaseModelOutputWithPooling:
-    """What a tower gives.
+    """What a tower returns.
 
     Attributes
     ----------
     last_hidden_state : Tensor
         ``(batch, tokens, width)``, after the last block.
     pooler_output : Tensor
-        ``(batch, width)``, the one token that stands for the whole.
+        ``(batch, width)``, the token that represents the whole image or text.
     hidden_states : tuple of Tensor, optional
-        ``(batch, tokens, width)`` each: what went into each block, and what came out of the
-        last one.
+        ``(batch, tokens, width)`` each: the input of each block, and the output of the last.
     attentions : tuple of Tensor, optional
-        ``(batch, heads, tokens, tokens)`` each: how much each token (row) looked at each
-        other (column), one a block.
+        ``(batch, heads, tokens, tokens)`` for each block: how much each token (row) attends
+        to each other (column).
     """
 
     last_hidden_state: Tensor
@@ -33,18 +32,18 @@ class BaseModelOutputWithPooling:
 
 @dataclass(frozen=True)
 class CLIPSegOutput:
-    """What `CLIPSegModel` gives.
+    """What `CLIPSegModel` returns.
 
     Attributes
     ----------
     loss : Tensor, optional
-        A number: the contrastive loss, where it was asked for.
+        A number: the contrastive loss, with ``return_loss``.
     logits_per_image, logits_per_text : Tensor
         ``(images, texts)`` and its transpose: cosine similarities times the temperature.
     text_embeds, image_embeds : Tensor
         ``(texts, projection_dim)`` and ``(images, projection_dim)``, of length 1.
     text_model_output, vision_model_output : BaseModelOutputWithPooling
-        Of the towers.
+        The outputs of the towers.
     """
 
     loss: Tensor | None
@@ -58,17 +57,17 @@ class CLIPSegOutput:
 
 @dataclass(frozen=True)
 class CLIPSegDecoderOutput:
-    """What `CLIPSegDecoder` gives.
+    """What `CLIPSegDecoder` returns.
 
     Attributes
     ----------
     logits : Tensor
         ``(batch, height, width)``.
     hidden_states : tuple of Tensor, optional
-        ``(batch, 1 + patches, reduce_dim)`` each: what went into the first block, and what
-        came out of each.
+        ``(batch, 1 + patches, reduce_dim)`` each: the input of the first block, and the
+        output of each.
     attentions : tuple of Tensor, optional
-        ``(batch, heads, 1 + patches, 1 + patches)`` each, one a block.
+        ``(batch, heads, 1 + patches, 1 + patches)`` for each block.
     """
 
     logits: Tensor
@@ -78,22 +77,22 @@ class CLIPSegDecoderOutput:
 
 @dataclass(frozen=True)
 class CLIPSegImageSegmentationOutput:
-    """What `CLIPSegForImageSegmentation` gives.
+    """What `CLIPSegForImageSegmentation` returns.
 
     Attributes
     ----------
     loss : Tensor, optional
-        A number: the binary cross entropy with the labels, where some were given.
+        A number: the binary cross entropy with the labels, if they were given.
     logits : Tensor
         ``(batch, height, width)``; their sigmoid is the probability.
     conditional_embeddings : Tensor
         ``(batch, projection_dim)``, the prompts as vectors.
     pooled_output : Tensor
-        ``(batch, projection_dim)``, the pictures as vectors.
+        ``(batch, projection_dim)``, the images as vectors.
     vision_model_output : BaseModelOutputWithPooling
-        Of the vision tower, for the pictures.
+        The output of the vision tower, for the images.
     decoder_output : CLIPSegDecoderOutput
-        Of the decoder.
+        The output of the decoder.
     """
 
     loss: Tensor | None

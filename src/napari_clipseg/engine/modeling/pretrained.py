@@ -1,32 +1,32 @@
-"""What all models share: a config, and the way from and to a checkpoint folder."""
+"""What all models share: a config, and how they are loaded from a checkpoint folder and saved."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import nn
 
-from napari_clipseg.engine.modeling.config import CONFIG_FILE, BaseConfig
+from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE, write_json
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.checkpoints.weights import load_weights, save_weights
+from napari_clipseg.engine.modeling.config import BaseConfig
 
 Config = TypeVar("Config", bound=BaseConfig)
 
 
 class Pretrained(nn.Module, Generic[Config]):
-    """A model that comes from a checkpoint folder and can be saved as one.
+    """A model that can be loaded from a checkpoint folder, and saved as one.
 
     Parameters
     ----------
     config : CLIPSegTextConfig, CLIPSegVisionConfig or CLIPSegConfig
-        What the model is made of. Its weights are fresh; see `from_pretrained`.
+        Sizes and settings. The weights are random; `from_pretrained` loads them.
     """
 
     config_class: ClassVar[type[BaseConfig]]
-    # Where this model's keys begin in the weights of a whole CLIPSeg.
+    # How this model's keys begin in the weights of a whole CLIPSeg.
     prefix: ClassVar[str] = ""
 
     def __init__(self, config: Config) -> None:
@@ -50,7 +50,7 @@ class Pretrained(nn.Module, Generic[Config]):
         """
         folder = locate(model)
         config = cls.config_class.from_pretrained(folder)
-        # On the meta device nothing is allocated or initialised, so no second copy exists.
+        # On the meta device nothing is allocated, so that memory holds the weights only once.
         with torch.device("meta"):
             network = cls(config)  # type: ignore[arg-type]
         load_weights(network, folder, cls.prefix)
@@ -59,12 +59,11 @@ class Pretrained(nn.Module, Generic[Config]):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors``, as `from_pretrained` reads them.
 
-        The reference library reads them, too. What was in the folder under these names is
-        replaced, once all is written.
+        The reference library reads them, too. Older files of these names are replaced when the
+        new ones are written.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         values = {"architectures": [type(self).__name__], **self.config.to_dict()}
         save_weights(self, folder)
-        text = json.dumps(values, indent=2) + "\n"
-        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        write_json(folder / CONFIG_FILE, values)

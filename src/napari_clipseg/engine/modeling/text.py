@@ -1,4 +1,4 @@
-"""CLIP's text encoder: token ids to one vector a prompt."""
+"""CLIP's text encoder: from token ids to one vector for each prompt."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from napari_clipseg.engine.modeling.config import CLIPSegTextConfig
-from napari_clipseg.engine.modeling.layers import CLIPSegEncoder, Record, fresh_embedding
+from napari_clipseg.engine.modeling.layers import CLIPSegEncoder, Record, new_embedding
 from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.modeling.pretrained import Pretrained
 
-# Configurations written before the id was put right say 2, whatever the vocabulary.
+# Older configurations say 2, whatever the vocabulary; the id was corrected later.
 LEGACY_EOS = 2
 
 
@@ -19,10 +19,8 @@ class CLIPSegTextEmbeddings(nn.Module):
 
     def __init__(self, config: CLIPSegTextConfig) -> None:
         super().__init__()
-        self.token_embedding = fresh_embedding(config.vocab_size, config.hidden_size)
-        self.position_embedding = fresh_embedding(
-            config.max_position_embeddings, config.hidden_size
-        )
+        self.token_embedding = new_embedding(config.vocab_size, config.hidden_size)
+        self.position_embedding = new_embedding(config.max_position_embeddings, config.hidden_size)
 
     def forward(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """Map ids ``(batch, tokens)`` to ``(batch, tokens, width)``."""
@@ -35,6 +33,7 @@ class CLIPSegTextEmbeddings(nn.Module):
             )
         if position_ids is None:
             position_ids = torch.arange(length, device=input_ids.device)
+        # (batch, tokens, width) + (tokens, width) or (batch, tokens, width)
         embeddings: Tensor = self.token_embedding(input_ids) + self.position_embedding(position_ids)
         return embeddings
 
@@ -73,14 +72,14 @@ class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
         Parameters
         ----------
         input_ids : Tensor
-            ``(batch, tokens)``, each row from start token to end token, padded after it.
+            ``(batch, tokens)``, each row from start token to end token, then padding.
         attention_mask : Tensor, optional
-            ``(batch, tokens)``, 0 where padded. Attention looks back only, so what pads
-            after the end changes nothing and a mask is needed for other paddings alone.
+            ``(batch, tokens)``, 0 where padded. A token attends to earlier ones only, so
+            padding after the end changes nothing; a mask is needed for other padding.
         position_ids : Tensor, optional
             ``(batch, tokens)`` or ``(tokens,)``, counted from 0 by default.
         output_attentions, output_hidden_states : bool
-            Whether to give those, too.
+            Whether to return them, too.
 
         Returns
         -------
@@ -93,14 +92,15 @@ class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
             x = self.encoder(x, causal=True, record=record)
         else:
             length = input_ids.shape[-1]
-            back = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+            causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
             # (batch, 1, 1, tokens) and (tokens, tokens) -> (batch, 1, tokens, tokens)
-            mask = attention_mask.bool()[:, None, None, :] & back
+            mask = attention_mask.bool()[:, None, None, :] & causal
             x = self.encoder(x, mask, record=record)
         x = self.final_layer_norm(x)
         if self.eos_token_id == LEGACY_EOS:
             end = input_ids.argmax(dim=-1)
         else:
             end = (input_ids == self.eos_token_id).int().argmax(dim=-1)
+        # (batch, tokens, width) -> (batch, width)
         pooled = x[torch.arange(len(x), device=x.device), end]
         return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)

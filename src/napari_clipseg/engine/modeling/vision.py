@@ -1,4 +1,4 @@
-"""CLIP's vision encoder: a picture to tokens, one a patch and one for the whole."""
+"""CLIP's vision encoder: from an image to one token for each patch and one for the whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_clipseg.engine.modeling.config import CLIPSegVisionConfig
-from napari_clipseg.engine.modeling.layers import CLIPSegEncoder, Record, fresh, fresh_embedding
+from napari_clipseg.engine.modeling.layers import (
+    CLIPSegEncoder,
+    Record,
+    initial_values,
+    new_embedding,
+)
 from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.modeling.pretrained import Pretrained
 
@@ -19,7 +24,7 @@ class CLIPSegVisionEmbeddings(nn.Module):
         super().__init__()
         self.patch_size = config.patch_size
         self.side = config.image_size // config.patch_size
-        self.class_embedding = nn.Parameter(fresh(config.hidden_size))
+        self.class_embedding = nn.Parameter(initial_values(config.hidden_size))
         self.patch_embedding = nn.Conv2d(
             config.num_channels,
             config.hidden_size,
@@ -27,27 +32,29 @@ class CLIPSegVisionEmbeddings(nn.Module):
             stride=config.patch_size,
             bias=False,
         )
-        self.position_embedding = fresh_embedding(self.side**2 + 1, config.hidden_size)
+        self.position_embedding = new_embedding(self.side**2 + 1, config.hidden_size)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Map ``(batch, channels, height, width)`` to ``(batch, 1 + patches, width)``."""
         rows, columns = self.grid(pixel_values.shape[-2], pixel_values.shape[-1])
         # (batch, width, rows, columns) -> (batch, patches, width)
         patches = self.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
+        # (width,) -> (batch, 1, width)
         class_token = self.class_embedding.expand(len(patches), 1, -1)
+        # (batch, 1 + patches, width)
         return torch.cat([class_token, patches], dim=1) + self.positions(rows, columns)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return how many rows and columns of whole patches a picture holds."""
+        """Return how many rows and columns of whole patches an image holds."""
         if min(height, width) < self.patch_size:
             raise ValueError(
-                f"The picture is {height} x {width} pixels, smaller than a patch of "
+                f"The image is {height} x {width} pixels, smaller than a patch of "
                 f"{self.patch_size} x {self.patch_size}. Enlarge it."
             )
         return height // self.patch_size, width // self.patch_size
 
     def positions(self, rows: int, columns: int) -> Tensor:
-        """Return ``(1 + rows * columns, width)``, interpolated bicubically to the grid.
+        """Return position embeddings ``(1 + rows * columns, width)``, interpolated to the grid.
 
         As for other resolutions in Dosovitskiy et al., https://arxiv.org/abs/2010.11929,
         section 3.2.
@@ -58,6 +65,7 @@ class CLIPSegVisionEmbeddings(nn.Module):
         # (patches, width) -> (1, width, side, side)
         patches = weight[1:].T.unflatten(1, (self.side, self.side))[None]
         patches = F.interpolate(patches, (rows, columns), mode="bicubic", align_corners=False)
+        # (1, width, rows, columns) -> (rows * columns, width), after the class token's
         return torch.cat([weight[:1], patches[0].flatten(1).T])
 
 
@@ -70,7 +78,7 @@ class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
     def __init__(self, config: CLIPSegVisionConfig) -> None:
         super().__init__(config)
         self.embeddings = CLIPSegVisionEmbeddings(config)
-        # The misspelt name is that of the published weights.
+        # Spelled as in the published weights.
         self.pre_layrnorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.encoder = CLIPSegEncoder(
             config.hidden_size,
@@ -90,16 +98,16 @@ class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
         output_hidden_states: bool = False,
         interpolate_pos_encoding: bool = True,
     ) -> BaseModelOutputWithPooling:
-        """Encode pictures.
+        """Encode images.
 
         Parameters
         ----------
         pixel_values : Tensor
-            ``(batch, channels, height, width)``, normalised, of any size from one patch on.
+            ``(batch, channels, height, width)``, normalized, at least one patch high and wide.
         output_attentions, output_hidden_states : bool
-            Whether to give those, too.
+            Whether to return them, too.
         interpolate_pos_encoding : bool
-            Whether pictures of another size than the config's are taken.
+            Whether images of another size than the config's are accepted.
 
         Returns
         -------
@@ -109,23 +117,24 @@ class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
         Raises
         ------
         ValueError
-            If a picture is smaller than a patch, or of another size when that is not taken.
+            If an image is smaller than a patch, or of another size when that is not accepted.
         """
         side = self.config.image_size
         height, width = pixel_values.shape[-2:]
         if not interpolate_pos_encoding and (height, width) != (side, side):
             raise ValueError(
-                f"The picture is {height} x {width} pixels, the model's positions are for "
-                f"{side} x {side}. Resize it, or let interpolate_pos_encoding be true."
+                f"The image is {height} x {width} pixels, the model's positions are for "
+                f"{side} x {side}. Resize it, or set interpolate_pos_encoding to True."
             )
         record = Record(output_hidden_states, output_attentions)
         x = self.encoder(self.pre_layrnorm(self.embeddings(pixel_values)), record=record)
+        # (batch, 1 + patches, width) -> (batch, width)
         pooled = self.post_layernorm(x[:, 0])
         return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)
 
     def activations(self, pixel_values: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
         """Return the outputs of ``blocks``, each ``(batch, 1 + patches, width)``.
 
-        Blocks after the last one named are not run: nothing of them reaches the mask.
+        Blocks after the last of them are not run: the decoder does not read them.
         """
         return self.encoder.extract(self.pre_layrnorm(self.embeddings(pixel_values)), blocks)

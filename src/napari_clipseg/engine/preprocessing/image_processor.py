@@ -1,8 +1,7 @@
-"""Pictures to the tensors that the model takes, as a checkpoint folder says."""
+"""Images to the tensors that the model takes, as a checkpoint folder says."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,40 +13,48 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from napari_clipseg.engine.modeling.config import read_json
+from napari_clipseg.engine.checkpoints.json_files import read_json, write_json
 from napari_clipseg.engine.errors import CheckpointError
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
-# Newer files of the reference library hold the same mapping as one entry of a larger one.
+# Newer versions of the reference library write the same mapping as an entry of this file.
 PROCESSOR_FILE = "processor_config.json"
 PROCESSOR_ENTRY = "image_processor"
 CHANNELS = 3
 
-Picture = NDArray[np.uint8] | Image.Image
+ImageLike = NDArray[np.uint8] | Image.Image
 
 
 @dataclass(frozen=True)
 class ViTImageProcessor:
-    """How a picture becomes numbers; names and defaults are those of the public class.
+    """How an image becomes a tensor; names and defaults are those of the public class.
 
     Parameters
     ----------
     size : mapping
-        ``height`` and ``width`` in pixels that pictures are brought to, whatever their shape.
+        ``height`` and ``width`` in pixels to which every image is resized.
     resample : int
         Pillow's number of the interpolation; 2 is bilinear, with antialiasing.
     do_rescale, rescale_factor : bool, float
-        Whether the values 0 to 255 are multiplied first, and with what.
+        Whether the values 0 to 255 are multiplied by a factor first, and the factor.
     do_normalize, image_mean, image_std : bool, tuple of float
-        Whether a mean is then subtracted, and what is left divided by a deviation: one
-        number, or one each for red, green and blue.
+        Whether a mean is then subtracted, and the result divided by a standard deviation:
+        one number, or one each for red, green and blue.
     do_resize : bool
-        Always true: the model's patches must fit.
+        Always true: the size must be a whole number of the model's patches.
 
     Raises
     ------
     ValueError
-        If pictures cannot be prepared like this.
+        If a value cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg.engine import ViTImageProcessor
+    >>> processor = ViTImageProcessor(size={"height": 64, "width": 64})
+    >>> processor(np.zeros((100, 150, 3), np.uint8)).shape
+    torch.Size([1, 3, 64, 64])
     """
 
     size: Mapping[str, int] = field(default_factory=lambda: {"height": 224, "width": 224})
@@ -63,7 +70,7 @@ class ViTImageProcessor:
         if min(self.height, self.width) < 1:
             raise ValueError(f"the size is {self.height} x {self.width} pixels")
         if not self.do_resize:
-            raise ValueError("do_resize is false; the model takes pictures of one size only")
+            raise ValueError("do_resize is false; the model takes images of one size only")
         Image.Resampling(self.resample)
         sizes = {len(self.image_mean), len(self.image_std)}
         if not sizes <= {1, CHANNELS} or 0 in self.image_std:
@@ -71,17 +78,17 @@ class ViTImageProcessor:
 
     @property
     def height(self) -> int:
-        """Of the prepared pictures, in pixels."""
+        """Of the prepared images, in pixels."""
         return self.size["height"]
 
     @property
     def width(self) -> int:
-        """Of the prepared pictures, in pixels."""
+        """Of the prepared images, in pixels."""
         return self.size["width"]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read the mapping of a ``preprocessor_config.json``, of any age of that format."""
+        """Read the mapping of a ``preprocessor_config.json``, of any version of that format."""
         known = {item.name for item in fields(cls)}
         picked = {key: value for key, value in values.items() if key in known}
         if "size" in picked:
@@ -103,7 +110,7 @@ class ViTImageProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
-        """Read ``preprocessor_config.json`` of a folder, or what stands for it in newer ones.
+        """Read ``preprocessor_config.json`` of a folder, or what newer folders have instead.
 
         Raises
         ------
@@ -116,76 +123,75 @@ class ViTImageProcessor:
             return cls.from_dict(values[PROCESSOR_ENTRY] if path.name == PROCESSOR_FILE else values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
-                f"{path} does not say how pictures are prepared: {error!r}. "
+                f"{path} does not say how images are prepared: {error!r}. "
                 f"Get the checkpoint's files again."
             ) from error
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``preprocessor_config.json``, as the published checkpoints have it.
 
-        A ``processor_config.json`` that is there would be read instead, and is removed.
+        An existing ``processor_config.json`` would be read instead, and is removed.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         values = {**self.to_dict(), "processor_class": "CLIPSegProcessor"}
-        text = json.dumps(values, indent=2) + "\n"
-        (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
-        (folder / PROCESSOR_FILE).unlink(missing_ok=True)
+        write_json(Path(folder) / PREPROCESSOR_FILE, values)
+        (Path(folder) / PROCESSOR_FILE).unlink(missing_ok=True)
 
-    def __call__(self, pictures: Picture | Sequence[Picture], *, do_resize: bool = True) -> Tensor:
-        """Prepare one picture or several.
+    def __call__(
+        self, images: ImageLike | Sequence[ImageLike], *, do_resize: bool = True
+    ) -> Tensor:
+        """Prepare one image or several.
 
         Parameters
         ----------
-        pictures : picture or sequence of pictures
-            A picture is a Pillow image, or a uint8 array of shape ``(height, width)`` or
+        images : image or sequence of images
+            Each a Pillow image, or a uint8 array of shape ``(height, width)`` or
             ``(height, width, 3)``.
         do_resize : bool
-            False for pictures that have the size already, whichever that is; the same for
-            all of them.
+            False for images that keep their size, which must be the same for all of them.
 
         Returns
         -------
         Tensor
-            ``(pictures, 3, height, width)``, float32, normalised.
+            ``(images, 3, height, width)``, float32, normalized.
 
         Raises
         ------
         ValueError
-            If there is no picture, or one of another shape or type of numbers; or if
-            pictures that are not resized differ in size.
+            If there is no image, or one of another shape or type of numbers; or if images that
+            are not resized differ in size.
         TypeError
-            If something else than pictures is given.
+            If something else than images is given.
         """
-        if not isinstance(pictures, list | tuple):
-            pictures = [pictures]  # type: ignore[list-item]  # what else comes, is told below
-        if not pictures:
-            raise ValueError("Got no picture; give at least one.")
+        if not isinstance(images, list | tuple):
+            images = [images]  # type: ignore[list-item]  # _rgb refuses what is no image
+        if not images:
+            raise ValueError("Got no image; give at least one.")
         size, resample = (self.width, self.height), Image.Resampling(self.resample)
-        images = [_rgb(picture) for picture in pictures]
-        sizes = {image.size for image in images}
+        rgb = [_rgb(image) for image in images]
+        sizes = {image.size for image in rgb}
         if not do_resize and len(sizes) > 1:
             raise ValueError(
-                f"Got pictures of {len(sizes)} sizes that are not to be resized; wanted one size, "
+                f"Got images of {len(sizes)} sizes that are not to be resized; wanted one size, "
                 f"since they become one array. Resize them, or give them one by one."
             )
         resized = [
-            np.asarray(image.resize(size, resample) if do_resize else image) for image in images
+            np.asarray(image.resize(size, resample) if do_resize else image) for image in rgb
         ]
-        # (pictures, height, width, 3)
+        # (images, height, width, 3)
         x = np.stack(resized).astype(np.float32)
         if self.do_rescale:
             x = x * self.rescale_factor
         if self.do_normalize:
             mean, std = (np.asarray(v, dtype=np.float32) for v in (self.image_mean, self.image_std))
             x = (x - mean) / std
+        # (images, height, width, 3) -> (images, 3, height, width)
         return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
 
 
 def image_processor_file(folder: str | Path) -> Path:
-    """Return the file of a checkpoint folder that says how pictures are prepared.
+    """Return the file of a checkpoint folder that says how images are prepared.
 
-    As in the reference library, ``processor_config.json`` goes first where it says so.
+    As in the reference library, ``processor_config.json`` is preferred if it says so.
     """
     whole = Path(folder) / PROCESSOR_FILE
     if whole.is_file() and PROCESSOR_ENTRY in read_json(whole):
@@ -193,20 +199,20 @@ def image_processor_file(folder: str | Path) -> Path:
     return Path(folder) / PREPROCESSOR_FILE
 
 
-def _rgb(picture: Picture) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
-    if not isinstance(picture, np.ndarray):
+def _rgb(image: ImageLike) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if not isinstance(image, np.ndarray):
         raise TypeError(
-            f"Got a picture of type {type(picture).__name__}; wanted a Pillow image, or a uint8 "
+            f"Got an image of type {type(image).__name__}; wanted a Pillow image, or a uint8 "
             f"array of shape (height, width) or (height, width, 3)."
         )
-    shape = picture.shape
+    shape = image.shape
     gray_or_rgb = len(shape) == 2 or (len(shape) == 3 and shape[2] == CHANNELS)
-    if picture.dtype != np.uint8 or not gray_or_rgb or 0 in shape:
+    if image.dtype != np.uint8 or not gray_or_rgb or 0 in shape:
         raise ValueError(
-            f"Got a picture of {picture.dtype} and shape {shape}; wanted uint8 and "
+            f"Got an image of {image.dtype} and shape {shape}; wanted uint8 and "
             f"(height, width) or (height, width, 3), not empty. Scale its values to 0 to 255 "
             f"and put the channels last."
         )
-    return Image.fromarray(picture).convert("RGB")
+    return Image.fromarray(image).convert("RGB")

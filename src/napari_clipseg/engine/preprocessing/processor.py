@@ -1,4 +1,4 @@
-"""Texts and pictures to the tensors that the model takes."""
+"""Texts, images and visual prompts to the tensors that the model takes."""
 
 from __future__ import annotations
 
@@ -7,27 +7,38 @@ from pathlib import Path
 
 from torch import Tensor
 
-from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig
+from napari_clipseg.engine.modeling.text import LEGACY_EOS
 from napari_clipseg.engine.preprocessing.image_processor import (
-    Picture,
+    ImageLike,
     ViTImageProcessor,
     image_processor_file,
 )
-from napari_clipseg.engine.modeling.text import LEGACY_EOS
 from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 from napari_clipseg.engine.preprocessing.vocabulary import vocabulary_file
 
 
 class CLIPSegProcessor:
-    """Prepare texts, pictures and visual prompts for the model.
+    """Prepare texts, images and visual prompts for the model.
 
     Parameters
     ----------
     image_processor : ViTImageProcessor
-        For pictures.
+        For images and visual prompts.
     tokenizer : CLIPTokenizer
-        For texts. Its `decode` and `batch_decode` are to be had here, too.
+        For texts. Its `decode` and `batch_decode` are methods here, too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg.engine import CLIPSegProcessor, locate
+    >>> processor = CLIPSegProcessor.from_pretrained(locate("demo"))
+    >>> inputs = processor(text=["red rings"], images=[np.zeros((100, 150, 3), np.uint8)])
+    >>> sorted(inputs)
+    ['attention_mask', 'input_ids', 'pixel_values']
+    >>> inputs["pixel_values"].shape
+    torch.Size([1, 3, 192, 192])
     """
 
     model_input_names = ("pixel_values", *CLIPTokenizer.model_input_names)
@@ -40,7 +51,7 @@ class CLIPSegProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> CLIPSegProcessor:
-        """Read a checkpoint folder's image processor and tokenizer, in any of their forms.
+        """Read a checkpoint folder's image processor and tokenizer, in any of their formats.
 
         Raises
         ------
@@ -66,8 +77,8 @@ class CLIPSegProcessor:
     def __call__(
         self,
         text: str | Sequence[str] | None = None,
-        images: Picture | Sequence[Picture] | None = None,
-        visual_prompt: Picture | Sequence[Picture] | None = None,
+        images: ImageLike | Sequence[ImageLike] | None = None,
+        visual_prompt: ImageLike | Sequence[ImageLike] | None = None,
         *,
         padding: bool | str = True,
         truncation: bool | str = False,
@@ -75,23 +86,23 @@ class CLIPSegProcessor:
         do_resize: bool = True,
         return_tensors: str = "pt",
     ) -> dict[str, Tensor]:
-        """Turn what is given into the model's keyword arguments.
+        """Turn texts and images into the model's keyword arguments.
 
         Parameters
         ----------
         text : str or sequence of str, optional
             Text prompts.
-        images : picture or sequence of pictures, optional
-            What to segment. A picture is a Pillow image, or a uint8 array of shape
+        images : image or sequence of images, optional
+            What to segment: each a Pillow image, or a uint8 array of shape
             ``(height, width)`` or ``(height, width, 3)``.
-        visual_prompt : picture or sequence of pictures, optional
-            Image prompts, cut and darkened already where that is wanted.
+        visual_prompt : image or sequence of images, optional
+            Image prompts; cropping and darkening, if wanted, is already done.
         padding, truncation : bool or str
         max_length : int, optional
-            Of the texts; see `CLIPTokenizer`. Unlike in the reference library texts are
-            padded unless it is said otherwise, since the model takes nothing else.
+            Of the texts; see `CLIPTokenizer`. Unlike in the reference library, texts are
+            padded by default, since the model needs all of one length.
         do_resize : bool
-            False for pictures that are to keep their size, the same for all of a call.
+            False for images that keep their size, which must be the same for all in a call.
         return_tensors : str
             Always "pt", PyTorch's tensors.
 
@@ -99,15 +110,15 @@ class CLIPSegProcessor:
         -------
         dict of Tensor
             ``input_ids`` and ``attention_mask`` ``(texts, tokens)``; ``pixel_values`` and
-            ``conditional_pixel_values`` ``(pictures, 3, height, width)``.
+            ``conditional_pixel_values`` ``(images, 3, height, width)``.
 
         Raises
         ------
         ValueError
             If nothing is given, or both a text and a visual prompt, a text that is too long,
-            a picture of another kind or size, or an option that is not known.
+            an image of another type or size, or an unknown option.
         TypeError
-            If something else than texts and pictures is given.
+            If something else than texts and images is given.
         """
         if text is None and images is None and visual_prompt is None:
             raise ValueError("Got nothing to prepare; give text, images or visual_prompt.")
@@ -116,7 +127,7 @@ class CLIPSegProcessor:
         if return_tensors != "pt":
             raise ValueError(
                 f"return_tensors is {return_tensors!r}; wanted 'pt', as the model takes them. "
-                f"Call numpy() or tolist() on a tensor to have it otherwise."
+                f"Call numpy() or tolist() on a tensor to convert it."
             )
         tensors: dict[str, Tensor] = {}
         if text is not None:
@@ -132,12 +143,12 @@ class CLIPSegProcessor:
         return tensors
 
 
-def _require_whole_patches(folder: str | Path, patch: int, pictures: ViTImageProcessor) -> None:
-    if pictures.height % patch or pictures.width % patch:
-        # The part of a patch that is left over would shift the map against the picture.
+def _require_whole_patches(folder: str | Path, patch: int, images: ViTImageProcessor) -> None:
+    if images.height % patch or images.width % patch:
+        # The rest that is smaller than a patch would shift the map against the image.
         raise CheckpointError(
-            f"{image_processor_file(folder)} wants pictures of {pictures.height} x "
-            f"{pictures.width} pixels, which are no whole patches of {patch}. Get all files from "
+            f"{image_processor_file(folder)} wants images of {images.height} x "
+            f"{images.width} pixels, which are no whole patches of {patch}. Get all files from "
             f"the same checkpoint."
         )
 
@@ -155,7 +166,7 @@ def require_same_vocabulary(
         fault = f"gives the end token the id {end}, config.json says {config.eos_token_id}"
     else:
         return
-    # Unnoticed, every prompt would be read at its start token, and all would mean the same.
+    # Otherwise every prompt would be read at its start token, and all would get one vector.
     raise CheckpointError(
         f"{vocabulary_file(folder)} {fault}. Get all files from the same checkpoint."
     )

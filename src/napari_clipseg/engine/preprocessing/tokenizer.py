@@ -1,9 +1,9 @@
-"""Text to token ids and back: CLIP's byte-level byte pairs, on the ``tokenizers`` library."""
+"""Text to token ids and back: CLIP's byte pair encoding, on the ``tokenizers`` library."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
+from napari_clipseg.engine.checkpoints.json_files import write_json
 from napari_clipseg.engine.preprocessing.vocabulary import (
     END_OF_WORD,
     Merges,
@@ -34,8 +35,8 @@ WORDS = (
     r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 SHOWN_CHARACTERS = 60
-ID_BOUND = 2**32  # the library holds ids as 32 bits
-# By what a caller may write: whether texts of different lengths are made equal, and how.
+ID_BOUND = 2**32  # the library stores ids in 32 bits
+# What a caller may pass: whether texts of different lengths are padded, and how.
 PADDINGS = {
     True: "longest",
     "longest": "longest",
@@ -65,16 +66,24 @@ class TokenBatch:
 
 
 class CLIPTokenizer:
-    """CLIP's tokenizer, built from the files that every CLIPSeg checkpoint holds.
+    """CLIP's tokenizer, built from the files of a CLIPSeg checkpoint.
 
     Parameters
     ----------
     vocab : dict
         Token to id.
     merges : list of pairs
-        Which two symbols become one, the most frequent first.
+        Pairs of symbols that become one, the most frequent first.
     max_length : int
         Longest prompt in tokens, start and end included.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import CLIPTokenizer, locate
+    >>> tokenizer = CLIPTokenizer.from_pretrained(locate("demo"))
+    >>> ids = tokenizer("Red rings").input_ids
+    >>> tokenizer.decode(ids[0], skip_special_tokens=True)
+    'red rings'
     """
 
     model_input_names = ("input_ids", "attention_mask")
@@ -115,7 +124,7 @@ class CLIPTokenizer:
         try:
             return cls(vocab, merges, max_length)
         except Exception as error:
-            # The library raises a bare Exception for a merge that the vocabulary lacks.
+            # The library raises Exception itself for a merge that the vocabulary lacks.
             raise no_vocabulary(vocabulary_file(folder), error) from error
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -132,8 +141,7 @@ class CLIPTokenizer:
             "model_max_length": self.max_length,
             "tokenizer_class": type(self).__name__,
         }
-        text = json.dumps(values, indent=2) + "\n"
-        (folder / TOKENIZER_CONFIG_FILE).write_text(text, encoding="utf-8")
+        write_json(folder / TOKENIZER_CONFIG_FILE, values)
 
     def __call__(
         self,
@@ -153,8 +161,8 @@ class CLIPTokenizer:
             ``max_length``. False or "do_not_pad": not at all; the texts must then be of
             one length.
         truncation : bool or str
-            True or "longest_first": what is longer than ``max_length`` loses its last
-            words. False or "do_not_truncate": it is an error.
+            True or "longest_first": a text longer than ``max_length`` loses its last
+            words. False or "do_not_truncate": such a text is an error.
         max_length : int, optional
             In tokens, start and end included; by default as many as the model reads.
 
@@ -165,8 +173,8 @@ class CLIPTokenizer:
         Raises
         ------
         ValueError
-            If a text is longer than may be, or holds half of a character; if texts of
-            several lengths are not to be padded; or if an option has no such value.
+            If a text is too long, or holds half of a character; if texts of several lengths
+            are not to be padded; or if an option has no such value.
         TypeError
             If something else than texts is given.
         """
@@ -177,7 +185,7 @@ class CLIPTokenizer:
         if padding == "do_not_pad" and len(lengths) > 1:
             raise ValueError(
                 f"The prompts have {lengths[0]} to {lengths[-1]} tokens and are not to be padded; "
-                f"one tensor cannot hold them. Let padding be True."
+                f"one tensor cannot hold them. Set padding to True."
             )
         width = limit if padding == "max_length" else max(lengths, default=0)
         ids = torch.full((len(rows), width), self.pad_token_id)
@@ -193,9 +201,9 @@ class CLIPTokenizer:
         Parameters
         ----------
         token_ids : int, or sequence, array or tensor of int
-            ``(tokens,)``. Ids that the vocabulary does not have give nothing.
+            ``(tokens,)``. Ids that the vocabulary does not have are ignored.
         skip_special_tokens : bool
-            Whether to leave out start and end, and so the padding.
+            Whether to leave out start, end and padding.
 
         Raises
         ------
@@ -264,7 +272,7 @@ def _texts(text: str | Sequence[str]) -> list[str]:
     return list(text)
 
 
-def _choice(name: str, value: object, choices: dict[Any, Any]) -> Any:
+def _choice(name: str, value: object, choices: Mapping[Any, Any]) -> Any:
     if not isinstance(value, bool | str) or value not in choices:
         raise ValueError(f"{name} is {value!r}; wanted one of {', '.join(map(repr, choices))}.")
     return choices[value]

@@ -1,4 +1,4 @@
-"""Where the network computes: which devices there are, and when one is out of memory."""
+"""The devices that PyTorch has on this machine, and their memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ CPU = torch.device("cpu")
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device that is named, or the best that is there.
+    """Return the device of this name, or the best available one.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def _available() -> list[str]:
-    """Return the types of device that are here, the best first."""
+    """Return the types of device on this machine, the best first."""
     available = ["cpu"]
     if torch.backends.mps.is_available():
         available.insert(0, "mps")
@@ -49,15 +49,15 @@ def _available() -> list[str]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether a device said that its memory is full."""
-    # MPS has no class of its own for it.
+    """Return whether an error says that a device's memory is full."""
+    # MPS has no class of its own for this error.
     return isinstance(error, torch.cuda.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "MPS backend out of memory" in str(error)
     )
 
 
-def give_back_memory(device: torch.device) -> None:
-    """Return to the device what PyTorch holds of its memory and does not use."""
+def release_memory(device: torch.device) -> None:
+    """Return memory to the device that PyTorch has reserved but does not use."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""The "fast" mode: the vision tower's linear layers in 8-bit integers, on the CPU."""
+"""int8 on a CPU: the vision tower's linear layers with 8-bit integers."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from torch import Tensor, nn
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 
 LARGEST = 127  # of an int8, the same on both sides of 0
-# CPU's instructions that PyTorch's int8 products are made for; without them they are slower than
-# float32.
+# Instructions of the CPU that PyTorch's int8 products need to be faster than float32.
 CAPABLE = ("AVX2", "AVX512")
 
 
 class Int8Linear(nn.Module):
-    """A linear layer that multiplies 8-bit integers; its input is quantised as it comes.
+    """A linear layer that multiplies 8-bit integers; its input is quantized at each call.
 
-    Symmetric, with one scale for each row of the weight, found once, and one for each token, found
-    at each call: a few values of a transformer are far larger than the others, and one scale
-    for all would drown those (Dettmers et al., https://arxiv.org/abs/2208.07339, section 2.1).
+    Symmetric, with one scale for each row of the weight, computed once, and one for each token,
+    computed at each call: a few values in a transformer are far larger than the others, which a
+    common scale would round to 0 (Dettmers et al., https://arxiv.org/abs/2208.07339, section 2.1).
 
     Parameters
     ----------
     linear : nn.Linear
-        What it stands for; its weights are copied. Of two inputs or more: for one,
+        The layer that it replaces; its weights are copied. With two inputs or more: with one,
         PyTorch's product of integers is wrong.
     """
 
@@ -52,7 +51,7 @@ class Int8Linear(nn.Module):
 
 
 def _steps(rows: Tensor) -> Tensor:
-    """Return what one step of the integers stands for in each row: ``(rows, 1)``, never 0."""
+    """Return the value of one integer step for each row: ``(rows, 1)``, never 0."""
     largest = rows.abs().amax(dim=1, keepdim=True)
     return largest.div_(LARGEST).clamp_(min=torch.finfo(rows.dtype).tiny)
 
@@ -60,13 +59,13 @@ def _steps(rows: Tensor) -> Tensor:
 def quantize_vision(network: CLIPSegForImageSegmentation) -> None:
     """Replace linear layers of the vision tower's blocks, in place, by `Int8Linear`.
 
-    All but the projections to queries and keys: these are a sixth of the work, and what is
-    rounded in them goes through the exponentials of the attention's weights.
+    All but the projections to queries and keys: these are a sixth of the work, and their rounding
+    errors would be amplified by the exponential in the attention's softmax.
 
     Raises
     ------
     ValueError
-        If PyTorch has no fast int8 products for this machine's CPU.
+        If int8 is not faster than float32 on this machine's CPU.
     """
     require_int8()
     for block in network.clip.vision_model.encoder.layers:
@@ -88,4 +87,7 @@ def require_int8() -> None:
         fault = f"PyTorch finds {capability} in this CPU, wanted one of {', '.join(CAPABLE)}"
     else:
         return
-    raise ValueError(f"There is no fast mode here: {fault}. Load the model without fast=True.")
+    raise ValueError(
+        f"int8 is not faster than float32 on this machine: {fault}. Load the model with "
+        f"precision='float32'."
+    )

@@ -1,4 +1,4 @@
-"""Coarse maps pulled to the edges of the image itself."""
+"""Coarse maps pulled to the edges of their image."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.edges.guided import edge_share, guided_filter
-from napari_clipseg.images.probability import Maps, as_unit, check_maps
 from napari_clipseg.images.edges.walker import walk
+from napari_clipseg.images.probability import Maps, as_unit, check_maps
 
 Float32 = NDArray[np.float32]
 Method = Literal["guided", "random_walker"]
@@ -24,7 +24,7 @@ WALK_MARGIN = 64
 
 def refine_edges(
     probability: Maps,
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     *,
     method: Method = "guided",
     radius: int | None = None,
@@ -32,24 +32,24 @@ def refine_edges(
     confident: tuple[float, float] = (0.1, 0.9),
     beta: float = 130.0,
 ) -> Float32:
-    """Pull the edges of probability maps to those of the picture.
+    """Pull the edges of probability maps to those of the image.
 
     Parameters
     ----------
     probability : ndarray
         ``(prompts, height, width)``: floats from 0 to 1, or uint8, which stands for value /
         255. NaN counts as 0.
-    picture : ndarray of uint8
+    image : ndarray of uint8
         ``(height, width, 3)`` or ``(height, width)``: what the model saw.
     method : {"guided", "random_walker"}
-        "guided": the guided filter, see `guided.guided_filter`. Where the picture is flat the map
+        "guided": the guided filter, see `guided.guided_filter`. Where the image is flat the map
         stays as it is. "random_walker": confident pixels stay, and random walks decide the
         others, see `walker.walk`.
     radius : int, optional
         Of the guided filter: how many pixels its windows reach, about half a patch of the
         model. By default a 44th of the shorter side, which fits one look at the whole plane.
     epsilon : float
-        Of the guided filter: the variance, of a picture from 0 to 1, that counts half as an
+        Of the guided filter: the variance, of a image from 0 to 1, that counts half as an
         edge.
     confident : tuple of float
         Of the random walker: up to the first probability a pixel is out, from the second on
@@ -60,31 +60,31 @@ def refine_edges(
     Returns
     -------
     ndarray of float32
-        ``(prompts, height, width)``, 0 to 1. On a constant picture, the maps as they were.
+        ``(prompts, height, width)``, 0 to 1. On a constant image, the maps as they were.
 
     Raises
     ------
     ValueError
-        If the picture is not of the maps' size, or an option is not possible.
+        If the image is not of the maps' size, or an option is not possible.
     TypeError
-        If the maps are neither floats nor uint8, or the picture is not uint8.
+        If the maps are neither floats nor uint8, or the image is not uint8.
     """
     check_maps(probability, "(prompts, height, width)")
-    _check_picture(picture, probability.shape)
+    _check_image(image, probability.shape)
     _check_options(method, radius, epsilon, confident, beta)
-    height, width = picture.shape[:2]
-    if picture.ndim == 2:
-        picture = picture[..., None]
+    height, width = image.shape[:2]
+    if image.ndim == 2:
+        image = image[..., None]
     if radius is None:
         radius = max(1, min(height, width) // RADIUS_PART)
     # A pixel's window reaches one radius, and the windows that it lies in another one.
     margin = 2 * radius if method == "guided" else WALK_MARGIN
-    contrast = float(picture.std()) / 255
+    contrast = float(image.std()) / 255
     result = np.empty(probability.shape, np.float32)
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         first, last = max(0, top - margin), min(height, top + rows + margin)
-        guide = np.divide(picture[first:last], 255, dtype=np.float32)
+        guide = np.divide(image[first:last], 255, dtype=np.float32)
         maps = np.clip(np.nan_to_num(as_unit(probability[:, first:last])), 0, 1)
         if method == "guided":
             refined = guided_filter(maps, guide, radius, epsilon)
@@ -98,15 +98,13 @@ def refine_edges(
     return result
 
 
-def _check_picture(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
-    if picture.dtype != np.uint8:
-        raise TypeError(
-            f"The picture is of type {picture.dtype}; wanted uint8, what the model saw."
-        )
-    colours = picture.shape[2:]
-    if len(shape) != 3 or picture.shape[:2] != shape[1:] or colours not in ((), (1,), (3,)):
+def _check_image(image: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
+    if image.dtype != np.uint8:
+        raise TypeError(f"The image is of type {image.dtype}; wanted uint8, what the model saw.")
+    colours = image.shape[2:]
+    if len(shape) != 3 or image.shape[:2] != shape[1:] or colours not in ((), (1,), (3,)):
         raise ValueError(
-            f"The picture has shape {picture.shape}, the maps {shape}; wanted (height, width, 3) "
+            f"The image has shape {image.shape}, the maps {shape}; wanted (height, width, 3) "
             f"or (height, width), and (prompts, height, width) of the same size."
         )
 

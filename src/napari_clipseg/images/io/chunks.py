@@ -1,13 +1,12 @@
-"""Parts of a chunked array, read chunk by chunk; the latest chunks are kept.
+"""Parts of a chunked array, read chunk by chunk; the latest chunks are cached.
 
-Tiles are smaller than chunks, or lie across them: without this, a chunk would be computed or
+Tiles are smaller than chunks, or lie across them: without a cache, a chunk would be computed or
 decoded anew for each tile that touches it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -15,13 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_clipseg.cache import ByteCache
+
 # Two rows of chunks of 1000 x 1000 in uint16, for an image 100,000 pixels wide.
 MOST_BYTES = 400 * 2**20
 Index = tuple[int | slice, ...]
 
 
 class BlockReader:
-    """Reads one array, and keeps what it read last.
+    """Reads parts of one array, and caches the chunks that it read last.
 
     Parameters
     ----------
@@ -29,19 +30,36 @@ class BlockReader:
         A dask array, or one whose ``chunks`` are sizes, as those of zarr and HDF5 are. Others are
         read directly.
     most_bytes : int
-        How much is kept.
+        Limit of the cache.
     """
 
     def __init__(self, data: Any, most_bytes: int = MOST_BYTES) -> None:
         self._data = data
-        self._most = most_bytes
         self._edges = _edges(data)
-        self._kept: OrderedDict[Any, NDArray[Any]] = OrderedDict()
-        self._bytes = 0
+        self._cache: ByteCache[NDArray[Any]] = ByteCache(most_bytes)
+        self._closed = False
         self._lock = threading.Lock()
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the cached chunks."""
+        return self._cache.nbytes
+
+    def close(self) -> None:
+        """Drop the cached chunks; nothing can be read afterwards."""
+        self._closed = True
+        self._cache.clear()
+
     def read(self, index: Index) -> NDArray[Any]:
-        """Return ``data[index]``; of an integer or a slice for each axis."""
+        """Return ``data[index]``, for an index of one integer or slice per axis.
+
+        Raises
+        ------
+        ValueError
+            If the reader is closed.
+        """
+        if self._closed:
+            raise ValueError("The image was closed after a run. Open it again: source.open().")
         spans = [
             None if isinstance(one, int) else one.indices(length)
             for one, length in zip(index, self._data.shape, strict=True)
@@ -53,7 +71,7 @@ class BlockReader:
         largest = self._data.dtype.itemsize
         for parts in wanted:
             largest *= max((stop - start for start, stop in parts), default=0)
-        if not largest or largest > self._most // 4:
+        if not largest or largest > self._cache.limit // 4:
             return np.asarray(self._data[index])
         with self._lock:
             return self._assembled(index, spans, sliced, wanted)
@@ -72,12 +90,12 @@ class BlockReader:
         shape = [last - first for first, last in zip(firsts, lasts, strict=True)]
         result = np.empty(shape, self._data.dtype)
         for parts, values in zip(product(*wanted), found, strict=True):
-            into, taken = [], []
+            there, here = [], []
             for (start, stop), first, last in zip(parts, firsts, lasts, strict=True):
                 low, high = max(start, first), min(stop, last)
-                into.append(slice(low - first, high - first))
-                taken.append(slice(low - start, high - start))
-            result[tuple(into)] = values[tuple(taken)]
+                there.append(slice(low - first, high - first))
+                here.append(slice(low - start, high - start))
+            result[tuple(there)] = values[tuple(here)]
         return result
 
     def _block(
@@ -90,7 +108,9 @@ class BlockReader:
         return tuple(block)
 
     def _fetch(self, blocks: Sequence[tuple[Any, ...]]) -> list[NDArray[Any]]:
-        missing = [block for block in blocks if block not in self._kept]
+        cached = {block: self._cache.get(block) for block in blocks}
+        found = {block: values for block, values in cached.items() if values is not None}
+        missing = [block for block in cached if block not in found]
         lazy = [
             self._data[tuple(slice(*one) if isinstance(one, tuple) else one for one in block)]
             for block in missing
@@ -100,15 +120,9 @@ class BlockReader:
 
             lazy = compute(*lazy)  # in several threads
         for block, values in zip(missing, lazy, strict=True):
-            self._kept[block] = np.asarray(values)
-            self._bytes += self._kept[block].nbytes
-        for block in blocks:
-            self._kept.move_to_end(block)
-        found = [self._kept[block] for block in blocks]
-        while self._bytes > self._most:
-            _, values = self._kept.popitem(last=False)
-            self._bytes -= values.nbytes
-        return found
+            found[block] = np.asarray(values)
+            self._cache.put(block, found[block])
+        return [found[block] for block in blocks]
 
 
 def _edges(data: Any) -> list[NDArray[np.int_]] | None:

@@ -69,7 +69,7 @@ def create_ome_zarr(
     scale: Sequence[float],
     translate: Sequence[float],
     unit: str,
-    about: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> list[Any]:
     """Create an OME-Zarr image with the levels of its pyramid, all zero.
 
@@ -87,8 +87,8 @@ def create_ome_zarr(
         Size of a pixel and place of the first one's centre along each axis, in units.
     unit : str
         Of rows and columns.
-    about : mapping
-        Attributes to keep beside those of the format.
+    metadata : mapping
+        Attributes to write beside those of the format.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def create_ome_zarr(
         "version": VERSION,
         "multiscales": [{"axes": described, "datasets": datasets}],
     }
-    group.attrs.update({"ome": ome, **about})
+    group.attrs.update({"ome": ome, **metadata})
     return levels
 
 

@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, SAMPLE, Axes, name_axes, plane_axes
 from napari_clipseg.images.io.chunks import BlockReader
+from napari_clipseg.images.io.layers import is_layer, read_layer
 from napari_clipseg.images.io.ome_zarr import is_ome_zarr, read_ome_zarr
 
 REAL = "buif"  # numpy's letters for bool, integers and floats
-COLOURS = 3  # of a colour image; a fourth, transparency, is left out
+COLORS = 3  # of a color image; a fourth, transparency, is left out
 
 Limits = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An image: its levels, the names of its axes, and what is known of its pixels.
+    """An image: its levels, the names of its axes, and how it is shown. It holds no pixels.
 
     Attributes
     ----------
     levels : tuple of array-like
-        The image, then coarser copies of it if there are any. Nothing is read until `read`.
+        The image, then ever coarser copies of it, if there are any.
     axes : tuple of str
-        A name for each axis: ``y``, ``x``, ``c`` for channels, ``s`` for the colours of an RGB
+        A name for each axis: ``y``, ``x``, ``c`` for channels, ``s`` for the colors of an RGB
         image; planes lie along all others.
     contrast_limits : tuple of float, optional
         Values shown as black and as white.
+    gamma : float
+        Exponent of the brightness, 0 to 1.
+    colormap : ndarray of uint8, optional
+        ``(colors, 3)``: the colors of a gray image, from black to white; None for gray.
     spacing : tuple of float
         Height and width of a pixel of the finest level, in units.
     unit : str
-        Of the spacing.
+        Unit of the spacing.
+    name : str
+        What errors call the image; empty if it has no name.
     """
 
     levels: tuple[Any, ...]
     axes: Axes
     contrast_limits: Limits | None = None
+    gamma: float = 1.0
+    colormap: NDArray[np.uint8] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
     unit: str = "pixel"
+    name: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,7 +63,7 @@ class Source:
 
     def shape_of(self, level: int) -> tuple[int, int]:
         """Height and width of a level, in its pixels."""
-        return self._length(ROW, level), self._length(COLUMN, level)
+        return self.length(ROW, level), self.length(COLUMN, level)
 
     @property
     def plane_axes(self) -> Axes:
@@ -63,16 +73,16 @@ class Source:
     @property
     def planes_shape(self) -> tuple[int, ...]:
         """Length of each axis along which planes lie."""
-        return tuple(self._length(name, 0) for name in self.plane_axes)
+        return tuple(self.length(name, 0) for name in self.plane_axes)
 
     @property
     def channels(self) -> int:
-        """Number of channels; 1 for gray and for colour images."""
-        return self._length(CHANNEL, 0) if CHANNEL in self.axes else 1
+        """Number of channels; 1 for gray and for color images."""
+        return self.length(CHANNEL, 0) if CHANNEL in self.axes else 1
 
     @property
     def rgb(self) -> bool:
-        """Whether the image has colours."""
+        """Whether the image has colors."""
         return SAMPLE in self.axes
 
     @property
@@ -90,6 +100,44 @@ class Source:
         """Return how many pixels of the finest level lie under one of a level, down and across."""
         (height, width), (h, w) = self.shape, self.shape_of(level)
         return height / h, width / w
+
+    def open(self) -> Reader:
+        """Return a reader of the pixels, to be used in a ``with`` statement."""
+        return Reader(self)
+
+    def length(self, name: str, level: int = 0) -> int:
+        """Length of the axis of that name, in pixels of a level."""
+        return int(self.levels[level].shape[self.axes.index(name)])
+
+
+class Reader:
+    """Reads parts of an image, and caches the latest chunks until it is closed.
+
+    Parameters
+    ----------
+    source : Source
+        The image.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._blocks = tuple(BlockReader(level) for level in source.levels)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the cached chunks; nothing can be read afterwards."""
+        for blocks in self._blocks:
+            blocks.close()
 
     def read(
         self,
@@ -115,31 +163,25 @@ class Source:
         Returns
         -------
         ndarray
-            ``(rows, columns, channels)``, or ``(rows, columns, 3)`` for a colour image; of the
+            ``(rows, columns, channels)``, or ``(rows, columns, 3)`` for a color image; of the
             source's own type. It may be a view of the user's data: not to be written to.
         """
-        at: dict[str, Any] = {ROW: rows, COLUMN: columns, SAMPLE: slice(0, COLOURS)}
-        for name, where in zip(self.plane_axes, plane, strict=True):
+        source = self.source
+        at: dict[str, Any] = {ROW: rows, COLUMN: columns, SAMPLE: slice(0, COLORS)}
+        for name, where in zip(source.plane_axes, plane, strict=True):
             # Levels may be coarser along these axes, too.
-            at[name] = where * self._length(name, level) // self._length(name, 0)
-        left = [name for name in self.axes if name in (ROW, COLUMN, SAMPLE)]
+            at[name] = where * source.length(name, level) // source.length(name, 0)
+        left = [name for name in source.axes if name in (ROW, COLUMN, SAMPLE)]
         order = [left.index(name) for name in (ROW, COLUMN, SAMPLE) if name in left]
-        reader = self._readers[level]
+        blocks = self._blocks[level]
         parts = []
-        for channel in channels if CHANNEL in self.axes else (0,):
+        for channel in channels if CHANNEL in source.axes else (0,):
             at[CHANNEL] = channel
-            part = reader.read(tuple(at[name] for name in self.axes))
+            part = blocks.read(tuple(at[name] for name in source.axes))
             parts.append(part.transpose(order))
-        if self.rgb:
+        if source.rgb:
             return parts[0]
         return parts[0][..., None] if len(parts) == 1 else np.stack(parts, axis=-1)
-
-    @cached_property
-    def _readers(self) -> tuple[BlockReader, ...]:
-        return tuple(BlockReader(level) for level in self.levels)
-
-    def _length(self, name: str, level: int) -> int:
-        return int(self.levels[level].shape[self.axes.index(name)])
 
 
 def as_source(
@@ -162,7 +204,7 @@ def as_source(
     axes : str or sequence of str, optional
         Names of the axes, see `axes.name_axes`. By default those that the image knows.
     rgb : bool, optional
-        Whether the last axis holds colours, where `axes` does not say.
+        Whether the last axis holds colors, where `axes` does not say.
     contrast_limits : tuple of float, optional
         Values shown as black and as white; by default the layer's, if it is one.
     spacing : tuple of float, optional
@@ -178,11 +220,11 @@ def as_source(
         If an axis is empty, the names do not fit, a level is not coarser than the one before,
         or the spacing is not above 0.
     """
-    known = _known(image)
+    known = _known(image, axes)
     levels = tuple(_as_array(level) for level in known.pop("levels"))
-    if axes is not None or rgb is not None:
-        known.pop("axes", None)
-    axes = known.pop("axes", None) if axes is None else axes
+    own_axes = known.pop("axes", None)
+    if axes is None and rgb is None:
+        axes = own_axes
     given = {"contrast_limits": contrast_limits, "spacing": spacing, "unit": unit}
     known |= {name: value for name, value in given.items() if value is not None}
     for level in levels:
@@ -191,10 +233,7 @@ def as_source(
                 f"The image holds values of type {level.dtype}; wanted bool, integers or floats. "
                 f"Convert it first, for example with numpy.abs for complex numbers."
             )
-    colours = known.pop("rgb", None)
-    source = Source(
-        levels, name_axes(axes, levels[0].shape, colours if rgb is None else rgb), **known
-    )
+    source = Source(levels, name_axes(axes, levels[0].shape, rgb), **known)
     _check(source)
     return source
 
@@ -203,7 +242,10 @@ def _check(source: Source) -> None:
     shapes = [tuple(level.shape) for level in source.levels]
     for shape in shapes:
         if 0 in shape:
-            raise ValueError(f"The image is empty: its shape is {shape}. Choose another one.")
+            name = f" {source.name!r}" if source.name else ""
+            raise ValueError(
+                f"The image{name} is empty: its shape is {shape}. Choose one with pixels."
+            )
     for fine, coarse in pairwise(range(len(shapes))):
         one, other = shapes[fine], shapes[coarse]
         if len(one) != len(other) or not _coarser(source.shape_of(fine), source.shape_of(coarse)):
@@ -222,10 +264,12 @@ def _coarser(fine: tuple[int, int], coarse: tuple[int, int]) -> bool:
     return all(a >= b for a, b in zip(fine, coarse, strict=True)) and fine != coarse
 
 
-def _known(image: Any) -> dict[str, Any]:
-    """Return an image's levels, and what it says of itself."""
-    if hasattr(image, "multiscale") and hasattr(image, "data"):
-        return _of_layer(image)
+def _known(image: Any, axes: str | Sequence[str] | None) -> dict[str, Any]:
+    """Return the levels of an image, and what it says of itself."""
+    if isinstance(image, Source):
+        return {one.name: getattr(image, one.name) for one in fields(image)}
+    if is_layer(image):
+        return read_layer(image, axes)
     if is_ome_zarr(image):
         return read_ome_zarr(image)
     if hasattr(image, "dims") and hasattr(image, "coords"):  # xarray
@@ -235,30 +279,6 @@ def _known(image: Any) -> dict[str, Any]:
         return {"levels": [image]} | ({} if unnamed else {"axes": names})
     levels = isinstance(image, Sequence) and len(image) > 0 and all(map(_is_array, image))
     return {"levels": list(image) if levels else [image]}
-
-
-def _of_layer(layer: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"levels": list(layer.data) if layer.multiscale else [layer.data]}
-    known["rgb"] = rgb = bool(getattr(layer, "rgb", False))
-    labels = [str(label) for label in getattr(layer, "axis_labels", ())]
-    if labels and not any(label.lstrip("-").isdigit() for label in labels):
-        known["axes"] = [*labels, *([SAMPLE] if rgb else [])]
-    if not rgb and getattr(layer, "contrast_limits", None) is not None:
-        low, high = layer.contrast_limits
-        known["contrast_limits"] = (float(low), float(high))
-    # The last two axes of a layer are those on the screen unless their names say otherwise.
-    row, column = -2, -1
-    if "axes" in known:
-        try:
-            names = name_axes(labels, layer.data.shape[: len(labels)])
-            row, column = names.index(ROW), names.index(COLUMN)
-        except ValueError:
-            del known["axes"]  # labels of the user's own making
-    known["spacing"] = (abs(float(layer.scale[row])), abs(float(layer.scale[column])))
-    units = getattr(layer, "units", None)
-    if units is not None:
-        known["unit"] = str(units[row])
-    return known
 
 
 def _is_array(value: Any) -> bool:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from skimage import measure
 
 from napari_clipseg.images.labels.linking import matches
-from napari_clipseg.images.probability import Maps, as_unit
 from napari_clipseg.images.labels.regions import fill_holes, kept, majority
 from napari_clipseg.images.labels.splitting import split_touching
+from napari_clipseg.images.probability import Maps, as_unit
 
 Int32 = NDArray[np.int32]
 Split = Literal["none", "distance", "probability"]

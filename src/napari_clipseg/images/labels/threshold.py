@@ -37,8 +37,8 @@ def semantic_labels(
     probability: Maps,
     threshold: Threshold,
     *,
-    low: Threshold | None = None,
-    unwanted: Iterable[int] = (),
+    low_threshold: Threshold | None = None,
+    negative: Iterable[int] = (),
 ) -> Int32:
     """Give each pixel to its likeliest prompt among those that are above their thresholds.
 
@@ -50,35 +50,35 @@ def semantic_labels(
     threshold : float, or sequence of float
         A prompt may have a pixel where its probability is above this; one for all prompts,
         or one each.
-    low : float, or sequence of float, optional
+    low_threshold : float, or sequence of float, optional
         For hysteresis: where a prompt is above this only, it may have the pixel if, within
         the plane, a path of such pixels leads to one above `threshold`.
-    unwanted : iterable of int
-        Prompts, counted from 0, whose pixels become background.
+    negative : iterable of int
+        Negative prompts, counted from 0: their pixels become background.
 
     Returns
     -------
     ndarray of int32
-        ``(*planes, height, width)``: 0 for nothing, k for the k-th prompt that is not
-        unwanted, counted from 1. Of equally likely prompts the first one wins.
+        ``(*planes, height, width)``: 0 for background, k for the k-th prompt that is
+        not negative, counted from 1. Of equally likely prompts the first one wins.
 
     Raises
     ------
     ValueError
-        If the maps, a threshold, their number or `unwanted` do not fit; the message says how.
+        If the maps, a threshold, their number or `negative` do not fit; the message says how.
     TypeError
         If the maps are neither floats nor uint8.
     """
     check_maps(probability)
     count = len(probability)
     highs = _one_each(threshold, count)
-    numbering = _numbering(count, unwanted)
+    numbering = _numbering(count, negative)
     labels = np.empty(probability.shape[1:], np.int32)
     if not labels.size:
         return labels
     admitted = None
-    if low is not None:
-        admitted = _hysteresis(probability, _one_each(low, count), highs)
+    if low_threshold is not None:
+        admitted = _hysteresis(probability, _one_each(low_threshold, count), highs)
         highs = [0.0] * count
 
     levels = [_level(high, probability.dtype) for high in highs]
@@ -184,18 +184,18 @@ def _one_each(threshold: Threshold, count: int) -> list[float]:
     return given
 
 
-def _numbering(count: int, unwanted: Iterable[int]) -> Int32 | None:
+def _numbering(count: int, negative: Iterable[int]) -> Int32 | None:
     """Return the label of each winner's number, or None where it is the number itself."""
-    left_out = set(unwanted)
+    left_out = set(negative)
     if not left_out:
         return None
     strange = sorted(left_out - set(range(count)))
     if strange:
         raise ValueError(
-            f"Got {strange[0]} as an unwanted prompt; wanted numbers from 0 to {count - 1}, "
+            f"Got {strange[0]} as a negative prompt; wanted numbers from 0 to {count - 1}, "
             f"one of each of the {count} prompts."
         )
     if len(left_out) == count:
-        raise ValueError("All prompts are unwanted; leave at least one that is to be labelled.")
+        raise ValueError("All prompts are negative; leave at least one that is to be labelled.")
     wanted = [k not in left_out for k in range(count)]
     return np.concatenate([[0], np.cumsum(wanted) * wanted]).astype(np.int32)

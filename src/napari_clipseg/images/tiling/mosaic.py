@@ -1,47 +1,67 @@
-"""A plane of a run: the windows that the model looks at, and its answers put together."""
+"""The tiles of a run in batches, and the probability maps of its planes put together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.rendering import Rendering
-from napari_clipseg.images.tiling.plan import BAND, BATCH, Plan, Window
+from napari_clipseg.images.geometry import outline_mask
+from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.probability import Float32
-from napari_clipseg.images.visual_prompts import outline_mask
-from napari_clipseg.images.io.source import Source
+from napari_clipseg.images.rendering import Rendering
+from napari_clipseg.images.tiling.plan import BAND, Plan, Tile
 from napari_clipseg.images.tiling.stitch import Stitcher, on_pixels, sigmoid
-from napari_clipseg.images.tiling.tiles import picture
+from napari_clipseg.images.tiling.tiles import render_tile
 
 
-def batches(plan: Plan) -> Iterator[tuple[Window, ...]]:
-    """Yield the looks at a plane as they are taken together; each row of tiles ends a batch."""
-    if plan.overview is not None:
-        yield (plan.overview,)
-    row: list[Window] = []
-    for i, window in enumerate(plan.windows, start=1):
-        row.append(window)
-        ends = i == len(plan.windows) or plan.windows[i].top != window.top
-        if ends or len(row) == BATCH:
-            yield tuple(row)
-            row.clear()
-
-
-class Mosaic:
-    """One plane of a run.
+def batches(plan: Plan, most: int) -> Iterator[list[tuple[int, Tile]]]:
+    """Yield the tiles of a run in batches, from one plane to the next without a break.
 
     Parameters
     ----------
-    source : Source
-        The image.
+    plan : Plan
+        Of the run.
+    most : int
+        Largest number of tiles in a batch.
+
+    Yields
+    ------
+    list of (int, Tile)
+        Number of the plane and tile, all of one input size: a change of size ends a batch.
+
+    Raises
+    ------
+    ValueError
+        If `most` is below 1.
+    """
+    if most < 1:
+        raise ValueError(f"Got batches of at most {most} tiles; wanted a number from 1.")
+    sizes = {tile: plan.input_size(tile) for tile in plan.tiles_of_plane}
+    batch: list[tuple[int, Tile]] = []
+    for plane in range(len(plan.extent.planes)):
+        for tile in plan.tiles_of_plane:
+            if batch and (len(batch) == most or sizes[tile] != sizes[batch[0][1]]):
+                yield batch
+                batch = []
+            batch.append((plane, tile))
+    yield batch
+
+
+class Mosaic:
+    """The map of one plane of a run, put together from its tiles.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the image.
     rendering : Rendering
         How the model sees its pixels.
     plan : Plan
         Of the run.
     plane : tuple of int
-        Where the plane lies in the source.
+        Index of the plane in the image.
     whole_bands : bool
         Whether `add` gives rows in bands of `BAND` only, so that each chunk of a file is written
         once, or as soon as they are complete.
@@ -54,83 +74,88 @@ class Mosaic:
 
     def __init__(
         self,
-        source: Source,
+        reader: Reader,
         rendering: Rendering,
         plan: Plan,
         plane: tuple[int, ...],
         *,
         whole_bands: bool = False,
     ) -> None:
-        self._source, self._rendering, self._plan, self._plane = source, rendering, plan, plane
-        self._stitcher = Stitcher(plan.windows, plan.rows, plan.columns)
+        self._reader, self._rendering, self._plan, self._plane = reader, rendering, plan, plane
+        self._stitcher = Stitcher(plan.tiles, plan.rows, plan.columns)
         self._overview: Float32 | None = None
         self._next_row = plan.rows.start
         self._whole_bands = whole_bands
-        self.any_finite = source.dtype.kind != "f"
+        self.any_finite = reader.source.dtype.kind != "f"
 
-    def picture(self, window: Window) -> NDArray[np.uint8]:
-        """Return what the model sees of a window: ``(rows, columns, 3)``."""
-        return picture(
-            self._source,
+    @property
+    def complete(self) -> bool:
+        """Whether all rows of the plane were given."""
+        return bool(self._next_row == self._plan.rows.stop)
+
+    def render(self, tile: Tile) -> NDArray[np.uint8]:
+        """Return what the model sees of a tile: ``(rows, columns, 3)``."""
+        return render_tile(
+            self._reader,
             self._rendering,
             self._plane,
-            window,
+            tile,
             level=self._plan.level,
-            size=self._plan.size(window),
+            size=self._plan.input_size(tile),
         )
 
-    def whole_picture(self) -> NDArray[np.uint8]:
-        """Return what lies under the map, coloured as for the model: ``(height, width, 3)``."""
+    def render_region(self) -> NDArray[np.uint8]:
+        """Return the image under the map, at the map's size: ``(height, width, 3)``."""
         plan, rendering = self._plan, self._rendering
         return rendering.apply(
-            self._source.read(plan.level, self._plane, plan.rows, plan.columns, rendering.channels)
+            self._reader.read(plan.level, self._plane, plan.rows, plan.columns, rendering.channels)
         )
 
-    def add(self, windows: Sequence[Window], answers: Float32) -> Iterator[tuple[slice, Float32]]:
-        """Take the answers to a batch of windows, and yield what is complete with them.
+    def add(self, tile: Tile, logits: Float32) -> Iterator[tuple[slice, Float32]]:
+        """Take the logits of a tile, and yield the rows that are complete with them.
 
         Parameters
         ----------
-        windows : sequence of Window
-            One of `batches`, which are to come in order.
-        answers : ndarray of float32
-            ``(windows, prompts, rows, columns)`` logits.
+        tile : Tile
+            The next of the plan's `tiles_of_plane`: tiles come in that order.
+        logits : ndarray of float32
+            ``(maps, rows, columns)``.
 
         Yields
         ------
         rows : slice
-            Of the map.
+            Rows of the map.
         probability : ndarray of float32
-            ``(prompts, rows, width)``; 0 where a pixel is not finite or outside the region.
+            ``(maps, rows, width)``; 0 where a pixel is not finite or outside the region.
         """
-        if windows[0] is self._plan.overview:
-            self._overview = answers[0]
+        if tile == self._plan.overview:
+            self._overview = logits
             return
-        for window, answer in zip(windows, answers, strict=True):
-            self._stitcher.add(window, answer)
-        if windows[-1].left != self._plan.windows[-1].left:
+        self._stitcher.add(tile, logits)
+        if tile.left != self._plan.tiles[-1].left:
             return  # the row of tiles goes on
-        until = self._stitcher.ready_until(windows[-1].top)
+        until = self._stitcher.ready_until(tile.top)
         first, stop = self._plan.rows.start, self._plan.rows.stop
         while self._next_row < until:
             last = min(self._next_row + BAND, stop)
             if last > until and self._whole_bands:
                 return
             rows = slice(self._next_row, min(last, until))
-            yield slice(rows.start - first, rows.stop - first), self._band(rows)
+            band = self._band(rows)
             self._next_row = rows.stop
-            self._stitcher.forget_before(rows.stop)
+            self._stitcher.drop_before(rows.stop)
+            yield slice(rows.start - first, rows.stop - first), band
 
     def _band(self, rows: slice) -> Float32:
         plan = self._plan
         logits = self._stitcher.band(rows)
         if self._overview is not None and plan.overview is not None:
-            seen = on_pixels(self._overview, plan.overview, rows, plan.columns)
-            logits = (1 - plan.overview_weight) * logits + plan.overview_weight * seen
+            overview = on_pixels(self._overview, plan.overview, rows, plan.columns)
+            logits = (1 - plan.overview_weight) * logits + plan.overview_weight * overview
         probability = sigmoid(logits)
-        if self._source.dtype.kind == "f":
+        if self._reader.source.dtype.kind == "f":
             channels = self._rendering.channels
-            pixels = self._source.read(plan.level, self._plane, rows, plan.columns, channels)
+            pixels = self._reader.read(plan.level, self._plane, rows, plan.columns, channels)
             finite = np.isfinite(pixels).all(axis=2)
             self.any_finite |= bool(finite.any())
             probability[:, ~finite] = 0

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.tiling.plan import Detail, Plan, Window
-from napari_clipseg.images.visual_prompts import encloses_area
+from napari_clipseg.images.geometry import encloses_area
+from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.source import Source
+from napari_clipseg.images.tiling.plan import Detail, Plan, Tile
 
-# In one look the model sees a few hundred pixels; a map of this many a side is fine enough.
+# Of a whole plane the model sees a few hundred pixels a side; a map of this many is fine enough.
 ENOUGH_PIXELS = 1024
 NAMED_TILES = {"medium": 3, "fine": 1}  # in sides of the model's square
 
@@ -25,7 +26,7 @@ def make_plan(
     *,
     side: int,
     patch: int = 1,
-    prompts: int = 1,
+    maps: int = 1,
     detail: Detail | None = None,
     planes: Planes | None = None,
     region: Sequence[Sequence[float]] | NDArray[np.floating] | None = None,
@@ -38,13 +39,13 @@ def make_plan(
     source : Source
         The image; none of its pixels is read.
     side : int
-        Of the model's square, in pixels.
+        Side of the model's square, in pixels.
     patch : int
         Side of the model's patches, in pixels.
-    prompts : int
-        How many answers there will be.
+    maps : int
+        Number of maps, one per prompt.
     detail : Detail, optional
-        How closely to look; in one look by default.
+        How closely to look; by default at each plane as a whole.
     planes : mapping, optional
         From the name of an axis to one position, or a slice or range of them; all planes by
         default. Positions below 0 count from the end.
@@ -79,31 +80,42 @@ def make_plan(
     factor = source.factor(level)
     rows, columns, outline = _region(source, corners, level)
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    whole = Window(rows.start, columns.start, height, width)
-    windows: tuple[Window, ...] = (whole,)
+    whole = Tile(rows.start, columns.start, height, width)
+    tiles: tuple[Tile, ...] = (whole,)
     if tile is not None:
         tile /= math.sqrt(factor[0] * factor[1])
-        # One look shows as much as a tile of its area would.
+        # The whole plane shows as much as a tile of its area would.
         if tile < math.sqrt(height * width):
-            windows = _tiles(rows, columns, max(1, round(tile)), detail)
-    return Plan(
+            tiles = _tiles(rows, columns, max(1, round(tile)), detail)
+    origin = tuple(
+        part.start * one + (one - 1) / 2 for part, one in zip((rows, columns), factor, strict=True)
+    )
+    extent = Extent(
         axes=source.plane_axes,
         planes_shape=tuple(len(one) for one in index),
         planes=tuple(
             tuple(int(axis[i]) for axis, i in zip(index, at, strict=True))
             for at in np.ndindex(*(len(one) for one in index))
         ),
-        level=level,
+        height=height,
+        width=width,
+        origin=(origin[0], origin[1]),
         factor=factor,
+        spacing=(source.spacing[0] * factor[0], source.spacing[1] * factor[1]),
+        unit=source.unit,
+    )
+    return Plan(
+        level=level,
         rows=rows,
         columns=columns,
         outline=outline,
-        windows=windows,
-        overview=whole if len(windows) > 1 and detail.overview else None,
+        tiles=tiles,
+        overview=whole if len(tiles) > 1 and detail.overview else None,
         overview_weight=detail.overview,
         side=side,
         patch=patch,
-        prompts=prompts,
+        maps=maps,
+        extent=extent,
     )
 
 
@@ -130,14 +142,14 @@ def spread(length: int, tile: int, overlap: float, shift: float = 0) -> list[int
     return [round(first) for first in np.linspace(-back, last, count).tolist()]
 
 
-def _tiles(rows: slice, columns: slice, tile: int, detail: Detail) -> tuple[Window, ...]:
+def _tiles(rows: slice, columns: slice, tile: int, detail: Detail) -> tuple[Tile, ...]:
     starts, sizes = [], []
     for part in (rows, columns):
         length = part.stop - part.start
         sizes.append(min(tile, length))
         places = spread(length, sizes[-1], detail.overlap, detail.shift)
         starts.append([part.start + place for place in places])
-    return tuple(Window(top, left, *sizes) for top in starts[0] for left in starts[1])
+    return tuple(Tile(top, left, *sizes) for top in starts[0] for left in starts[1])
 
 
 def _lengths(source: Source) -> dict[str, int]:
@@ -165,11 +177,11 @@ def _positions(source: Source, name: str, length: int, planes: Planes | None) ->
 
 def _tile(source: Source, detail: Detail, side: int) -> float | None:
     """Return the side of a tile in pixels of the finest level."""
-    if detail.tile == "one look":
+    if detail.tile_size == "whole":
         return None
-    if detail.tile in NAMED_TILES:
-        return NAMED_TILES[str(detail.tile)] * side
-    tile = float(detail.tile)
+    if detail.tile_size in NAMED_TILES:
+        return NAMED_TILES[str(detail.tile_size)] * side
+    tile = float(detail.tile_size)
     return tile / math.sqrt(math.prod(source.spacing)) if detail.physical else tile
 
 
@@ -181,7 +193,7 @@ def _level(
     if corners is not None:
         inside = corners.clip(-0.5, np.subtract(source.shape, 0.5))
         seen = (np.ptp(inside, axis=0) + 1).tolist()
-    if tile is None or tile >= max(seen):  # one look
+    if tile is None or tile >= max(seen):  # the whole plane
         size, least = seen, max(ENOUGH_PIXELS, side)
     else:
         size, least = (tile, tile), side

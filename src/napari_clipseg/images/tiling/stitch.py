@@ -1,4 +1,4 @@
-"""The model's answers to windows, back onto the plane: blended where they overlap, no seam."""
+"""The logits of tiles back onto their plane, blended where tiles overlap, without seams."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_clipseg.images.tiling.plan import Window
 from napari_clipseg.images.probability import Float32
+from napari_clipseg.images.tiling.plan import Tile
 
 
 def blending_weights(starts: Sequence[int], tile: int, first: int, length: int) -> Float32:
@@ -22,7 +22,7 @@ def blending_weights(starts: Sequence[int], tile: int, first: int, length: int) 
     Parameters
     ----------
     starts : sequence of int
-        Where tiles begin, in order.
+        First pixel of each tile, in order.
     tile : int
         Length of each.
     first, length : int
@@ -50,86 +50,86 @@ def _rise(share: NDArray[np.floating]) -> NDArray[np.floating]:
     return 0.5 - 0.5 * np.cos(np.pi * share.clip(0, 1))
 
 
-def on_pixels(answer: Float32, window: Window, rows: slice, columns: slice) -> Float32:
-    """Resize an answer to the pixels of a part of its window, bilinearly.
+def on_pixels(logits: Float32, tile: Tile, rows: slice, columns: slice) -> Float32:
+    """Resize the logits of a tile to the pixels of a part of it, bilinearly.
 
     Pixel centres stay where they are; a part has the same values as the whole would have.
 
     Parameters
     ----------
-    answer : ndarray of float32
-        ``(prompts, rows, columns)``, of the whole window.
-    window : Window
+    logits : ndarray of float32
+        ``(maps, rows, columns)``: those of the whole tile.
+    tile : Tile
         Where it lies.
     rows, columns : slice
-        The part that is wanted, within the window, in the same pixels.
+        A part of the tile, in pixels of the plane.
 
     Returns
     -------
     ndarray of float32
-        ``(prompts, rows, columns)``.
+        ``(maps, rows, columns)``.
     """
-    size = answer.shape[-2:]
-    top, bottom = rows.start - window.top, rows.stop - window.top
-    left, right = columns.start - window.left, columns.stop - window.left
-    if size == (window.height, window.width):
-        return answer[:, top:bottom, left:right]
-    down, across = size[0] / window.height, size[1] / window.width
+    size = logits.shape[-2:]
+    top, bottom = rows.start - tile.top, rows.stop - tile.top
+    left, right = columns.start - tile.left, columns.stop - tile.left
+    if size == (tile.height, tile.width):
+        return logits[:, top:bottom, left:right]
+    down, across = size[0] / tile.height, size[1] / tile.width
     box = (left * across, top * down, min(right * across, size[1]), min(bottom * down, size[0]))
     size = (right - left, bottom - top)
-    images = (Image.fromarray(one) for one in answer)
+    images = (Image.fromarray(one) for one in logits)
     resized = [one.resize(size, Image.Resampling.BILINEAR, box=box) for one in images]
     return np.stack([np.asarray(one) for one in resized])
 
 
 class Stitcher:
-    """Puts the answers of a plane's tiles together, band by band.
+    """Blends the logits of the tiles of a plane, band by band.
 
     Parameters
     ----------
-    windows : sequence of Window
+    tiles : sequence of Tile
         The tiles of a plane: a grid, row by row.
     rows, columns : slice
         The part of the plane that is wanted.
     """
 
-    def __init__(self, windows: Sequence[Window], rows: slice, columns: slice) -> None:
+    def __init__(self, tiles: Sequence[Tile], rows: slice, columns: slice) -> None:
         self._rows, self._columns = rows, columns
-        self._height, self._width = windows[0].height, windows[0].width
-        self._tops = sorted({window.top for window in windows})
-        self._lefts = sorted({window.left for window in windows})
-        self._answers: dict[Window, Float32] = {}
+        self._height, self._width = tiles[0].height, tiles[0].width
+        self._tops = sorted({tile.top for tile in tiles})
+        self._lefts = sorted({tile.left for tile in tiles})
+        self._logits: dict[Tile, Float32] = {}
         width = columns.stop - columns.start
         self._across = blending_weights(self._lefts, self._width, columns.start, width)
         height = rows.stop - rows.start
         self._down = blending_weights(self._tops, self._height, rows.start, height)
 
-    def add(self, window: Window, answer: Float32) -> None:
-        """Take the answer to a tile: ``(prompts, rows, columns)`` logits."""
-        self._answers[window] = answer
+    def add(self, tile: Tile, logits: Float32) -> None:
+        """Take the logits of a tile: ``(maps, rows, columns)``."""
+        self._logits[tile] = logits
 
     def ready_until(self, row: int) -> int:
-        """Return up to where rows are complete once the row of tiles that starts at `row` is."""
+        """Return up to which row the plane is complete once the tiles that start at `row` are."""
         stop: int = self._rows.stop
         return min([stop, *(top for top in self._tops if top > row)])
 
     def band(self, rows: slice) -> Float32:
-        """Return the blended logits of some rows: ``(prompts, rows, columns)``."""
-        prompts = len(next(iter(self._answers.values())))
-        total = np.zeros((prompts, rows.stop - rows.start, self._across.shape[1]), np.float32)
-        alone = len(self._answers) == 1 and len(self._tops) == len(self._lefts) == 1
-        for window, answer in self._answers.items():
-            top = max(rows.start, window.top)
-            bottom = min(rows.stop, window.top + self._height)
-            left = max(self._columns.start, window.left)
-            right = min(self._columns.stop, window.left + self._width)
+        """Return the blended logits of some rows: ``(maps, rows, columns)``."""
+        maps = len(next(iter(self._logits.values())))
+        total = np.zeros((maps, rows.stop - rows.start, self._across.shape[1]), np.float32)
+        alone = len(self._logits) == 1 and len(self._tops) == len(self._lefts) == 1
+        for tile, logits in self._logits.items():
+            top = max(rows.start, tile.top)
+            bottom = min(rows.stop, tile.top + self._height)
+            left = max(self._columns.start, tile.left)
+            right = min(self._columns.stop, tile.left + self._width)
             if top >= bottom:
                 continue
-            part = on_pixels(answer, window, slice(top, bottom), slice(left, right))
+            part = on_pixels(logits, tile, slice(top, bottom), slice(left, right))
             if alone:
                 return np.array(part)
-            down = self._down[self._tops.index(window.top)]
-            across = self._across[self._lefts.index(window.left)]
+            down = self._down[self._tops.index(tile.top)]
+            across = self._across[self._lefts.index(tile.left)]
             down = down[top - self._rows.start : bottom - self._rows.start]
             across = across[left - self._columns.start : right - self._columns.start]
             weighted = part * down[:, None]
@@ -138,10 +138,10 @@ class Stitcher:
             total[:, top - rows.start : bottom - rows.start, at] += weighted
         return total
 
-    def forget_before(self, row: int) -> None:
-        """Drop the answers to tiles that end before a row."""
-        for window in [w for w in self._answers if w.top + self._height <= row]:
-            del self._answers[window]
+    def drop_before(self, row: int) -> None:
+        """Drop the logits of tiles that end before a row."""
+        for tile in [one for one in self._logits if one.top + self._height <= row]:
+            del self._logits[tile]
 
 
 def sigmoid(logits: Float32) -> Float32:

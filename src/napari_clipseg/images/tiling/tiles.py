@@ -1,4 +1,4 @@
-"""What a window of a plane looks like to the model, with as little read as that takes."""
+"""What a tile of a plane looks like to the model, with as little read as that takes."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
-from napari_clipseg.images.tiling.plan import Window
-from napari_clipseg.images.io.source import Source
+from napari_clipseg.images.tiling.plan import Tile
 
-# A window of more pixels is averaged while it is read, never held whole.
+# A tile of more pixels is averaged while it is read, never held whole.
 MOST_PIXELS = 4096**2
 # How much finer than the model's square such averages stay: what Pillow's own thumbnails use,
 # which then differ little from a resize of all pixels.
 GAP = 3
 
 
-def picture(
-    source: Source,
+def render_tile(
+    reader: Reader,
     rendering: Rendering,
     plane: Sequence[int],
-    window: Window,
+    tile: Tile,
     *,
     level: int = 0,
     size: tuple[int, int],
 ) -> NDArray[np.uint8]:
-    """Return what the model sees of a window.
+    """Return what the model sees of a tile.
 
-    Where the window reaches beyond the plane, the plane is mirrored, so that no edge shows
+    Where the tile reaches beyond the plane, the plane is mirrored, so that no edge shows
     that is not in the image.
 
     Parameters
     ----------
-    source : Source
-        The image.
+    reader : Reader
+        Of the image.
     rendering : Rendering
         How its pixels become 8-bit RGB.
     plane : sequence of int
-        Which plane.
-    window : Window
+        Index of the plane along each axis of planes.
+    tile : Tile
         In pixels of the level.
     level : int
-        Which is read.
+        Level of the image that is read.
     size : tuple of int
         Rows and columns of what the model sees.
 
@@ -54,19 +54,19 @@ def picture(
         ``(rows, columns, 3)``.
     """
     reduce = 1
-    if window.height * window.width > MOST_PIXELS:
-        finer = min(window.height / size[0], window.width / size[1])
+    if tile.height * tile.width > MOST_PIXELS:
+        finer = min(tile.height / size[0], tile.width / size[1])
         reduce = max(1, int(finer / GAP))
-    starts, lengths = (window.top, window.left), (window.height, window.width)
-    rows, columns = map(_needed, starts, lengths, source.shape_of(level))
+    starts, lengths = (tile.top, tile.left), (tile.height, tile.width)
+    rows, columns = map(_needed, starts, lengths, reader.source.shape_of(level))
     strip = max(reduce, MOST_PIXELS // (columns.stop - columns.start) // reduce * reduce)
     parts = []
     for start in range(rows.start, rows.stop, strip):
         part = slice(start, min(start + strip, rows.stop))
-        shown = rendering.apply(source.read(level, plane, part, columns, rendering.channels))
+        shown = rendering.apply(reader.read(level, plane, part, columns, rendering.channels))
         parts.append(shown if reduce == 1 else np.asarray(Image.fromarray(shown).reduce(reduce)))
     seen = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    # The window's edges in pixels of what was read, down and across.
+    # The tile's edges in pixels of what was read, down and across.
     before = [(s.start - start) / reduce for s, start in zip((rows, columns), starts, strict=True)]
     reach = [length / reduce for length in lengths]
     pads = [
@@ -89,6 +89,6 @@ def picture(
 
 
 def _needed(start: int, length: int, most: int) -> slice:
-    """Return the part of an axis that a window shows, directly or mirrored."""
+    """Return the part of an axis that a tile shows, directly or mirrored."""
     stop = start + length
     return slice(max(0, min(start, 2 * most - stop)), min(most, max(stop, -start)))

@@ -1,0 +1,63 @@
+"""Where a map lies on its image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from napari_clipseg.images.io.axes import Axes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """What part of an image a map covers, and how its pixels lie on it.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        Names of the axes along which planes lie.
+    planes_shape : tuple of int
+        Number of planes along each of these axes.
+    planes : tuple of tuple of int
+        Index of each plane in the image, in the order of the map.
+    height, width : int
+        Size of a plane of the map, in its own pixels.
+    origin : tuple of float
+        Center of the map's first pixel, in pixels of the image's finest level: row, column.
+    factor : tuple of float
+        Pixels of the finest level under one pixel of the map, down and across.
+    spacing : tuple of float
+        Height and width of a pixel of the map, in units.
+    unit : str
+        Unit of the spacing.
+    """
+
+    axes: Axes = ()
+    planes_shape: tuple[int, ...] = ()
+    planes: tuple[tuple[int, ...], ...] = ((),)
+    height: int
+    width: int
+    origin: tuple[float, float] = (0.0, 0.0)
+    factor: tuple[float, float] = (1.0, 1.0)
+    spacing: tuple[float, float] = (1.0, 1.0)
+    unit: str = "pixel"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one map: ``(*planes, height, width)``."""
+        return (*self.planes_shape, self.height, self.width)
+
+    @property
+    def plane_starts(self) -> tuple[int, ...]:
+        """Index in the image of the first plane along each axis of `axes`."""
+        return self.planes[0]
+
+    @property
+    def plane_steps(self) -> tuple[int, ...]:
+        """Step in the image from one plane to the next along each axis; 1 for a single plane."""
+        steps = []
+        for axis, length in enumerate(self.planes_shape):
+            stride = math.prod(self.planes_shape[axis + 1 :])
+            second = self.planes[stride] if length > 1 else None
+            steps.append(1 if second is None else second[axis] - self.planes[0][axis])
+        return tuple(steps)

@@ -1,0 +1,190 @@
+"""napari layers without napari: an image layer as an image, and where its results lie.
+
+Layers are taken by their attributes, so that this module needs no napari: the dock and
+`segment` read a layer with the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_clipseg.images.io.axes import (
+    CHANNEL,
+    COLUMN,
+    MOST,
+    ROW,
+    SAMPLE,
+    UNNAMED,
+    Axes,
+    name_axes,
+)
+from napari_clipseg.images.io.extent import Extent
+
+if TYPE_CHECKING:  # source imports this module
+    from napari_clipseg.images.io.source import Source
+
+BYTES = 256  # values of an 8-bit image
+
+
+def is_layer(image: Any) -> bool:
+    """Return whether this is a napari layer, of whatever kind."""
+    return hasattr(image, "data_to_world") and hasattr(image, "data")
+
+
+def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what an image layer says of itself, as `Source` takes it; no pixel is read.
+
+    The labels of the axes count if they name rows and columns: then ``c`` is the channel axis,
+    and rows and columns may be any two axes. Otherwise axes are named by their number.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Gray or RGB, multiscale or not.
+    axes : str or sequence of str, optional
+        Names to use in place of the layer's own.
+
+    Returns
+    -------
+    dict
+        ``levels``, ``axes``, ``contrast_limits``, ``gamma`` and ``colormap`` (these three not
+        for RGB layers, which napari shows without them), ``spacing``, ``unit``, ``name``.
+
+    Raises
+    ------
+    TypeError
+        If it is a layer of another kind.
+    """
+    if not hasattr(layer, "rgb"):
+        raise TypeError(
+            f"The layer {layer.name!r} is of type {type(layer).__name__}; wanted an Image layer, "
+            f"gray or RGB. Choose another layer."
+        )
+    if axes is None:
+        names = (*layer_axes(layer), *(SAMPLE * layer.rgb))
+    else:
+        names = name_axes(axes, layer.data.shape)
+    known: dict[str, Any] = {
+        "levels": list(layer.data) if layer.multiscale else [layer.data],
+        "axes": names,
+        "name": str(layer.name),
+    }
+    if not layer.rgb:
+        low, high = layer.contrast_limits
+        known["contrast_limits"] = (float(low), float(high))
+        known["gamma"] = float(layer.gamma)
+        known["colormap"] = _colormap(layer)
+    of_scale = [name for name in names if name != SAMPLE]  # napari counts no axis of colors
+    row, column = of_scale.index(ROW), of_scale.index(COLUMN)
+    known["spacing"] = (abs(float(layer.scale[row])), abs(float(layer.scale[column])))
+    known["unit"] = str(layer.units[row])
+    return known
+
+
+def layer_axes(layer: Any) -> Axes:
+    """Return the names of an image layer's axes, without that of the colors."""
+    shape = tuple(layer.data.shape[: layer.ndim])
+    try:
+        axes = name_axes([str(label) for label in layer.axis_labels], shape)
+    except ValueError:  # napari's own labels, which are numbers, or the user's own names
+        axes = ()
+    if axes and not (layer.rgb and CHANNEL in axes) and SAMPLE not in axes:
+        return axes
+    more = len(shape) - MOST
+    # A layer may have any number of sliders.
+    return (*(f"axis {i}" for i in range(more)), *UNNAMED[min(len(shape), MOST)])
+
+
+def placement(layer: Any, extent: Extent, axes: Axes | None = None) -> dict[str, Any]:
+    """Return the arguments that put a map exactly onto its layer.
+
+    The map has the axes of the layer, in the layer's order, without the channel axis; see
+    `to_layer_order`. Where a rotation or a shear of the layer mixes its channel axis with others,
+    no layer of fewer axes can follow it, and that part is left out.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The layer of the image.
+    extent : Extent
+        Which part of the image the map covers.
+    axes : tuple of str, optional
+        Names of the layer's axes, where the image was read with others than the layer's own.
+
+    Returns
+    -------
+    dict
+        ``scale``, ``translate``, ``rotate``, ``shear``, ``affine``, ``units`` and
+        ``axis_labels``, as napari's layers take them.
+    """
+    names = layer_axes(layer) if axes is None else tuple(name for name in axes if name != SAMPLE)
+    step, start = np.ones(len(names)), np.zeros(len(names))
+    for place, name in enumerate(names):
+        if name in (ROW, COLUMN):
+            side = (ROW, COLUMN).index(name)
+            step[place], start[place] = extent.factor[side], extent.origin[side]
+        elif name in extent.axes:
+            axis = extent.axes.index(name)
+            step[place], start[place] = extent.plane_steps[axis], extent.plane_starts[axis]
+    kept = [i for i, name in enumerate(names) if name in (ROW, COLUMN, *extent.axes)]
+    left_out = [i for i in range(len(names)) if i not in kept]
+    square = np.ix_(kept, kept)
+    scale, rotate, shear = np.asarray(layer.scale), np.asarray(layer.rotate), _shear(layer)
+    place_of_first = rotate @ shear @ (scale * start) + np.asarray(layer.translate)
+    whole = np.asarray(layer.affine.affine_matrix)
+    affine = np.eye(len(kept) + 1)
+    affine[:-1, :-1] = whole[square]
+    affine[:-1, -1] = whole[kept, -1] + whole[np.ix_(kept, left_out)] @ place_of_first[left_out]
+    return {
+        "scale": (scale * step)[kept],
+        "translate": place_of_first[kept],
+        "rotate": rotate[square],
+        "shear": shear[square],
+        "affine": affine,
+        "units": tuple(layer.units[i] for i in kept),
+        "axis_labels": tuple(layer.axis_labels[i] for i in kept),
+    }
+
+
+def to_layer_order(array: Any, source: Source, leading: int = 0) -> Any:
+    """Bring a map into the order of axes of the image that it was made of.
+
+    Parameters
+    ----------
+    array : array-like
+        ``(..., *planes, height, width)``.
+    source : Source
+        The image.
+    leading : int
+        How many axes come before those of the planes; they stay in front.
+
+    Returns
+    -------
+    array-like
+        A view, its axes in the order of the image without channels and colors.
+    """
+    own = (*source.plane_axes, ROW, COLUMN)
+    wanted = [name for name in source.axes if name not in (CHANNEL, SAMPLE)]
+    order = [leading + own.index(name) for name in wanted]
+    return array.transpose((*range(leading), *order))
+
+
+def _shear(layer: Any) -> NDArray[np.float64]:
+    """Return the shear as a matrix; napari packs the upper triangle of most into a vector."""
+    given = np.asarray(layer.shear, dtype=float)
+    if given.ndim == 2:
+        return given
+    matrix = np.eye(layer.ndim)
+    matrix[np.triu_indices(layer.ndim, 1)] = given
+    return matrix
+
+
+def _colormap(layer: Any) -> NDArray[np.uint8] | None:
+    """Return the colors of a layer from black to white, or None where they are gray."""
+    colors = np.asarray(layer.colormap.map(np.linspace(0, 1, BYTES)))[:, :3]
+    table: NDArray[np.uint8] = np.rint(255 * colors).astype(np.uint8)
+    return None if (table == np.arange(BYTES)[:, None]).all() else table

@@ -1,0 +1,263 @@
+"""The JSON of a recipe: written, checked against its schema, and read in any version."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_clipseg.engine.prompts import Average, Blend
+from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.images.rendering import Appearance
+from napari_clipseg.images.tiling.plan import Detail
+from napari_clipseg.prompts import Prompt
+
+if TYPE_CHECKING:
+    from napari_clipseg.recipe import Recipe
+
+FORMAT = "napari-clipseg recipe"
+# What makes the next version of an older one: the first makes version 2 of version 1, and so on.
+UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
+INNERMOST_LIST = re.compile(r"\[\s*([^\[\]{}\"]*?)\s*\]")
+SHOWN_CHARACTERS = 60
+
+
+def prompts_to_json(recipe: Recipe) -> tuple[list[Any], list[Any]]:
+    """Return prompts and negative prompts as JSON values; those of the recipe are resolved."""
+    names = recipe.names or (None,) * len(recipe.prompts)
+    prompts = zip(recipe.prompts, names, strict=True)
+    return (
+        [_prompt_to_json(prompt, name) for prompt, name in prompts],
+        [_prompt_to_json(prompt) for prompt in recipe.negative_prompts],
+    )
+
+
+def recipe_to_dict(
+    recipe: Recipe, prompts: list[Any], negative_prompts: list[Any]
+) -> dict[str, Any]:
+    """Return the JSON values of a recipe; of its prompts, what `prompts_to_json` gave."""
+    appearance = recipe.appearance
+    return {
+        "format": FORMAT,
+        "version": version(),
+        "prompts": prompts,
+        "negative_prompts": negative_prompts,
+        "model": recipe.model,
+        "weights": recipe.weights,
+        "detail": _plain(asdict(recipe.detail)),
+        "planes": None if recipe.planes is None else _planes_to_json(recipe.planes),
+        "region": None if recipe.region is None else np.asarray(recipe.region, float).tolist(),
+        "level": recipe.level,
+        "appearance": {
+            "contrast": _plain(appearance.contrast),
+            "percentiles": _plain(appearance.percentiles),
+            "gamma": _plain(appearance.gamma),
+            "invert": appearance.invert,
+            "channels": _plain(appearance.channels),
+            "colormap": _colormap_to_json(appearance.colormap),
+        },
+        "threshold": _plain(recipe.threshold),
+        "low_threshold": _plain(recipe.low_threshold),
+        "instances": None if recipe.instances is None else _plain(asdict(recipe.instances)),
+        "refine_edges": recipe.refine_edges,
+    }
+
+
+def fields_of(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return the fields of the recipe that JSON values hold.
+
+    Parameters
+    ----------
+    values : mapping
+        Of this version of the format, or an older one.
+    source : str
+        Where they are from, for errors.
+
+    Raises
+    ------
+    ValueError
+        If they are no recipe, of a newer version, or a field is unknown or wrong.
+    """
+    current = _upgraded(values, source)
+    _check(current, source)
+    fields = {key: value for key, value in current.items() if key not in ("format", "version")}
+    names = [one.get("name") if isinstance(one, dict) else None for one in fields["prompts"]]
+    if any(names):
+        fields["names"] = names
+    for field in ("prompts", "negative_prompts"):
+        fields[field] = [_prompt_from_json(one) for one in fields.get(field, [])]
+    for field, read in _READ.items():
+        if fields.get(field) is not None:
+            fields[field] = read(fields[field])
+    return fields
+
+
+def version() -> int:
+    """Return the version of the format that is written."""
+    return 1 + len(UPGRADES)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a recipe, of the version that is written."""
+    text = files("napari_clipseg").joinpath("recipe.schema.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def to_text(values: Mapping[str, Any]) -> str:
+    """Return JSON values as text: a field a line, lists of numbers on one line."""
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+    joined = INNERMOST_LIST.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+    return joined + "\n"
+
+
+def _upgraded(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return the values in the version that is written."""
+    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+        raise ValueError(f"{source} is no recipe: it lacks the field 'format' with {FORMAT!r}.")
+    found = values.get("version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ValueError(f"{source}: version is {found!r}; wanted a whole number from 1.")
+    if found > version():
+        raise ValueError(
+            f"{source} is of version {found}; this napari-clipseg reads up to version "
+            f"{version()}. Update it: python -m pip install -U napari-clipseg"
+        )
+    current = dict(values)
+    for upgrade in UPGRADES[found - 1 :]:
+        current = upgrade(current)
+    return current | {"version": version()}
+
+
+def _check(values: dict[str, Any], source: str) -> None:
+    """Raise ValueError with the name of a field that is unknown, missing or wrong."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import relevance
+
+    errors = sorted(Draft202012Validator(schema()).iter_errors(values), key=relevance)
+    if not errors:
+        return
+    error = errors[-1]
+    field = error.json_path.removeprefix("$").removeprefix(".")
+    place = f"{source}: {field or 'a recipe'}"
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        unknown = sorted(set(error.instance) - set(known))
+        raise ValueError(f"{place} has no field {unknown[0]!r}; wanted {', '.join(known)}.")
+    if error.validator == "required":
+        raise ValueError(f"{place} lacks a field: {error.message}.")
+    found = json.dumps(error.instance)
+    shown = found if len(found) <= SHOWN_CHARACTERS else found[:SHOWN_CHARACTERS] + "…"
+    raise ValueError(f"{place} is {shown}; wanted {error.schema['description']}.")
+
+
+def _prompt_to_json(prompt: Any, name: str | None = None) -> Any:
+    given = {} if name is None else {"name": name}
+    if isinstance(prompt, str):
+        return {"text": prompt, **given} if given else prompt
+    if isinstance(prompt, Average):
+        return {"average": [_prompt_to_json(one) for one in prompt.prompts], **given}
+    if isinstance(prompt, Blend):
+        text, image = _prompt_to_json(prompt.text), _prompt_to_json(prompt.image)
+        return {"blend": {"text": text, "image": image, "weight": prompt.weight}, **given}
+    if prompt.ndim == 1:
+        # The shortest digits that give the same float32.
+        return {"vector": [float(str(one)) for one in prompt.astype(np.float32)], **given}
+    stream = io.BytesIO()
+    Image.fromarray(prompt).save(stream, "PNG", optimize=True)
+    return {"image": base64.b64encode(stream.getvalue()).decode(), **given}
+
+
+def _prompt_from_json(value: Any) -> Prompt:
+    if isinstance(value, str):
+        return value
+    if "text" in value:
+        return str(value["text"])
+    if "average" in value:
+        return Average([_prompt_from_json(one) for one in value["average"]])  # type: ignore[misc]
+    if "blend" in value:
+        text, image = (_prompt_from_json(value["blend"][part]) for part in ("text", "image"))
+        return Blend(text, image, value["blend"]["weight"])  # type: ignore[arg-type]
+    if "vector" in value:
+        return np.array(value["vector"], np.float32)
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(value["image"], validate=True))) as image:
+            return np.asarray(image.convert("RGB"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"the image of a prompt is no PNG in base64: {error}") from error
+
+
+def _planes_to_json(planes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _positions_to_json(one) for name, one in planes.items()}
+
+
+def _positions_to_json(positions: Any) -> int | str | list[int]:
+    if isinstance(positions, slice):
+        start, stop, step = (
+            "" if one is None else str(int(one))
+            for one in (positions.start, positions.stop, positions.step)
+        )
+        return f"{start}:{stop}:{step}" if step else f"{start}:{stop}"
+    return [int(one) for one in positions] if np.iterable(positions) else int(positions)
+
+
+def _planes_from_json(planes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _slice(one) if isinstance(one, str) else one for name, one in planes.items()}
+
+
+def _slice(text: str) -> slice:
+    return slice(*(int(one) if one else None for one in text.split(":")))
+
+
+def _colormap_to_json(colormap: NDArray[np.uint8] | str | None) -> str | None:
+    if colormap is None or isinstance(colormap, str):
+        return colormap
+    return " ".join(f"#{bytes(color.tolist()).hex()}" for color in colormap)
+
+
+def _colormap_from_json(colors: str) -> NDArray[np.uint8] | str:
+    if not colors.startswith("#"):
+        return colors
+    return np.array([list(bytes.fromhex(color[1:])) for color in colors.split()], np.uint8)
+
+
+def _appearance_from_json(values: Mapping[str, Any]) -> Appearance:
+    fields = dict(values)
+    if fields.get("colormap") is not None:
+        fields["colormap"] = _colormap_from_json(fields["colormap"])
+    if "percentiles" in fields:
+        fields["percentiles"] = tuple(fields["percentiles"])
+    return Appearance(**fields)
+
+
+def _built(kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy's numbers, and tuples, as JSON has them."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, Sequence | np.ndarray):
+        return [_plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "detail": partial(_built, Detail),
+    "planes": _planes_from_json,
+    "appearance": _appearance_from_json,
+    "instances": partial(_built, InstanceOptions),
+}

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from napari_clipseg.images.geometry import encloses_area, outline_mask
+
+corners = st.floats(-5, 25).filter(lambda x: abs(x - round(x)) > 1e-6)
+
+
+@given(corners, corners, corners, corners, st.booleans())
+def test_a_rectangle_marks_the_pixels_whose_centres_lie_in_it(top, left, bottom, right, turned):
+    assume(abs(top - bottom) > 0.01)
+    assume(abs(left - right) > 0.01)
+    outline = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+    rows, columns = np.ogrid[:20, :15]
+    wanted = (min(top, bottom) < rows) & (rows < max(top, bottom))
+    wanted = wanted & (min(left, right) < columns) & (columns < max(left, right))
+    mask = outline_mask((20, 15), outline[::-1] if turned else outline)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, wanted)
+
+
+def test_a_triangle_marks_half_a_rectangle():
+    mask = outline_mask((100, 100), np.array([(-0.5, -0.5), (99.6, -0.5), (-0.5, 99.6)]))
+    rows, columns = np.ogrid[:100, :100]
+    np.testing.assert_array_equal(mask, rows + columns < 99.1)
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        pytest.param([(3, 3)] * 4, id="a point"),
+        pytest.param([(3, 3), (3, 9), (3, 9), (3, 3)], id="a line"),
+        pytest.param([(2, 2), (4, 4), (6, 6)], id="a slanted line"),
+    ],
+)
+def test_outlines_without_area_are_refused(outline):
+    with pytest.raises(ValueError, match=r"encloses no area\. Give three corners or more"):
+        outline_mask((10, 10), np.array(outline, float))
+
+
+def test_an_outline_beside_the_image_marks_nothing():
+    outline = np.array([(20, 20), (20, 30), (30, 30), (30, 20)], float)
+    assert not outline_mask((10, 10), outline).any()
+
+
+def test_a_triangle_encloses_an_area_and_a_line_none():
+    assert encloses_area(np.array([(0, 0), (0, 5), (5, 0)]))
+    assert not encloses_area(np.array([(0, 0), (1, 5), (2, 10)]))
