@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import npe2
 import pytest
 from npe2.manifest.utils import import_python_name
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import napari_clipseg
 
@@ -98,11 +103,66 @@ def test_metadata_says_what_it_is_and_under_which_licence() -> None:
     assert about["Requires-Python"] == ">=3.11"
 
 
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert napari_clipseg.__version__ == metadata.version("napari-clipseg")
+    assert Version(napari_clipseg.__version__)  # raises if it is none
+    assert project()["project"]["dynamic"] == ["version"]  # from git's tags, not written by hand
+
+
+def test_metadata_say_where_the_project_is() -> None:
+    urls = metadata.metadata("napari-clipseg").get_all("Project-URL", [])
+    labels = {url.partition(", ")[0] for url in urls}
+    assert labels == {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
+
+
 def test_no_qt_binding_is_required() -> None:
     required = [r for r in metadata.requires("napari-clipseg") or [] if "extra ==" not in r]
     assert any(r.startswith("torch") for r in required)
     bindings = ("pyqt", "pyside", "napari[")
     assert [r for r in required if r.lower().startswith(bindings)] == []
+
+
+# -- the lowest versions
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def lower_bounds() -> dict[str, Version]:
+    """Return the lowest version of each direct dependency of the package and of its tests."""
+    table = project()
+    about, groups = table["project"], table["dependency-groups"]
+    wanted = [
+        *about["dependencies"],
+        *about["optional-dependencies"]["zarr"],
+        *groups["reference"],
+        *(line for line in groups["test"] if isinstance(line, str)),
+    ]
+    bounds = {}
+    for requirement in map(Requirement, wanted):
+        (bound,) = (one.version for one in requirement.specifier if one.operator == ">=")
+        bounds[canonicalize_name(requirement.name)] = Version(bound)
+    return bounds
+
+
+def pins(name: str) -> dict[str, Version]:
+    """Return the versions that a file of constraints pins."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    given = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {
+        canonicalize_name(one.name): Version(spec.version)
+        for one in given
+        for spec in one.specifier
+        if spec.operator == "=="
+    }
+
+
+def test_the_lowest_versions_are_tested() -> None:
+    bounds, lowest = lower_bounds(), pins("constraints-lowest.txt")
+    assert bounds.pop("torch") <= lowest["torch"]
+    assert lowest.pop("torch") == pins("constraints.txt")["torch"]
+    assert lowest == bounds
 
 
 # -- the manifest
