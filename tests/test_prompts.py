@@ -109,5 +109,5 @@ def test_an_example_is_read_when_it_is_resolved():
 
 
 def test_an_example_beside_the_image_is_refused_with_its_number():
-    with pytest.raises(ValueError, match="Prompt 3: .* covers no pixel"):
+    with pytest.raises(ValueError, match=r"Prompt 3: .* covers no pixel"):
         resolved(Example(RGB, [[100, 100], [120, 120]]), 3)

@@ -34,7 +34,7 @@ GREEN = np.stack([np.zeros(256), np.arange(256), np.zeros(256)], axis=1).astype(
 # name: fields of a recipe
 RECIPES = {
     "a text": {"prompts": "nuclei"},
-    "several texts": {"prompts": ["nuclei", "red rings", "cell’s “edge” µm"]},
+    "several texts": {"prompts": ["nuclei", "red rings", "Zellkern-Größe, 核"]},
     "an image": {"prompts": EXAMPLE},
     "a gray 16-bit image": {"prompts": EXAMPLE[..., 0].astype(np.uint16) * 257},
     "a vector": {"prompts": VECTOR},

@@ -213,7 +213,7 @@ def test_tiles_of_the_real_engine_are_blended(engine):
     assert np.abs(result.probability - one.probability).max() > 1e-4
 
 
-# Choices
+# Fields
 
 
 def test_planes_are_segmented_one_by_one():
