@@ -23,6 +23,7 @@ from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.visual_prompts import Example
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.segmentation import plan, preview, segment
+from seeing import Seeing
 
 RGB = COLOUR["RGB uint8"]
 RANDOM = np.random.default_rng(0)
@@ -51,7 +52,7 @@ RECIPES = {
     "named tiles": {"prompts": "a", "detail": "fine"},
     "planes": {
         "prompts": "a",
-        "planes": {"z": slice(3, None, -2), "t": np.int64(1), "c": [0, 2], "v": range(4, 0, -2)},
+        "planes": {"z": slice(3, None, -2), "t": np.int64(1), "v": range(4, 0, -2)},
     },
     "a region": {"prompts": "a", "region": np.array([[0.5, 1], [20, 30], [7, 3]])},
     "a level": {"prompts": "a", "level": 2},
@@ -104,17 +105,21 @@ def test_a_recipe_is_read_as_it_was_saved(fields, tmp_path, validator):
         (slice(3, 9), "3:9"),
         (slice(None), ":"),
         (slice(None, None, -1), "::-1"),
-        (range(4, -1, -2), [4, 2, 0]),
+        (range(2, 5), "2:5:1"),
+        (range(1, 9, 3), "1:8:3"),
+        (range(4, -1, -2), "4::-2"),
+        (range(-3, 0), "-3::1"),
         (-1, -1),
     ],
     ids=str,
 )
-def test_planes_are_written_as_python_writes_them(planes, written):
+def test_planes_are_written_as_python_writes_slices(planes, written):
     made = Recipe("a", planes={"z": planes}).to_dict()
     assert made["planes"] == {"z": written}
-    again = Recipe.from_dict(made).planes["z"]
-    wanted = list(planes) if isinstance(planes, range) else planes
-    assert again == wanted
+    again = Recipe.from_dict(made)
+    stack = np.zeros((9, 4, 5))
+    wanted = plan(stack, planes={"z": planes}, model=Seeing()).extent.planes
+    assert plan(stack, again, model=Seeing()).extent.planes == wanted
 
 
 @given(
@@ -172,7 +177,7 @@ BAD_JSON = {
     ),
     "another detail": ({"detail": {"tile_size": "finest"}}, 'detail.tile_size is "finest"; wanted'),
     "too much overlap": ({"detail": {"overlap": 2}}, "detail.overlap is 2; wanted a number from 0"),
-    "planes of words": ({"planes": {"z": "all"}}, 'planes.z is "all"; wanted a number, a list'),
+    "planes of words": ({"planes": {"z": "all"}}, 'planes.z is "all"; wanted a number, or'),
     "a region of one corner": ({"region": [[0, 0]]}, "region is [[0, 0]]; wanted null, or"),
     "gamma 0": ({"appearance": {"gamma": 0}}, "appearance.gamma is 0; wanted null, or a number"),
     "a colormap of names": (

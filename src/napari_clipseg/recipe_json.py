@@ -201,14 +201,19 @@ def _planes_to_json(planes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _positions_to_json(one) for name, one in planes.items()}
 
 
-def _positions_to_json(positions: Any) -> int | str | list[int]:
-    if isinstance(positions, slice):
-        start, stop, step = (
-            "" if one is None else str(int(one))
-            for one in (positions.start, positions.stop, positions.step)
-        )
-        return f"{start}:{stop}:{step}" if step else f"{start}:{stop}"
-    return [int(one) for one in positions] if np.iterable(positions) else int(positions)
+def _positions_to_json(positions: Any) -> int | str:
+    if isinstance(positions, range):
+        # Of a slice, unlike of a range, -1 as its end is the last plane.
+        end = positions[-1] + (1 if positions.step > 0 else -1)
+        stop = None if end in (0, -1) else end
+        positions = slice(positions.start, stop, positions.step)
+    if not isinstance(positions, slice):
+        return int(positions)
+    start, stop, step = (
+        "" if one is None else str(int(one))
+        for one in (positions.start, positions.stop, positions.step)
+    )
+    return f"{start}:{stop}:{step}" if step else f"{start}:{stop}"
 
 
 def _planes_from_json(planes: Mapping[str, Any]) -> dict[str, Any]:

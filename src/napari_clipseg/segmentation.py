@@ -41,6 +41,12 @@ class Progress:
         What comes next, for a progress bar's text.
     partial : Segmentation, optional
         What is done so far; the rest of its map is still 0.
+
+    Examples
+    --------
+    >>> from napari_clipseg import Progress
+    >>> Progress(2, 5, "Segmenting the image").done
+    2
     """
 
     done: int
@@ -157,6 +163,18 @@ def segment_steps(
     -------
     Segmentation
         The result, as the generator's return value.
+
+    Examples
+    --------
+    >>> from napari_clipseg import Recipe, as_source, segment_steps
+    >>> source = as_source(np.zeros((3, 40, 60), dtype=np.uint8))
+    >>> for step in segment_steps(source, Recipe("nuclei")):
+    ...     print(f"{step.done}/{step.total} {step.message}")
+    0/1 Loading the model
+    1/5 Reading the prompts
+    2/5 Segmenting the image: plane 1 of 3, tile 1 of 3
+    3/5 Segmenting the image: plane 2 of 3, tile 2 of 3
+    4/5 Segmenting the image: plane 3 of 3, tile 3 of 3
     """
     if recipe.refine_edges and output is not None:
         raise ValueError(

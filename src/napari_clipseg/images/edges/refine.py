@@ -75,7 +75,7 @@ def refine_edges(
     >>> image[:, 15:] = 255
     >>> coarse = np.tile(np.linspace(0, 1, 30, dtype=np.float32), (1, 30, 1))
     >>> fine = refine_edges(coarse, image, radius=6)
-    >>> bool(np.ptp(fine[0, 15, 14:16]) > 8 * np.ptp(coarse[0, 15, 14:16]))
+    >>> bool(np.ptp(fine[0, 15, 14:16]) > 4 * np.ptp(coarse[0, 15, 14:16]))
     True
     """
     check_maps(probability, "(prompts, height, width)")

@@ -45,6 +45,16 @@ class Source:
         Unit of the spacing.
     name : str
         What errors call the image; empty if it has no name.
+
+    Examples
+    --------
+    >>> from napari_clipseg import as_source
+    >>> source = as_source(np.zeros((3, 2, 40, 60)), axes="zcyx", spacing=(0.5, 0.5), unit="um")
+    >>> source.shape, source.plane_axes, source.planes_shape, source.channels
+    ((40, 60), ('z',), (3,), 2)
+    >>> with source.open() as reader:
+    ...     reader.read(0, (1,), rows=slice(0, 10), channels=(0, 1)).shape
+    (10, 60, 2)
     """
 
     levels: tuple[Any, ...]

@@ -116,6 +116,12 @@ class Plan:
         Number of maps, one per prompt.
     extent : Extent
         Planes, size and place of the maps.
+
+    Examples
+    --------
+    >>> from napari_clipseg import plan
+    >>> print(plan(np.zeros((3, 300, 400), dtype=np.uint8), ["nuclei", "rings"], detail="fine"))
+    3 planes of 300 x 400 pixels, in 6 tiles of 192 x 192 pixels: 18 tiles; ...
     """
 
     level: int
