@@ -21,8 +21,9 @@ from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.visual_prompts import Example
+from napari_clipseg.plans import plan, preview
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.segmentation import plan, preview, segment
+from napari_clipseg.segmentation import segment
 from seeing import Seeing
 
 RGB = COLOUR["RGB uint8"]

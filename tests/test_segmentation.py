@@ -16,8 +16,9 @@ from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
+from napari_clipseg.plans import plan, preview
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.segmentation import plan, preview, segment, segment_steps
+from napari_clipseg.segmentation import segment, segment_steps
 from seeing import Recorded, Seeing, brightness
 
 RGB = COLOUR["RGB uint8"]

@@ -18,11 +18,11 @@ from .images.tiling.plan import Detail as Detail
 from .images.tiling.plan import Plan as Plan
 from .images.visual_prompts import Example as Example
 from .images.visual_prompts import visual_prompt as visual_prompt
+from .plans import plan as plan
+from .plans import preview as preview
 from .recipe import Recipe as Recipe
 from .results import Segmentation as Segmentation
-from .segmentation import Progress as Progress
-from .segmentation import plan as plan
-from .segmentation import preview as preview
+from .run import Progress as Progress
 from .segmentation import segment as segment
 from .segmentation import segment_steps as segment_steps
 from .uncertainty import shift_disagreement as shift_disagreement

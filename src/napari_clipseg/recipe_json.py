@@ -205,8 +205,7 @@ def _positions_to_json(positions: Any) -> int | str:
     if isinstance(positions, range):
         # Of a slice, unlike of a range, -1 as its end is the last plane.
         end = positions[-1] + (1 if positions.step > 0 else -1)
-        stop = None if end in (0, -1) else end
-        positions = slice(positions.start, stop, positions.step)
+        positions = slice(positions.start, None if end in (0, -1) else end, positions.step)
     if not isinstance(positions, slice):
         return int(positions)
     start, stop, step = (

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, opened, some_finite
 from napari_clipseg.images import rendering as module
+from napari_clipseg.images.contrast import SAMPLED_PIXELS
 from napari_clipseg.images.io.source import as_source
-from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, Rendering, resolve
+from napari_clipseg.images.rendering import Appearance, Rendering, resolve
 from seeing import Recorded
 
 COLOUR_RANGE = {"u1": 255, "u2": 65535, "i8": 2**63 - 1, "b1": 1, "f2": 1, "f4": 1, "f8": 1}

@@ -25,7 +25,7 @@ from napari_clipseg.engine.errors import DeviceWarning
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
-from napari_clipseg.segmentation import Progress
+from napari_clipseg.run import Progress
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
@@ -168,7 +168,8 @@ class CLIPSegDock(Container[Widget]):
             progressed=self._on_progress,
             returned=self._on_returned,
             warned=self._on_warned,
-            ended=partial(self._on_ended, run),
+            # Not the run itself: Qt lets go of a connection late.
+            ended=partial(self._on_ended, id(run)),
         )
 
     def cancel(self) -> None:
@@ -311,10 +312,10 @@ class CLIPSegDock(Container[Widget]):
         if isinstance(warning[0], DeviceWarning) and not self._closed:
             show_warning(str(warning[0]))
 
-    def _on_ended(self, run: Run) -> None:
-        if self._closed or run is not self._run:
+    def _on_ended(self, number: int) -> None:
+        run, done = self._run, self._partial
+        if self._closed or run is None or id(run) != number:
             return  # it returned, and the next run may be on
-        done = self._partial
         self._end()
         if done is None:
             self.status.value = "Cancelled; nothing was added."
