@@ -87,6 +87,7 @@ class CLIPSegDock(Container[Widget]):
             None
         )
         self._run: Run | None = None
+        self._runs = 0  # that were started
         self._result: Result | None = None
         self._partial: Segmentation | None = None
         self._threshold_chosen = False
@@ -162,6 +163,7 @@ class CLIPSegDock(Container[Widget]):
             self._download(entry)
             return
         self._set_running(True)
+        self._runs += 1
         self._worker = start(
             run.source,
             run.recipe,
@@ -169,7 +171,7 @@ class CLIPSegDock(Container[Widget]):
             returned=self._on_returned,
             warned=self._on_warned,
             # Not the run itself: Qt lets go of a connection late.
-            ended=partial(self._on_ended, id(run)),
+            ended=partial(self._on_ended, self._runs),
         )
 
     def cancel(self) -> None:
@@ -314,7 +316,7 @@ class CLIPSegDock(Container[Widget]):
 
     def _on_ended(self, number: int) -> None:
         run, done = self._run, self._partial
-        if self._closed or run is None or id(run) != number:
+        if self._closed or run is None or number != self._runs:
             return  # it returned, and the next run may be on
         self._end()
         if done is None:
