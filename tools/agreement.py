@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from demo_prompts import prompts_for
 from demo_scenes import make_scene
 from napari_clipseg.engine.runtime.devices import pick_device
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.sample_data import SAMPLES, load_sample
 
 FIRST_SEED = 6_000_000
@@ -36,7 +37,7 @@ def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
 def marked(engine: Engine, picture: NDArray[np.uint8], texts: list[str]) -> NDArray[np.bool_]:
     """Return ``(texts, height, width)``: where each is likelier than the checkpoint's threshold."""
     level = engine.config.default_threshold
-    logits = engine.decode(engine.encode([picture], keep=False), engine.embed(texts))[0]
+    logits = engine.decode(engine.encode([picture], cache=False), engine.embed(texts))[0]
     return logits > np.log(level / (1 - level))
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=SCENES, help="default: %(default)s")
     scenes = parser.parse_args().scenes
     full = load("demo", device="cpu")
-    others = [load("demo", device="cpu", fast=True)]
+    others = [load("demo", device="cpu", precision="int8")]
     if pick_device().type != "cpu":
         others.append(load("demo"))
     for other in others:

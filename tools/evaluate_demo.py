@@ -29,7 +29,8 @@ from demo_layout import KINDS
 from demo_pool import LEAST, reference_mask
 from demo_prompts import plain_wording, prompts_for
 from demo_scenes import Scene, make_scene, truth_mask
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.images.tiling.plan import Window
 from napari_clipseg.images.visual_prompts import visual_prompt
 from napari_clipseg.images.edges.refine import refine_edges

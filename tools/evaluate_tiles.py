@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from demo_scenes import make_scene
 from evaluate_demo import overlap
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.images.tiling.plan import Detail, Plan
 from napari_clipseg.images.tiling.planning import make_plan
 from napari_clipseg.images.io.source import as_source

@@ -17,7 +17,7 @@ from fake_hub import COMMIT, NAME, as_default, held
 from napari_clipseg.cli.main import main
 from napari_clipseg.engine.checkpoints.locate import KNOWN, locate
 
-TOLD = ("605 MB", "the hub's card says apache-2.0", "MIT licence does not apply", f"co/{NAME}")
+TOLD = ("605 MB", "the hub's card says apache-2.0", "MIT license does not apply", f"co/{NAME}")
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def test_the_list_tells_what_is_known_and_nothing_is_here(capsys, cache):
         assert row(out, name)[1] == "no"
         assert re.fullmatch(r"\d{3} MB", row(out, name)[2])
     assert "the hub's card says apache-2.0" in out
-    assert "MIT licence does not apply to the weights" in out
+    assert "MIT license does not apply to the weights" in out
     assert f"Cache: {cache}" in out
 
 
 def test_the_list_tells_what_is_here_in_part_or_whole_and_of_others(hub, capsys, cache):
     hub.repos["somebody/other"] = hub.repos[NAME]
-    main(["download", "somebody/other", "--yes"])
-    main(["download", NAME, "--yes"])
+    main(["download", "somebody/other", "--accept-license"])
+    main(["download", NAME, "--accept-license"])
     half = cache / "models--CIDAS--clipseg-rd16" / "blobs" / "0.incomplete"
     half.parent.mkdir(parents=True)
     half.touch()
@@ -108,15 +108,15 @@ def test_without_a_terminal_a_yes_is_wanted_on_the_line(hub, capsys, monkeypatch
     assert main(["download", NAME]) == 1
     err = capsys.readouterr().err
     assert "no terminal to ask on" in err
-    assert "run it again with --yes" in err
+    assert "run it again with --accept-license" in err
     assert hub.asked == []
-    assert main(["download", NAME, "--yes"]) == 0
+    assert main(["download", NAME, "--accept-license"]) == 0
     assert "apache-2.0" in capsys.readouterr().err
 
 
 def test_progress_on_a_terminal_is_one_line(hub, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert main(["download", NAME, "--yes"]) == 0
+    assert main(["download", NAME, "--accept-license"]) == 0
     err = capsys.readouterr().err
     lines = [line for line in err.split("\n") if "\r" in line]
     assert len(lines) == 1
@@ -133,7 +133,7 @@ def test_progress_on_a_terminal_is_one_line(hub, capsys, monkeypatch):
 
 
 def test_what_is_here_is_not_asked_for_again(hub, capsys):
-    main(["download", NAME, "--yes"])
+    main(["download", NAME, "--accept-license"])
     capsys.readouterr()
     hub.asked.clear()
     assert main(["download", NAME]) == 0
@@ -144,7 +144,7 @@ def test_what_is_here_is_not_asked_for_again(hub, capsys):
 
 
 def test_verify_and_path_after_a_download(hub, capsys):
-    main(["download", NAME, "--yes", "--revision", "refs/pr/1"])
+    main(["download", NAME, "--accept-license", "--revision", "refs/pr/1"])
     capsys.readouterr()
     assert main(["path", NAME, "--revision", "refs/pr/1"]) == 0
     folder = locate(NAME, revision=COMMIT)
@@ -166,7 +166,7 @@ FAULTS = {
     "verify what is not here": (["verify", NAME], "not on this machine"),
     "verify the bundled one": (["verify", "demo"], "no hashes to compare"),
     "download the bundled one": (["download", "demo"], "'demo' is no name on the hub"),
-    "download an unknown one": (["download", "nobody/nothing", "--yes"], "no model 'nobody/"),
+    "download an unknown one": (["download", "nobody/nothing", "--accept-license"], "no model 'nobody/"),
 }
 
 
@@ -197,7 +197,7 @@ def test_the_bundled_ones_path_is_printed(capsys):
 def test_ctrl_c_keeps_what_was_fetched_and_says_so(hub, cache):
     go_on = threading.Event()
     hub.faults["/store/"] = held(go_on, after=1_000_000)
-    command = [sys.executable, "-m", "napari_clipseg", "download", NAME, "--yes"]
+    command = [sys.executable, "-m", "napari_clipseg", "download", NAME, "--accept-license"]
     variables = {"HF_HOME": str(cache.parent), "HF_ENDPOINT": hub.endpoint}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | variables
     process = subprocess.Popen(

@@ -16,8 +16,8 @@ from torch import nn
 import parity
 from napari_clipseg.cli.main import main
 from napari_clipseg.engine.conversion import convert_decoder
-from napari_clipseg.engine.engine import load
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 
@@ -102,7 +102,7 @@ def write_decoder(path, width=16, refined=False, blocks=3):
 
 @pytest.fixture(scope="module")
 def whole_clip(tmp_path_factory):
-    """A CLIP as ``transformers`` writes it, its folder, and what it sees of two pictures."""
+    """A CLIP as ``transformers`` writes it, its folder, and what it sees of two images."""
     folder = tmp_path_factory.mktemp("clip")
     return write_clip(folder), folder
 
@@ -220,13 +220,13 @@ def test_the_folder_is_of_the_public_format(whole_clip, decoder, tmp_path):
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert theirs.config.vision_config.image_size == 64  # CLIP's own: positions are interpolated
     processor = transformers.AutoProcessor.from_pretrained(into)
-    picture = np.zeros((40, 50, 3), np.uint8)
-    inputs = processor(text=TEXTS, images=[picture] * 2, padding=True, return_tensors="pt")
+    image = np.zeros((40, 50, 3), np.uint8)
+    inputs = processor(text=TEXTS, images=[image] * 2, padding=True, return_tensors="pt")
     assert inputs.pixel_values.shape == (2, 3, 352, 352)
     with torch.no_grad():
         wanted = theirs(**inputs, interpolate_pos_encoding=True).logits
     engine = load(into, device="cpu")
-    got = engine.decode(engine.encode([picture]), engine.embed(TEXTS))[0]
+    got = engine.decode(engine.encode([image]), engine.embed(TEXTS))[0]
     np.testing.assert_allclose(got, wanted, atol=1e-4 * float(wanted.abs().max()))
 
 

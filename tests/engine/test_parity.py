@@ -63,29 +63,29 @@ def test_a_weight_that_is_one_percent_off_shows(name, prompt, monkeypatch, check
 
 @pytest.mark.parametrize("size", SMALL)
 def test_each_prompt_has_an_answer_of_its_own(size, checkpoint):
-    from napari_clipseg.engine.engine import load
+    from napari_clipseg.engine.loading import load
 
     engine = load(checkpoint(size))
     random = np.random.default_rng(0)
-    picture, first, second = random.integers(0, 256, (3, 50, 60, 3), dtype=np.uint8)
+    image, first, second = random.integers(0, 256, (3, 50, 60, 3), dtype=np.uint8)
     prompts = ["red rings", "nuclei", "a photo of red rings", first, second]
-    logits = engine.decode(engine.encode([picture]), engine.embed(prompts))[0]
+    logits = engine.decode(engine.encode([image]), engine.embed(prompts))[0]
     for i, one in enumerate(logits):
         for other in logits[:i]:
             assert np.abs(one - other).max() > 10 * BOUND * np.abs(logits).max()
 
 
 @pytest.mark.parametrize("side", [64, 80, 96, 160], ids="{}".format)
-def test_pictures_of_any_size_give_the_references_logits(side, checkpoint, reference):
+def test_images_of_any_size_give_the_references_logits(side, checkpoint, reference):
     # 64 is what the position embeddings are for; the others have them interpolated.
     ours = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small"))
     random = torch.Generator().manual_seed(side)
-    pictures = torch.randn(2, 3, side, side, generator=random)
+    images = torch.randn(2, 3, side, side, generator=random)
     examples = torch.randn(2, 3, side, side, generator=random)
     with torch.inference_mode():
-        got = ours(pixel_values=pictures, conditional_pixel_values=examples)
+        got = ours(pixel_values=images, conditional_pixel_values=examples)
         wanted = reference()(
-            pixel_values=pictures,
+            pixel_values=images,
             conditional_pixel_values=examples,
             interpolate_pos_encoding=True,
         )

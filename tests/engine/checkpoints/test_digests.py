@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_clipseg.engine.hub import digests
-from napari_clipseg.engine.hub.digests import Digest, digest
+from napari_clipseg.engine.checkpoints import digests
+from napari_clipseg.engine.checkpoints.digests import Digest, digest
 
 # As `git hash-object` and `sha256sum` print them.
 KNOWN = {

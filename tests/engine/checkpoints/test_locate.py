@@ -10,9 +10,8 @@ import pytest
 
 import napari_clipseg
 from napari_clipseg.engine.checkpoints import locate as hub
-from napari_clipseg.engine.checkpoints.cached import clipsegs
+from napari_clipseg.engine.checkpoints.locate import KNOWN, cached_models, is_hub_name, locate
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.checkpoints.locate import KNOWN, is_hub_name, locate
 
 FILES = {"config.json", "vocab.json", "merges.txt", "preprocessor_config.json", "model.safetensors"}
 
@@ -112,20 +111,20 @@ def test_a_file_is_no_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("name", [*KNOWN, "nobody/nothing"])
-def test_a_name_that_was_not_downloaded_comes_with_the_command_and_the_licence(name):
+def test_a_name_that_was_not_downloaded_comes_with_the_command_and_the_license(name):
     with pytest.raises(NotDownloadedError, match="not on this machine") as caught:
         locate(name)
     assert f"`napari-clipseg download {name}`" in str(caught.value)
-    assert "Licence" in str(caught.value)
+    assert "License" in str(caught.value)
     assert caught.value.name == name
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_of_a_known_name_both_sources_of_the_licence_are_told(name):
+def test_of_a_known_name_both_sources_of_the_license_are_told(name):
     with pytest.raises(NotDownloadedError) as caught:
         locate(name)
     assert "the hub's card says apache-2.0" in str(caught.value)
-    assert "MIT licence does not apply to the weights" in str(caught.value)
+    assert "MIT license does not apply to the weights" in str(caught.value)
     assert " MB)" in str(caught.value)
 
 
@@ -215,17 +214,19 @@ def test_clipseg_checkpoints_in_the_cache_are_told_by_their_config(config, count
     else:
         (snapshot / "config.json").write_text(config)
     (cache / "datasets--somebody--x").mkdir()
-    assert clipsegs() == (["somebody/a-model"] if counts else [])
+    assert cached_models() == (["somebody/a-model"] if counts else [])
 
 
 def test_without_a_cache_there_are_none(cache):
     assert not cache.exists()
-    assert clipsegs() == []
+    assert cached_models() == []
 
 
 def test_the_cache_lies_where_the_hubs_own_variable_says(tmp_path):
     snapshot = put(tmp_path / "home" / "hub", KNOWN[0])
-    code = f"from napari_clipseg.engine.checkpoints.locate import locate; print(locate({KNOWN[0]!r}))"
+    code = (
+        f"from napari_clipseg.engine.checkpoints.locate import locate; print(locate({KNOWN[0]!r}))"
+    )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     environment["HF_HOME"] = str(tmp_path / "home")
     done = subprocess.run(

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from napari_clipseg.engine.checkpoints.weight_files import read_weights
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
-from napari_clipseg.engine.checkpoints.weight_files import read_weights
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 WRITE = {SAFE: save_file, PICKLED: torch.save}
@@ -78,7 +78,9 @@ def test_a_part_that_is_cut_off_is_named(name, folder, state):
     files = write_in_parts(folder, state, name)
     path = folder / files[2]
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(CheckpointError, match=rf"{files[2]} \([\d,]+ bytes\) is no whole .* again"):
+    with pytest.raises(
+        CheckpointError, match=rf"{files[2]} \([\d,]+ bytes\) is not a complete .* again"
+    ):
         read_weights(folder)
 
 

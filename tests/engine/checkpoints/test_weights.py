@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_clipseg.engine.checkpoints import weights
-from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.checkpoints.weights import load_weights
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
-from napari_clipseg.engine.checkpoints.weights import load_weights
 
 NAME = "decoder.film_mul.weight"
 
@@ -79,12 +79,12 @@ BROKEN = {
     "cut in the header": (cut(500), CUT_OFF),
     "cut in the middle": (lambda b: b[: len(b) // 2], CUT_OFF),
     "one byte short": (cut(-1), CUT_OFF),
-    "one byte too long": (lambda b: b + b"\0", "is no whole safetensors file"),
-    "header is no JSON": (with_header(b"{" * 40), "is no whole safetensors file"),
-    "header is a list": (with_header([1]), "is no whole safetensors file"),
+    "one byte too long": (lambda b: b + b"\0", "is not a complete safetensors file"),
+    "header is no JSON": (with_header(b"{" * 40), "is not a complete safetensors file"),
+    "header is a list": (with_header([1]), "is not a complete safetensors file"),
     "offsets beyond the end": (
         with_header({NAME: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}),
-        "is no whole safetensors file",
+        "is not a complete safetensors file",
     ),
     "no tensors": (with_header({}), "tensors missing"),
     "a web page": (lambda _: b"\n<!DOCTYPE html><html>404</html>", "It is a web page"),

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from fake_hub import NAME
-from napari_clipseg.engine.hub.downloads import download
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
+from napari_clipseg.engine.hub.downloads import download
 from napari_clipseg.engine.hub.verification import verify
 
 
@@ -18,7 +18,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def folder(hub):
     """A checkpoint that was downloaded."""
-    return download(NAME, agreed=True, endpoint=hub.endpoint)
+    return download(NAME, accept_license=True, endpoint=hub.endpoint)
 
 
 def spoil(path):
@@ -48,7 +48,7 @@ def test_each_spoilt_file_is_named_with_the_cure(files, folder):
 
 def test_the_cure_cures(folder, hub):
     spoil(folder / "model.safetensors")
-    download(NAME, agreed=True, endpoint=hub.endpoint)
+    download(NAME, accept_license=True, endpoint=hub.endpoint)
     assert verify(NAME).folder == folder
 
 

@@ -6,8 +6,12 @@ from dataclasses import fields, replace
 import pytest
 import transformers
 
-from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig, CLIPSegVisionConfig
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.config import (
+    CLIPSegConfig,
+    CLIPSegTextConfig,
+    CLIPSegVisionConfig,
+)
 
 TOWERS = {"text_config": CLIPSegTextConfig, "vision_config": CLIPSegVisionConfig}
 OTHERS = CLIPSegConfig(

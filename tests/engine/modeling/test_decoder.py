@@ -42,7 +42,7 @@ def test_size_of_the_logits(patch, refined, size):
 
 
 @torch.inference_mode()
-def test_reduced_once_a_picture_answers_any_prompt():
+def test_reduced_once_a_image_answers_any_prompt():
     decoder = make()
     activations, prompts, grid = inputs()
     reduced = decoder.reduce(activations)

@@ -7,8 +7,8 @@ import pytest
 import torch
 import transformers
 
-from napari_clipseg.engine.modeling import config as configs
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling import config as configs
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation, CLIPSegModel
 from napari_clipseg.engine.modeling.text import CLIPSegTextModel
 from napari_clipseg.engine.modeling.vision import CLIPSegVisionModel
@@ -32,7 +32,7 @@ def pair(request, tmp_path_factory):
 
 
 @pytest.fixture
-def pictures():
+def images():
     return torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
 
 
@@ -82,10 +82,10 @@ def test_vision_model_at_any_size(pair, size):
         same(getattr(got, name), wanted[name])
 
 
-def test_clip(pair, pictures):
+def test_clip(pair, images):
     theirs, ours = (model.clip for model in pair)
-    got = ours(IDS, pictures, MASK, return_loss=True)
-    wanted = theirs(IDS, pictures, attention_mask=MASK, return_loss=True)
+    got = ours(IDS, images, MASK, return_loss=True)
+    wanted = theirs(IDS, images, attention_mask=MASK, return_loss=True)
     for name in ("loss", "logits_per_image", "logits_per_text", "text_embeds", "image_embeds"):
         same(getattr(got, name), wanted[name])
     # Theirs projects what it calls the pooled output of the towers; ours is the towers' own.
@@ -94,16 +94,16 @@ def test_clip(pair, pictures):
         wanted.text_model_output.pooler_output,
     )
     same(ours.get_text_features(IDS, MASK), theirs.get_text_features(IDS, MASK).pooler_output)
-    same(ours.get_image_features(pictures), theirs.get_image_features(pictures).pooler_output)
-    assert ours(IDS, pictures).loss is None
+    same(ours.get_image_features(images), theirs.get_image_features(images).pooler_output)
+    assert ours(IDS, images).loss is None
 
 
-def test_segmentation_with_all_that_can_be_asked_for(pair, pictures):
+def test_segmentation_with_all_that_can_be_asked_for(pair, images):
     theirs, ours = pair
-    wanted = theirs(IDS, pictures, attention_mask=MASK, **ASKED)
+    wanted = theirs(IDS, images, attention_mask=MASK, **ASKED)
     labels = torch.rand(wanted.logits.shape)
-    wanted = theirs(IDS, pictures, attention_mask=MASK, labels=labels, **ASKED)
-    got = ours(IDS, pictures, attention_mask=MASK, labels=labels, **ASKED)
+    wanted = theirs(IDS, images, attention_mask=MASK, labels=labels, **ASKED)
+    got = ours(IDS, images, attention_mask=MASK, labels=labels, **ASKED)
     for name in ("loss", "logits", "conditional_embeddings", "pooled_output"):
         same(getattr(got, name), wanted[name])
     same(got.decoder_output.logits, wanted.decoder_output.logits)
@@ -114,34 +114,34 @@ def test_segmentation_with_all_that_can_be_asked_for(pair, pictures):
         np.testing.assert_allclose(weights.detach().sum(-1), 1, atol=1e-5)
 
 
-def test_nothing_is_given_that_was_not_asked_for(pair, pictures):
-    got = pair[1](IDS, pictures)
+def test_nothing_is_given_that_was_not_asked_for(pair, images):
+    got = pair[1](IDS, images)
     assert got.loss is None
     for output in (got.vision_model_output, got.decoder_output):
         assert output.hidden_states is None
         assert output.attentions is None
 
 
-def test_ready_vectors_and_image_prompts(pair, pictures):
+def test_ready_vectors_and_image_prompts(pair, images):
     theirs, ours = pair
     vectors = torch.randn(3, 24)
     same(
-        ours(pixel_values=pictures, conditional_embeddings=vectors).logits,
-        theirs(pixel_values=pictures, conditional_embeddings=vectors).logits,
+        ours(pixel_values=images, conditional_embeddings=vectors).logits,
+        theirs(pixel_values=images, conditional_embeddings=vectors).logits,
     )
-    prompts = pictures.flip(0)
+    prompts = images.flip(0)
     same(
-        ours(pixel_values=pictures, conditional_pixel_values=prompts).logits,
-        theirs(pixel_values=pictures, conditional_pixel_values=prompts).logits,
+        ours(pixel_values=images, conditional_pixel_values=prompts).logits,
+        theirs(pixel_values=images, conditional_pixel_values=prompts).logits,
     )
 
 
-def test_gradients_of_the_segmentation_loss(pair, pictures):
+def test_gradients_of_the_segmentation_loss(pair, images):
     theirs, ours = pair
-    labels = torch.rand(theirs(IDS, pictures).logits.shape)
+    labels = torch.rand(theirs(IDS, images).logits.shape)
     for model in pair:
         model.zero_grad()
-        model(input_ids=IDS, pixel_values=pictures, labels=labels).loss.backward()
+        model(input_ids=IDS, pixel_values=images, labels=labels).loss.backward()
     wanted = {name: p.grad for name, p in theirs.decoder.named_parameters()}
     for name, parameter in ours.decoder.named_parameters():
         # Of the keys' bias the true gradient is zero: softmax does not see it.
@@ -152,16 +152,16 @@ def test_gradients_of_the_segmentation_loss(pair, pictures):
     assert ours.clip.text_projection.weight.grad.abs().max() > 0
     ours.zero_grad()
     ours.clip.requires_grad_(False)
-    ours(input_ids=IDS, pixel_values=pictures, labels=labels).loss.backward()
+    ours(input_ids=IDS, pixel_values=images, labels=labels).loss.backward()
     assert ours.clip.text_projection.weight.grad is None
     assert ours.decoder.film_mul.weight.grad.abs().max() > 0
     ours.clip.requires_grad_(True)
 
 
-def test_gradients_of_the_contrastive_loss(pair, pictures):
+def test_gradients_of_the_contrastive_loss(pair, images):
     for model in pair:
         model.zero_grad()
-        model.clip(input_ids=IDS, pixel_values=pictures, return_loss=True).loss.backward()
+        model.clip(input_ids=IDS, pixel_values=images, return_loss=True).loss.backward()
     wanted = {name: p.grad for name, p in pair[0].clip.named_parameters()}
     for name, parameter in pair[1].clip.named_parameters():
         if not name.endswith("k_proj.bias"):
@@ -236,7 +236,7 @@ def test_a_config_of_two_towers():
         assert getattr(theirs.text_config, field.name) == getattr(text, field.name)
 
 
-# name: what is passed beside three pictures, and what the error says
+# name: what is passed beside three images, and what the error says
 WRONG = {
     "no prompt": ({}, "neither of"),
     "two kinds": (
@@ -247,7 +247,7 @@ WRONG = {
         {"input_ids": IDS, "conditional_embeddings": torch.zeros(3, 24)},
         "exactly one kind",
     ),
-    "fewer texts": ({"input_ids": IDS[:2]}, r"\(2, 24\) for 3 pictures"),
+    "fewer texts": ({"input_ids": IDS[:2]}, r"\(2, 24\) for 3 images"),
     "fewer references": ({"conditional_pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, "3 pict"),
     "longer vectors": ({"conditional_embeddings": torch.zeros(3, 25)}, r"wanted \(3, 24\)"),
     "too many tokens": ({"input_ids": torch.full((3, 78), 49407)}, "78 tokens.*at most 77"),
@@ -259,12 +259,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG)
-def test_what_does_not_fit_is_told(pair, pictures, arguments, message):
+def test_what_does_not_fit_is_told(pair, images, arguments, message):
     with pytest.raises(ValueError, match=message):
-        pair[1](pixel_values=pictures, **arguments)
+        pair[1](pixel_values=images, **arguments)
 
 
-def test_pictures_that_do_not_fit(pair):
+def test_images_that_do_not_fit(pair):
     ours = pair[1]
     vectors = torch.zeros(1, 24)
     with pytest.raises(ValueError, match="Got no pixel_values"):
@@ -277,7 +277,7 @@ def test_pictures_that_do_not_fit(pair):
             conditional_embeddings=vectors,
             interpolate_pos_encoding=False,
         )
-    with pytest.raises(ValueError, match="3 texts and 2 pictures"):
+    with pytest.raises(ValueError, match="3 texts and 2 images"):
         ours.clip(IDS, torch.zeros(2, 3, SIDE, SIDE), return_loss=True)
 
 

@@ -39,18 +39,18 @@ def reference(checkpoint):
     return ViTImageProcessorPil.from_pretrained(checkpoint("small"))
 
 
-def assert_same(processor, reference, pictures):
-    before = [np.array(p) for p in pictures]
-    got = processor(pictures)
-    colours = [np.asarray(Image.fromarray(np.asarray(p)).convert("RGB")) for p in pictures]
+def assert_same(processor, reference, images):
+    before = [np.array(p) for p in images]
+    got = processor(images)
+    colours = [np.asarray(Image.fromarray(np.asarray(p)).convert("RGB")) for p in images]
     # Without a word it takes 3 or 4 rows for channels.
     wanted = reference(colours, return_tensors="pt", input_data_format="channels_last")[
         "pixel_values"
     ]
     assert got.dtype == torch.float32
     torch.testing.assert_close(got, wanted, atol=1e-6, rtol=0)
-    for picture, was in zip(pictures, before, strict=True):
-        np.testing.assert_array_equal(picture, was)
+    for image, was in zip(images, before, strict=True):
+        np.testing.assert_array_equal(image, was)
 
 
 @given(
@@ -61,17 +61,17 @@ def assert_same(processor, reference, pictures):
 )
 def test_pixels_equal_the_references(height, width, gray, seed, processor, reference):
     shape = (height, width) if gray else (height, width, 3)
-    picture = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-    assert_same(processor, reference, [picture])
+    image = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    assert_same(processor, reference, [image])
 
 
-@given(picture=hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
-def test_small_pictures_equal_the_references(picture, processor, reference):
-    assert_same(processor, reference, [picture])
+@given(image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
+def test_small_images_equal_the_references(image, processor, reference):
+    assert_same(processor, reference, [image])
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         pytest.param(RGB, id="RGB"),
         pytest.param(RGB[..., 1], id="gray"),
@@ -83,11 +83,11 @@ def test_small_pictures_equal_the_references(picture, processor, reference):
         pytest.param(Image.fromarray(RGB).convert("L"), id="Pillow, gray"),
     ],
 )
-def test_kinds_of_pictures_equal_the_references(picture, processor, reference):
-    assert_same(processor, reference, [picture])
+def test_kinds_of_images_equal_the_references(image, processor, reference):
+    assert_same(processor, reference, [image])
 
 
-def test_pictures_of_several_sizes_make_one_batch(processor, reference):
+def test_images_of_several_sizes_make_one_batch(processor, reference):
     assert_same(processor, reference, [RGB, RGB[:5], RGB[:, :7, 0]])
 
 
@@ -97,31 +97,31 @@ def test_transparency_is_left_out(processor):
 
 
 @pytest.mark.parametrize("several", [[RGB], (RGB,)], ids=["list", "tuple"])
-def test_one_picture_needs_no_list(several, processor):
+def test_one_image_needs_no_list(several, processor):
     assert processor(RGB).shape == (1, 3, 96, 96)
     torch.testing.assert_close(processor(RGB), processor(several))
 
 
 BAD = {
-    "no picture in the list": ([], ValueError, "Got no picture"),
-    "floats": (RGB / 255, ValueError, "Got a picture of float64"),
+    "no image in the list": ([], ValueError, "Got no image"),
+    "floats": (RGB / 255, ValueError, "Got an image of float64"),
     "16 bit": (RGB.astype(np.uint16), ValueError, "wanted uint8"),
     "RGBA": (np.dstack([RGB, RGB])[..., :4], ValueError, "(37, 53, 4)"),
     "channels first": (RGB.transpose(2, 0, 1), ValueError, "put the channels last"),
     "a line": (RGB[0, :, 0], ValueError, "(53,)"),
     "several in one array": (RGB[None], ValueError, "(1, 37, 53, 3)"),
     "empty": (RGB[:0], ValueError, "not empty"),
-    "a file's name": ("cells.png", TypeError, "Got a picture of type str; wanted a Pillow image"),
-    "a list of names": (["cells.png"], TypeError, "Got a picture of type str"),
-    "a tensor": (torch.zeros(3, 9, 9), TypeError, "Got a picture of type Tensor"),
-    "one that is none": ([RGB, None], TypeError, "Got a picture of type NoneType"),
+    "a file's name": ("cells.png", TypeError, "Got an image of type str; wanted a Pillow image"),
+    "a list of names": (["cells.png"], TypeError, "Got an image of type str"),
+    "a tensor": (torch.zeros(3, 9, 9), TypeError, "Got an image of type Tensor"),
+    "one that is none": ([RGB, None], TypeError, "Got an image of type NoneType"),
 }
 
 
-@pytest.mark.parametrize(("pictures", "kind", "says"), BAD.values(), ids=BAD)
-def test_what_is_no_picture_is_refused(pictures, kind, says, processor):
+@pytest.mark.parametrize(("images", "kind", "says"), BAD.values(), ids=BAD)
+def test_what_is_no_image_is_refused(images, kind, says, processor):
     with pytest.raises(kind, match=re.escape(says)):
-        processor(pictures)
+        processor(images)
 
 
 def sized(side, **values):

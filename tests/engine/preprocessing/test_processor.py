@@ -95,8 +95,8 @@ BAD = {
     ),
     "a text that is none": ({"text": 3}, TypeError, "Got text of type int"),
     "too many tokens": ({"text": "! " * 80}, ValueError, "has 82 tokens"),
-    "no picture": ({"visual_prompt": []}, ValueError, "Got no picture"),
-    "a picture that is none": ({"images": "a.png"}, TypeError, "Got a picture of type str"),
+    "no image": ({"visual_prompt": []}, ValueError, "Got no image"),
+    "an image that is none": ({"images": "a.png"}, TypeError, "Got an image of type str"),
     "arrays": ({"text": "a", "return_tensors": "np"}, ValueError, "wanted 'pt', as the model"),
     "lists": ({"text": "a", "return_tensors": None}, ValueError, "return_tensors is None"),
     "an unknown padding": ({"text": "a", "padding": "left"}, ValueError, "padding is 'left'"),
@@ -115,7 +115,7 @@ def test_the_reference_refuses_them_too(arguments, reference):
         reference(**arguments)
 
 
-def test_pictures_must_be_whole_patches(folder):
+def test_images_must_be_whole_patches(folder):
     for height, width in ((96, 100), (100, 96)):
         values = {"size": {"height": height, "width": width}}
         (folder / "preprocessor_config.json").write_text(json.dumps(values))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_clipseg.engine.runtime.devices import give_back_memory, is_out_of_memory, pick_device
+from napari_clipseg.engine.runtime.devices import is_out_of_memory, pick_device, release_memory
 
 
 @pytest.fixture
@@ -71,5 +71,5 @@ def test_memory_is_given_back_where_it_is_held(device, called, monkeypatch):
     calls = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("cuda"))
     monkeypatch.setattr(torch.mps, "empty_cache", lambda: calls.append("mps"))
-    give_back_memory(torch.device(device))
+    release_memory(torch.device(device))
     assert calls == called

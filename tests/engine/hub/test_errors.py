@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fake_hub import NAME, cut, etag, instead, only, slow, status, text
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 from napari_clipseg.engine.hub import transfer
 from napari_clipseg.engine.hub.downloads import download
-from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.checkpoints.locate import locate
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def fails(hub):
 
     def fails(name=NAME, match="", chained=True, **options):
         with pytest.raises(CheckpointError, match=match) as caught:
-            download(name, **{"agreed": True, "endpoint": hub.endpoint, **options})
+            download(name, **{"accept_license": True, "endpoint": hub.endpoint, **options})
         assert (caught.value.__cause__ is not None) is chained
         with pytest.raises(NotDownloadedError):
             locate(name)
@@ -82,7 +82,7 @@ def test_a_fault_of_the_way_comes_with_its_cure(pattern, fault, says, hub, fails
     message = fails(match=says)
     assert NAME in message or hub.endpoint in message
     hub.faults.clear()
-    assert download(NAME, agreed=True, endpoint=hub.endpoint) == locate(NAME)
+    assert download(NAME, accept_license=True, endpoint=hub.endpoint) == locate(NAME)
 
 
 CHANGED = {
@@ -102,7 +102,7 @@ def test_wrong_content_is_thrown_away(change, file, hub, fails, cache):
     assert file in message
     assert not any(path.name.startswith(digest) for path in cache.rglob("blobs/*"))
     hub.faults.clear()
-    assert download(NAME, agreed=True, endpoint=hub.endpoint) == locate(NAME)
+    assert download(NAME, accept_license=True, endpoint=hub.endpoint) == locate(NAME)
 
 
 def test_less_than_announced_is_no_whole_answer(hub, fails):
