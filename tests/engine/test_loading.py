@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_clipseg.engine.checkpoints import weight_files
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import LOADED_ENGINES, load
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
@@ -134,11 +135,13 @@ def test_load_knows_one_precision_by_two_names_on_a_cpu(checkpoint):
     assert load(checkpoint("small"), device="cpu:0", precision="float32") is engine
 
 
-def test_load_does_not_read_the_weights_to_hash_them(folder, monkeypatch):
-    monkeypatch.setattr("napari_clipseg.engine.checkpoints.digests.CHUNK", None)
+def test_load_does_not_hash_the_weights_before_it_is_asked(folder, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(weight_files, "sha256", lambda path: hashed.append(path.name) or "0" * 64)
     engine = load(folder, device="cpu")
-    with pytest.raises(TypeError):
-        _ = engine.weights
+    assert hashed == []
+    assert engine.weights == engine.weights == f"sha256:{'0' * 64}"
+    assert hashed == ["model.safetensors"]
 
 
 LIGHT = """

@@ -17,7 +17,7 @@ SMALL = [size for size in SIZES if size not in PUBLIC]
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", SIZES)
-def test_logits_equal_those_of_the_reference(size):
+def test_compare_finds_the_logits_of_the_reference(size):
     # Not pytest's folder: it keeps three runs of what has 600 MB here.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         checks = list(compare(size, Path(folder)))
@@ -45,7 +45,9 @@ def test_logits_equal_those_of_the_reference(size):
         ("decoder.transposed_convolution.weight", "image"),
     ],
 )
-def test_a_weight_that_is_one_percent_off_shows(name, prompt, monkeypatch, checkpoint, reference):
+def test_compare_finds_a_weight_that_is_1_percent_off(
+    name, prompt, monkeypatch, checkpoint, reference
+):
     load = CLIPSegForImageSegmentation.from_pretrained
 
     def load_wrongly(folder):
@@ -62,7 +64,7 @@ def test_a_weight_that_is_one_percent_off_shows(name, prompt, monkeypatch, check
 
 
 @pytest.mark.parametrize("size", SMALL)
-def test_each_prompt_has_an_answer_of_its_own(size, checkpoint):
+def test_decode_gives_each_prompt_its_own_logits(size, checkpoint):
     from napari_clipseg.engine.loading import load
 
     engine = load(checkpoint(size))
@@ -76,7 +78,7 @@ def test_each_prompt_has_an_answer_of_its_own(size, checkpoint):
 
 
 @pytest.mark.parametrize("side", [64, 80, 96, 160], ids="{}".format)
-def test_images_of_any_size_give_the_references_logits(side, checkpoint, reference):
+def test_logits_of_images_of_any_size_are_those_of_the_reference(side, checkpoint, reference):
     # 64 is what the position embeddings are for; the others have them interpolated.
     ours = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small"))
     random = torch.Generator().manual_seed(side)
@@ -94,7 +96,7 @@ def test_images_of_any_size_give_the_references_logits(side, checkpoint, referen
     torch.testing.assert_close(got.conditional_embeddings, wanted.conditional_embeddings)
 
 
-def test_the_table_has_a_row_for_each_size_and_prompt(monkeypatch, capsys):
+def test_main_prints_a_row_for_each_size_and_prompt(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["parity.py", "small", "small-refined"])
     parity.main()
     rows = capsys.readouterr().out.splitlines()[2:]

@@ -54,7 +54,7 @@ def image():
     return Image.open(path).convert("RGB")
 
 
-def test_the_model(folder, image):
+def test_model_gives_the_numbers_of_the_reference(folder, image):
     model = CLIPSegForImageSegmentation.from_pretrained(folder)
     processor = CLIPSegProcessor.from_pretrained(folder)
     inputs = processor(text=TEXTS, images=[image] * len(TEXTS), padding=True)
@@ -67,7 +67,7 @@ def test_the_model(folder, image):
     )
 
 
-def test_the_engine(folder, image):
+def test_engine_gives_the_numbers_of_the_reference(folder, image):
     engine = load(folder, device="cpu")
     vectors = engine.embed(TEXTS)
     logits = engine.decode(engine.encode([np.asarray(image)]), vectors)

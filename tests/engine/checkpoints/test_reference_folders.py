@@ -54,7 +54,7 @@ def assert_same(folder, model, processor, bound=1e-5):
         assert (got - wanted).abs().max() <= bound * wanted.abs().max()
 
 
-def test_as_today_s_version_writes_it(today):
+def test_from_pretrained_reads_what_the_newest_reference_writes(today):
     names = sorted(path.name for path in today[0].iterdir())
     assert names == [
         "config.json",
@@ -67,7 +67,7 @@ def test_as_today_s_version_writes_it(today):
     assert_same(*today)
 
 
-def test_in_parts(today, copy):
+def test_from_pretrained_reads_parts(today, copy):
     (copy / "model.safetensors").unlink()
     today[1].save_pretrained(copy, max_shard_size="1MB")
     assert not (copy / "model.safetensors").exists()
@@ -77,7 +77,7 @@ def test_in_parts(today, copy):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickled"])
-def test_in_half_precision(dtype, pickled, today, copy):
+def test_from_pretrained_reads_half_precision(dtype, pickled, today, copy):
     path = copy / "model.safetensors"
     half = {name: x.to(dtype) for name, x in load_file(path).items()}
     if pickled:
@@ -118,14 +118,14 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("change", CONFIGS.values(), ids=CONFIGS)
-def test_other_ways_of_the_config(change, today, copy):
+def test_from_pretrained_reads_other_forms_of_the_config(change, today, copy):
     values = json.loads((copy / "config.json").read_text())
     change(values)
     (copy / "config.json").write_text(json.dumps(values))
     assert_same(copy, *today[1:])
 
 
-def test_as_the_first_versions_wrote_it(today, copy):
+def test_from_pretrained_reads_what_the_first_reference_wrote(today, copy):
     tokenizer = json.loads((copy / "tokenizer.json").read_text(encoding="utf-8"))["model"]
     (copy / "vocab.json").write_text(json.dumps(tokenizer["vocab"]), encoding="utf-8")
     merges = "\n".join(["#version: 0.2", *map(" ".join, tokenizer["merges"]), ""])

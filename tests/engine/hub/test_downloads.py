@@ -1,4 +1,4 @@
-"""Downloads that go well, or are stopped, or go on: against a hub on the loopback."""
+"""Downloads that succeed, are stopped, or continue: against a hub on the loopback."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def get(hub):
-    return lambda **options: download(
-        NAME, **{"accept_license": True, "endpoint": hub.endpoint, **options}
-    )
+    defaults = {"accept_license": True, "endpoint": hub.endpoint}
+    return lambda **options: download(NAME, **{**defaults, **options})
 
 
-def halves(cache):
+def incomplete(cache):
     return list(cache.rglob("*.incomplete"))
 
 
@@ -98,11 +97,11 @@ def test_download_gets_pickled_weights_where_there_are_no_others(get, hub):
 
 
 def test_download_asks_the_hub_nothing_before_the_license_is_accepted(get, hub, cache):
-    with pytest.raises(LicenseNotAcceptedError, match="nobody agreed") as caught:
+    with pytest.raises(LicenseNotAcceptedError, match="license was not accepted") as caught:
         get(accept_license=False)
     assert hub.asked == []
     assert not cache.exists()
-    assert caught.value.offer.size > 600e6
+    assert caught.value.entry.size > 600e6
     for part in ("605 MB", "apache-2.0", "MIT license does not apply", f"huggingface.co/{NAME}"):
         assert part in str(caught.value)
 
@@ -132,17 +131,17 @@ def test_download_continues_where_it_was_stopped(get, hub, cache):
     def enough():
         return len(pieces) == 12
 
-    with pytest.raises(DownloadCancelledError, match="Start it again, and it goes on"):
+    with pytest.raises(DownloadCancelledError, match="Start it again, and it continues there"):
         get(progress=pieces.append, cancel=enough)
-    (half,) = halves(cache)
-    kept = half.stat().st_size
-    assert 0 < kept < len(hub.repos[NAME]["model.safetensors"])
+    (partial,) = incomplete(cache)
+    stored = partial.stat().st_size
+    assert 0 < stored < len(hub.repos[NAME]["model.safetensors"])
     with pytest.raises(NotDownloadedError):
         locate(NAME)
     hub.asked.clear()
     get()
-    assert f"bytes={kept}-" in hub.ranges()
-    assert halves(cache) == []
+    assert f"bytes={stored}-" in hub.ranges()
+    assert incomplete(cache) == []
     assert (locate(NAME) / "model.safetensors").read_bytes() == hub.repos[NAME]["model.safetensors"]
 
 
@@ -167,7 +166,7 @@ def test_download_is_stopped_by_an_event_of_another_thread(get, hub, cache):
 
     with pytest.raises(DownloadCancelledError):
         get(progress=seen_some, cancel=stop.is_set)
-    assert len(halves(cache)) == 1
+    assert len(incomplete(cache)) == 1
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -185,7 +184,11 @@ def test_download_finishes_as_long_as_each_try_brings_bytes(get, hub):
 
 def test_download_starts_again_where_the_server_knows_no_ranges(get, hub, cache):
     with pytest.raises(DownloadCancelledError):
-        get(cancel=lambda: len(halves(cache)) == 1 and halves(cache)[0].stat().st_size > 300_000)
+        get(
+            cancel=lambda: (
+                len(incomplete(cache)) == 1 and incomplete(cache)[0].stat().st_size > 300_000
+            )
+        )
     hub.faults["/store/"] = without_ranges
     assert get() == locate(NAME)
 
@@ -236,7 +239,7 @@ def test_download_refuses_a_file_that_another_program_downloads(get, hub, cache,
     locks = cache / ".locks" / "models--CIDAS--clipseg-rd64"
     locks.mkdir(parents=True)
     lock = FileLock(locks / f"{blob(hub, cache).name}.lock")
-    with lock, pytest.raises(CheckpointError, match=r"Another program .* Wait for it"):
+    with lock, pytest.raises(CheckpointError, match=r"Another program downloads .* Wait for it"):
         get()
     assert get() == locate(NAME)
 
@@ -272,7 +275,7 @@ def test_download_without_links_gets_a_damaged_file_again(get, hub):
     assert [path.rsplit("/")[-1] for path in fetched] == ["vocab.json"]
 
 
-# --- what is told beforehand -------------------------------------------------------------
+# --- describe ------------ -------------------------------------------------------------
 
 
 def test_describe_does_not_ask_the_hub_about_a_published_checkpoint(hub):
@@ -288,9 +291,9 @@ def test_describe_does_not_ask_the_hub_about_a_published_checkpoint(hub):
 def test_describe_asks_the_hub_about_another_model(card, says, hub):
     hub.repos["somebody/model"] = hub.repos[NAME]
     hub.card = card
-    offer = describe("somebody/model", endpoint=hub.endpoint)
-    assert offer.size == sum(len(hub.repos[NAME][name]) for name in NEEDED)
-    assert says in str(offer)
+    entry = describe("somebody/model", endpoint=hub.endpoint)
+    assert entry.size == sum(len(hub.repos[NAME][name]) for name in NEEDED)
+    assert says in str(entry)
     assert hub.paths() == ["/api/models/somebody/model"]
 
 

@@ -54,7 +54,7 @@ def same(ours, theirs, bound=1e-5):
 ASKED = {"output_attentions": True, "output_hidden_states": True}
 
 
-def test_text_model(pair):
+def test_text_model_equals_the_reference(pair):
     theirs, ours = (model.clip.text_model for model in pair)
     for mask in (None, MASK):
         got = ours(IDS, mask, **ASKED)
@@ -63,7 +63,7 @@ def test_text_model(pair):
             same(getattr(got, name), wanted[name])
 
 
-def test_text_model_with_positions_of_one_s_own(pair):
+def test_text_model_with_other_positions(pair):
     theirs, ours = (model.clip.text_model for model in pair)
     positions = torch.tensor([[3, 4, 5, 6, 7]])
     same(
@@ -73,7 +73,7 @@ def test_text_model_with_positions_of_one_s_own(pair):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 96), (48, 80), (16, 16), (70, 90)])
-def test_vision_model_at_any_size(pair, size):
+def test_vision_model_equals_the_reference_at_any_size(pair, size):
     theirs, ours = (model.clip.vision_model for model in pair)
     pixels = torch.randn(2, 3, *size)
     got = ours(pixels, **ASKED)
@@ -82,7 +82,7 @@ def test_vision_model_at_any_size(pair, size):
         same(getattr(got, name), wanted[name])
 
 
-def test_clip(pair, images):
+def test_model_equals_the_reference(pair, images):
     theirs, ours = (model.clip for model in pair)
     got = ours(IDS, images, MASK, return_loss=True)
     wanted = theirs(IDS, images, attention_mask=MASK, return_loss=True)
@@ -98,7 +98,7 @@ def test_clip(pair, images):
     assert ours(IDS, images).loss is None
 
 
-def test_segmentation_with_all_that_can_be_asked_for(pair, images):
+def test_segmentation_equals_the_reference_with_all_outputs(pair, images):
     theirs, ours = pair
     wanted = theirs(IDS, images, attention_mask=MASK, **ASKED)
     labels = torch.rand(wanted.logits.shape)
@@ -114,7 +114,7 @@ def test_segmentation_with_all_that_can_be_asked_for(pair, images):
         np.testing.assert_allclose(weights.detach().sum(-1), 1, atol=1e-5)
 
 
-def test_nothing_is_given_that_was_not_asked_for(pair, images):
+def test_segmentation_returns_only_what_is_asked_for(pair, images):
     got = pair[1](IDS, images)
     assert got.loss is None
     for output in (got.vision_model_output, got.decoder_output):
@@ -122,7 +122,7 @@ def test_nothing_is_given_that_was_not_asked_for(pair, images):
         assert output.attentions is None
 
 
-def test_ready_vectors_and_image_prompts(pair, images):
+def test_segmentation_takes_vectors_and_image_prompts(pair, images):
     theirs, ours = pair
     vectors = torch.randn(3, 24)
     same(
@@ -136,7 +136,7 @@ def test_ready_vectors_and_image_prompts(pair, images):
     )
 
 
-def test_gradients_of_the_segmentation_loss(pair, images):
+def test_segmentation_gives_the_gradients_of_the_reference(pair, images):
     theirs, ours = pair
     labels = torch.rand(theirs(IDS, images).logits.shape)
     for model in pair:
@@ -158,7 +158,7 @@ def test_gradients_of_the_segmentation_loss(pair, images):
     ours.clip.requires_grad_(True)
 
 
-def test_gradients_of_the_contrastive_loss(pair, images):
+def test_model_gives_the_gradients_of_the_reference(pair, images):
     for model in pair:
         model.zero_grad()
         model.clip(input_ids=IDS, pixel_values=images, return_loss=True).loss.backward()
@@ -169,7 +169,7 @@ def test_gradients_of_the_contrastive_loss(pair, images):
 
 
 @pytest.mark.parametrize("size", [(48, 80), (96, 32), (64, 16)])
-def test_other_shapes_than_squares(pair, size):
+def test_segmentation_of_images_that_are_not_square(pair, size):
     """The reference cannot; its own parts, put together by hand with the grid kept, can."""
     theirs, ours = pair
     pixels = torch.randn(2, 3, *size)
@@ -192,7 +192,7 @@ CLASSES = [CLIPSegForImageSegmentation, CLIPSegModel, CLIPSegTextModel, CLIPSegV
 
 
 @pytest.mark.parametrize("ours", CLASSES, ids=lambda c: c.__name__)
-def test_saved_and_read_back_by_both(checkpoint, tmp_path, ours):
+def test_save_pretrained_is_read_by_both(checkpoint, tmp_path, ours):
     model = ours.from_pretrained(checkpoint("small"))  # a part, out of the whole
     model.save_pretrained(tmp_path)
     state = model.state_dict()
@@ -207,7 +207,7 @@ def test_saved_and_read_back_by_both(checkpoint, tmp_path, ours):
         assert torch.equal(theirs.state_dict()[name], tensor)
 
 
-def test_saving_replaces_what_was_there(checkpoint, tmp_path):
+def test_save_pretrained_replaces_older_files(checkpoint, tmp_path):
     model = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small"))
     model.save_pretrained(tmp_path)
     with torch.no_grad():
@@ -218,13 +218,13 @@ def test_saving_replaces_what_was_there(checkpoint, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
 
-def test_a_text_model_s_folder_is_no_vision_model_s(checkpoint, tmp_path):
+def test_from_pretrained_refuses_the_folder_of_another_model(checkpoint, tmp_path):
     CLIPSegTextModel.from_pretrained(checkpoint("small")).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="clipseg_text_model"):
         CLIPSegVisionModel.from_pretrained(tmp_path)
 
 
-def test_a_config_of_two_towers():
+def test_from_text_vision_configs():
     text = configs.CLIPSegTextConfig(hidden_size=64)
     vision = configs.CLIPSegVisionConfig(hidden_size=96)
     config = configs.CLIPSegConfig.from_text_vision_configs(text, vision, reduce_dim=16)
@@ -248,7 +248,7 @@ WRONG = {
         "exactly one kind",
     ),
     "fewer texts": ({"input_ids": IDS[:2]}, r"\(2, 24\) for 3 images"),
-    "fewer references": ({"conditional_pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, "3 pict"),
+    "fewer references": ({"conditional_pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, "3 images"),
     "longer vectors": ({"conditional_embeddings": torch.zeros(3, 25)}, r"wanted \(3, 24\)"),
     "too many tokens": ({"input_ids": torch.full((3, 78), 49407)}, "78 tokens.*at most 77"),
     "labels of another size": (
@@ -259,12 +259,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG)
-def test_what_does_not_fit_is_told(pair, images, arguments, message):
+def test_segmentation_refuses_what_does_not_fit(pair, images, arguments, message):
     with pytest.raises(ValueError, match=message):
         pair[1](pixel_values=images, **arguments)
 
 
-def test_images_that_do_not_fit(pair):
+def test_models_refuse_images_that_do_not_fit(pair):
     ours = pair[1]
     vectors = torch.zeros(1, 24)
     with pytest.raises(ValueError, match="Got no pixel_values"):
@@ -281,7 +281,7 @@ def test_images_that_do_not_fit(pair):
         ours.clip(IDS, torch.zeros(2, 3, SIDE, SIDE), return_loss=True)
 
 
-def test_every_size_of_the_parity_table_is_a_config():
+def test_from_dict_reads_every_size_of_the_parity_table():
     for values in SIZES.values():
         ours = configs.CLIPSegConfig.from_dict(transformers.CLIPSegConfig(**values).to_dict())
         assert ours.reduce_dim == values.get("reduce_dim", 64)

@@ -17,7 +17,7 @@ def model(checkpoint):
     return CLIPSegForImageSegmentation.from_pretrained(checkpoint("small"))
 
 
-def test_clips_similarities_equal_the_references(model, reference):
+def test_model_gives_the_similarities_of_the_reference(model, reference):
     with torch.inference_mode():
         got = model.clip(IDS, IMAGES)
         wanted = reference().clip(input_ids=IDS, pixel_values=IMAGES)
@@ -25,7 +25,7 @@ def test_clips_similarities_equal_the_references(model, reference):
         torch.testing.assert_close(getattr(got, name), getattr(wanted, name), msg=name)
 
 
-def test_vectors_stand_for_the_prompts_they_were_made_of(model):
+def test_segmentation_takes_vectors_in_place_of_prompts(model):
     with torch.inference_mode():
         by_text = model(input_ids=IDS, pixel_values=IMAGES)
         again = model(pixel_values=IMAGES, conditional_embeddings=by_text.conditional_embeddings)
@@ -33,18 +33,18 @@ def test_vectors_stand_for_the_prompts_they_were_made_of(model):
     assert by_text.conditional_embeddings.shape == (2, 24)
 
 
-def test_a_loaded_model_is_ready_for_inference(model):
+def test_from_pretrained_gives_a_model_ready_for_inference(model):
     assert not any(module.training for module in model.modules())
     assert all(p.device.type == "cpu" for p in model.parameters())
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_its_tensors_have_the_names_and_shapes_of_the_references(model, reference):
+def test_state_dict_has_the_names_and_shapes_of_the_reference(model, reference):
     wanted = {k: v.shape for k, v in reference().state_dict().items() if "position_ids" not in k}
     assert {k: v.shape for k, v in model.state_dict().items()} == wanted
 
 
-def test_images_need_not_be_square(model):
+def test_segmentation_takes_images_that_are_not_square(model):
     with torch.inference_mode():
         wide = model(input_ids=IDS[:1], pixel_values=IMAGES[:1, :, :32])
         turned = model(input_ids=IDS[:1], pixel_values=IMAGES[:1, :, :, :48])
@@ -52,14 +52,14 @@ def test_images_need_not_be_square(model):
     assert turned.logits.shape == (1, 64, 48)
 
 
-def test_what_is_left_of_a_patch_is_left_out(model):
+def test_segmentation_ignores_the_rest_that_is_no_whole_patch(model):
     with torch.inference_mode():
         cut = model(input_ids=IDS, pixel_values=IMAGES[:, :, :48, :32])
         rest = model(input_ids=IDS, pixel_values=IMAGES[:, :, :63, :47])
     torch.testing.assert_close(rest.logits, cut.logits)
 
 
-def test_blocks_after_the_last_extracted_one_are_not_run_for_a_mask(checkpoint):
+def test_activations_run_no_block_after_the_last_one(checkpoint):
     model = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small-one-layer"))
     vision = model.clip.vision_model
     vision.encoder.layers[4].forward = None  # of blocks 0 to 4; number 3 is read
@@ -107,6 +107,6 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD.values(), ids=BAD)
-def test_bad_arguments_are_refused(arguments, says, model):
+def test_segmentation_refuses_bad_arguments(arguments, says, model):
     with pytest.raises(ValueError, match=re.escape(says)):
         model(**arguments)

@@ -59,14 +59,14 @@ def assert_same(processor, reference, images):
     gray=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_pixels_equal_the_references(height, width, gray, seed, processor, reference):
+def test_image_processor_equals_the_reference(height, width, gray, seed, processor, reference):
     shape = (height, width) if gray else (height, width, 3)
     image = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     assert_same(processor, reference, [image])
 
 
 @given(image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
-def test_small_images_equal_the_references(image, processor, reference):
+def test_image_processor_on_small_images_equals_the_reference(image, processor, reference):
     assert_same(processor, reference, [image])
 
 
@@ -83,21 +83,21 @@ def test_small_images_equal_the_references(image, processor, reference):
         pytest.param(Image.fromarray(RGB).convert("L"), id="Pillow, gray"),
     ],
 )
-def test_kinds_of_images_equal_the_references(image, processor, reference):
+def test_image_processor_on_kinds_of_images_equals_the_reference(image, processor, reference):
     assert_same(processor, reference, [image])
 
 
-def test_images_of_several_sizes_make_one_batch(processor, reference):
+def test_image_processor_makes_one_batch_of_several_sizes(processor, reference):
     assert_same(processor, reference, [RGB, RGB[:5], RGB[:, :7, 0]])
 
 
-def test_transparency_is_left_out(processor):
+def test_image_processor_ignores_transparency(processor):
     see_through = Image.fromarray(np.dstack([RGB, RGB[..., 0]]), "RGBA")
     torch.testing.assert_close(processor(see_through), processor(RGB))
 
 
 @pytest.mark.parametrize("several", [[RGB], (RGB,)], ids=["list", "tuple"])
-def test_one_image_needs_no_list(several, processor):
+def test_image_processor_takes_one_image_without_a_list(several, processor):
     assert processor(RGB).shape == (1, 3, 96, 96)
     torch.testing.assert_close(processor(RGB), processor(several))
 
@@ -119,7 +119,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("images", "kind", "says"), BAD.values(), ids=BAD)
-def test_what_is_no_image_is_refused(images, kind, says, processor):
+def test_image_processor_refuses_what_is_no_image(images, kind, says, processor):
     with pytest.raises(kind, match=re.escape(says)):
         processor(images)
 
@@ -167,13 +167,13 @@ FORMATS = {
 
 
 @pytest.mark.parametrize(("values", "wanted"), FORMATS.values(), ids=FORMATS)
-def test_ages_of_the_file_format(values, wanted):
+def test_from_dict_reads_all_versions_of_the_format(values, wanted):
     assert ViTImageProcessor.from_dict(values) == wanted
 
 
 @pytest.mark.parametrize("values", [values for values, _ in FORMATS.values()], ids=FORMATS)
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in processor_config.json"])
-def test_each_format_gives_the_references_pixels(values, nested, folder):
+def test_from_pretrained_gives_the_pixels_of_the_reference(values, nested, folder):
     values = {**values, "image_processor_type": "ViTImageProcessor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(values))
     if nested:
@@ -186,13 +186,13 @@ def test_each_format_gives_the_references_pixels(values, nested, folder):
     torch.testing.assert_close(got, wanted, atol=1e-6 * max(1, wanted.abs().max().item()), rtol=0)
 
 
-def test_a_processor_config_that_does_not_say_it_is_passed_over(folder, processor):
+def test_from_pretrained_ignores_a_processor_config_without_the_entry(folder, processor):
     (folder / "processor_config.json").write_text('{"processor_class": "CLIPSegProcessor"}')
     assert ViTImageProcessor.from_pretrained(folder) == processor
 
 
 @pytest.mark.parametrize("wanted", [w for _, w in FORMATS.values()], ids=FORMATS)
-def test_saved_and_read_back_by_both(wanted, tmp_path):
+def test_save_pretrained_is_read_by_both(wanted, tmp_path):
     (tmp_path / "processor_config.json").write_text('{"image_processor": {"size": 32}}')
     wanted.save_pretrained(tmp_path)
     assert ViTImageProcessor.from_pretrained(tmp_path) == wanted
@@ -219,14 +219,14 @@ BROKEN = {
 
 @pytest.mark.parametrize("values", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in processor_config.json"])
-def test_a_file_that_cannot_be_used_is_named_with_the_cure(values, nested, folder):
+def test_from_pretrained_names_a_wrong_file_and_the_cure(values, nested, folder):
     name = "processor_config.json" if nested else "preprocessor_config.json"
     (folder / name).write_text(json.dumps({"image_processor": values} if nested else values))
     with pytest.raises(CheckpointError, match=rf"/{name} does not say how .* Get the checkpoint's"):
         ViTImageProcessor.from_pretrained(folder)
 
 
-def test_an_entry_that_is_no_mapping_is_told(folder):
+def test_from_pretrained_refuses_an_entry_that_is_no_mapping(folder):
     (folder / "processor_config.json").write_text('{"image_processor": [1]}')
     with pytest.raises(CheckpointError, match=r"processor_config\.json does not say how"):
         ViTImageProcessor.from_pretrained(folder)

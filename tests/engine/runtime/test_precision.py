@@ -36,7 +36,7 @@ TRIALS = {
     "large logits that differ much": (FULL * [1, 1, 1] + [-50, 0, 50], True),
     "one that is far off": (FULL * [1, 1, -1], False),
     "not a number": (FULL * [1, np.nan, 1], False),
-    "infinite": (FULL + [0, 0, np.inf], False),
+    "infinite": (FULL * [1, 1, np.inf], False),
 }
 
 
