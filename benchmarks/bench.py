@@ -30,7 +30,7 @@ SIZE = "rd64-refined"
 MANY = 8
 NEW, INT8, EIGHT, NEW_TEXT, SEEN, COLD, PEAK = (
     "one prompt, new picture",
-    "the same, int8 (`fast=True`)",
+    'the same, int8 (`precision="int8"`)',
     f"{MANY} prompts, new picture",
     "a new text, picture seen before",
     "a text seen before, picture seen before",
@@ -100,7 +100,7 @@ def main() -> None:
         folder = Path(name)
         write_random_checkpoint(folder, SIZE)
         processes = cold(folder, arguments.cold_rounds)
-        ours, fast, reference = Ours(folder), Ours(folder, fast=True), Reference(folder)
+        ours, fast, reference = Ours(folder), Ours(folder, precision="int8"), Reference(folder)
         picture, prompts = new_picture(), new_prompts(2)
         compare(ours, fast, reference, picture, prompts)  # and warm up
         count = operations(ours, new_picture(), new_prompts())
@@ -108,7 +108,9 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, shape of {SIZE}")
     print_table(seconds, processes)
     print_floor(median(seconds[NEW][OURS]), count, median(rates))
-    agreement = label_agreement(load("demo", device="cpu"), load("demo", device="cpu", fast=True))
+    agreement = label_agreement(
+        load("demo", device="cpu"), load("demo", device="cpu", precision="int8")
+    )
     print(f"int8 on the bundled checkpoint: label IoU {agreement:.4f}; wanted: at least {SAME}.")
 
 

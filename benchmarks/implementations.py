@@ -25,10 +25,10 @@ class Implementation(Protocol):
 class Ours:
     """The engine."""
 
-    def __init__(self, folder: Path, fast: bool = False) -> None:
+    def __init__(self, folder: Path, precision: str | None = None) -> None:
         from napari_clipseg import load
 
-        self.engine = load(folder, device="cpu", fast=fast)
+        self.engine = load(folder, device="cpu", precision=precision)
 
     def __call__(self, picture: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
         features = self.engine.encode([picture])

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 # A script finds what lies beside it; the packages lie one folder up.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.runtime.devices import pick_device
 from napari_clipseg.sample_data import SAMPLES, load_sample
 from scenes.prompts import prompts_for
@@ -41,7 +42,7 @@ def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
 def marked(engine: Engine, picture: NDArray[np.uint8], texts: list[str]) -> NDArray[np.bool_]:
     """Return ``(texts, height, width)``: where each is likelier than the checkpoint's threshold."""
     level = engine.config.default_threshold
-    logits = engine.decode(engine.encode([picture], keep=False), engine.embed(texts))[0]
+    logits = engine.decode(engine.encode([picture], cache=False), engine.embed(texts))[0]
     return logits > np.log(level / (1 - level))
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=SCENES, help="default: %(default)s")
     scenes = parser.parse_args().scenes
     full = load("demo", device="cpu")
-    others = [load("demo", device="cpu", fast=True)]
+    others = [load("demo", device="cpu", precision="int8")]
     if pick_device().type != "cpu":
         others.append(load("demo"))
     for other in others:

@@ -25,7 +25,8 @@ from skimage.morphology import disk
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluate.demo import FOLDER, TEST, Mask, ask_texts, coins_mask, half_patch, overlap
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.segmentation import segment
 from scenes.scenes import make_scene

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluate.demo import overlap
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.tiling.plan import Detail, Plan
 from napari_clipseg.images.tiling.planning import make_plan
