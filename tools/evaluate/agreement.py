@@ -29,7 +29,7 @@ SCENES = 60
 
 
 def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
-    """Yield pictures, each with what to ask of it: things that are there, and absent ones."""
+    """Yield images, each with what to ask of it: things that are there, and absent ones."""
     for sample in map(load_sample, SAMPLES):
         image = sample.image if sample.image.ndim == 3 else np.dstack([sample.image] * 3)
         yield image, list(sample.prompts)
@@ -39,18 +39,18 @@ def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
             yield scene.image, texts
 
 
-def marked(engine: Engine, picture: NDArray[np.uint8], texts: list[str]) -> NDArray[np.bool_]:
+def marked(engine: Engine, image: NDArray[np.uint8], texts: list[str]) -> NDArray[np.bool_]:
     """Return ``(texts, height, width)``: where each is likelier than the checkpoint's threshold."""
     level = engine.config.default_threshold
-    logits = engine.decode(engine.encode([picture], cache=False), engine.embed(texts))[0]
+    logits = engine.decode(engine.encode([image], cache=False), engine.embed(texts))[0]
     return logits > np.log(level / (1 - level))
 
 
 def label_agreement(one: Engine, other: Engine, scenes: int = SCENES) -> float:
     """Return the IoU of what two engines mark, of all pixels of all answers together."""
     both = either = 0
-    for picture, texts in questions(scenes):
-        a, b = (marked(engine, picture, texts) for engine in (one, other))
+    for image, texts in questions(scenes):
+        a, b = (marked(engine, image, texts) for engine in (one, other))
         both += int((a & b).sum())
         either += int((a | b).sum())
     return both / either

@@ -1,7 +1,7 @@
 """Print what tiles give: ``python tools/evaluate/tiles.py``.
 
 On the bundled checkpoint: the same answer where a tile is the image, the seams, the shift of an
-image against that of its map, and the worth of tiles on a large picture of small things.
+image against that of its map, and the worth of tiles on a large image of small things.
 """
 
 from __future__ import annotations
