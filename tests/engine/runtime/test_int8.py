@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from agreement import label_agreement
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from evaluate.agreement import label_agreement
 from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.runtime import devices
 from napari_clipseg.engine.runtime.int8 import Int8Linear, require_int8
