@@ -84,6 +84,14 @@ def convert_decoder(
     CheckpointError
         If a file is missing, broken or of another kind, if the decoder was trained on a CLIP
         of another size, or if the folder cannot be written.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import convert_decoder
+    >>> convert_decoder("rd64-uni-refined.pth", "demo", "clipseg-refined")
+    Traceback (most recent call last):
+    ...
+    napari_clipseg.engine.errors.CheckpointError: There is no file rd64-uni-refined.pth. ...
     """
     path, folder, output = Path(decoder), locate(clip), Path(output)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):

@@ -82,5 +82,13 @@ PUBLISHED = {
 
 
 def catalog_entry(name: str) -> CatalogEntry:
-    """Return what is known here about a checkpoint of the hub, without the network."""
+    """Return what is known here about a checkpoint of the hub, without the network.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import catalog_entry
+    >>> entry = catalog_entry("CIDAS/clipseg-rd64-refined")
+    >>> entry.size_text, entry.card
+    ('605 MB', 'https://huggingface.co/CIDAS/clipseg-rd64-refined')
+    """
     return PUBLISHED.get(name, CatalogEntry(name, None, ()))

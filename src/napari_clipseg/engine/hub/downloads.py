@@ -37,6 +37,13 @@ class DownloadProgress:
         Bytes of all files.
     file : str
         The file that is being downloaded.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import DownloadProgress
+    >>> step = DownloadProgress(done=300, total=600, file="model.safetensors")
+    >>> f"{step.done / step.total:.0%}"
+    '50%'
     """
 
     done: int

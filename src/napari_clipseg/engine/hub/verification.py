@@ -25,6 +25,13 @@ class Verified:
         Where it is.
     files : tuple of str
         The files that were compared.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from napari_clipseg.engine import Verified
+    >>> Verified(Path("clipseg"), ("config.json",)).files
+    ('config.json',)
     """
 
     folder: Path
@@ -59,6 +66,14 @@ def verify(
         If it is not on this machine, or only in part.
     CheckpointError
         If a file has another hash, or no hash is known for it. All such files are named.
+
+    Examples
+    --------
+    >>> from napari_clipseg.engine import verify
+    >>> verify("CIDAS/clipseg-rd64-refined", cache_dir="an-empty-folder")
+    Traceback (most recent call last):
+    ...
+    napari_clipseg.engine.errors.NotDownloadedError: ...
     """
     if not is_hub_name(model):
         raise CheckpointError(

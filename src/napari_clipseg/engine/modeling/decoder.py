@@ -16,6 +16,16 @@ class CLIPSegDecoder(nn.Module):
 
     It has two steps: `reduce` needs the image alone, `segment` needs a prompt too. So an image
     is reduced once for any number of prompts.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_clipseg.engine import CLIPSegConfig, CLIPSegDecoder
+    >>> decoder = CLIPSegDecoder(CLIPSegConfig())
+    >>> activations = [torch.zeros(1, 1 + 7 * 7, 768) for _ in range(3)]
+    >>> reduced = decoder.reduce(activations)
+    >>> decoder.segment(reduced, torch.zeros(1, 512), grid=(7, 7)).shape  # patches of 32 pixels
+    torch.Size([1, 224, 224])
     """
 
     def __init__(self, config: CLIPSegConfig) -> None:

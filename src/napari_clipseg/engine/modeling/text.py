@@ -39,7 +39,16 @@ class CLIPSegTextEmbeddings(nn.Module):
 
 
 class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
-    """The text tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4)."""
+    """The text tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_clipseg.engine import CLIPSegTextConfig, CLIPSegTextModel
+    >>> model = CLIPSegTextModel(CLIPSegTextConfig(num_hidden_layers=1))
+    >>> model(torch.tensor([[49406, 320, 49407]])).pooler_output.shape
+    torch.Size([1, 512])
+    """
 
     config_class = CLIPSegTextConfig
     prefix = "clip.text_model."

@@ -70,7 +70,16 @@ class CLIPSegVisionEmbeddings(nn.Module):
 
 
 class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
-    """The vision tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4)."""
+    """The vision tower (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_clipseg.engine import CLIPSegVisionConfig, CLIPSegVisionModel
+    >>> model = CLIPSegVisionModel(CLIPSegVisionConfig(num_hidden_layers=1))
+    >>> model(torch.zeros(1, 3, 64, 96)).last_hidden_state.shape  # a class token, 2 x 3 patches
+    torch.Size([1, 7, 768])
+    """
 
     config_class = CLIPSegVisionConfig
     prefix = "clip.vision_model."
