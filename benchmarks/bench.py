@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from cold import Cold, run_cold
-from implementations import OURS, REFERENCE, Ours, Reference, new_picture, new_prompts
+from implementations import OURS, REFERENCE, Ours, Reference, new_image, new_prompts
 from machine import GIGA, MatrixRate, operations
 
 # Random checkpoints, and scenes, are made by the maintainers' tools.
@@ -29,11 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 SIZE = "rd64-refined"
 MANY = 8
 NEW, INT8, EIGHT, NEW_TEXT, SEEN, COLD, PEAK = (
-    "one prompt, new picture",
-    "the same, int8 (`fast=True`)",
-    f"{MANY} prompts, new picture",
-    "a new text, picture seen before",
-    "a text seen before, picture seen before",
+    "one prompt, new image",
+    'the same, int8 (`precision="int8"`)',
+    f"{MANY} prompts, new image",
+    "a new text, image seen before",
+    "a text seen before, image seen before",
     "cold process to the first map",
     "peak memory of that process",
 )
@@ -59,20 +59,20 @@ def warm(ours: Ours, fast: Ours, reference: Reference, rounds: int) -> tuple[Sec
     rate()
     rates = []
     for number in range(rounds):
-        picture, (prompt,) = new_picture(), new_prompts()
+        image, (prompt,) = new_image(), new_prompts()
         rates.append(rate())
-        full = timed(lambda: reference(picture, [prompt]))  # noqa: B023  run at once
+        full = timed(lambda: reference(image, [prompt]))  # noqa: B023  run at once
         for row in (NEW, INT8, NEW_TEXT, SEEN):
             seconds[row][REFERENCE].append(full)
-        seconds[NEW][OURS].append(timed(lambda: ours(picture, [prompt])))  # noqa: B023
-        seconds[INT8][OURS].append(timed(lambda: fast(picture, [prompt])))  # noqa: B023
+        seconds[NEW][OURS].append(timed(lambda: ours(image, [prompt])))  # noqa: B023
+        seconds[INT8][OURS].append(timed(lambda: fast(image, [prompt])))  # noqa: B023
         another = new_prompts()
-        seconds[NEW_TEXT][OURS].append(timed(lambda: ours(picture, another)))  # noqa: B023
-        seconds[SEEN][OURS].append(timed(lambda: ours(picture, [prompt])))  # noqa: B023
+        seconds[NEW_TEXT][OURS].append(timed(lambda: ours(image, another)))  # noqa: B023
+        seconds[SEEN][OURS].append(timed(lambda: ours(image, [prompt])))  # noqa: B023
         if number % 2 == 0:  # it takes as long as all others together
-            picture, prompts = new_picture(), new_prompts(MANY)
-            seconds[EIGHT][OURS].append(timed(lambda: ours(picture, prompts)))  # noqa: B023
-            seconds[EIGHT][REFERENCE].append(timed(lambda: reference(picture, prompts)))  # noqa: B023
+            image, prompts = new_image(), new_prompts(MANY)
+            seconds[EIGHT][OURS].append(timed(lambda: ours(image, prompts)))  # noqa: B023
+            seconds[EIGHT][REFERENCE].append(timed(lambda: reference(image, prompts)))  # noqa: B023
     return seconds, rates
 
 
@@ -100,25 +100,27 @@ def main() -> None:
         folder = Path(name)
         write_random_checkpoint(folder, SIZE)
         processes = cold(folder, arguments.cold_rounds)
-        ours, fast, reference = Ours(folder), Ours(folder, fast=True), Reference(folder)
-        picture, prompts = new_picture(), new_prompts(2)
-        compare(ours, fast, reference, picture, prompts)  # and warm up
-        count = operations(ours, new_picture(), new_prompts())
+        ours, fast, reference = Ours(folder), Ours(folder, precision="int8"), Reference(folder)
+        image, prompts = new_image(), new_prompts(2)
+        compare(ours, fast, reference, image, prompts)  # and warm up
+        count = operations(ours, new_image(), new_prompts())
         seconds, rates = warm(ours, fast, reference, arguments.rounds)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, shape of {SIZE}")
     print_table(seconds, processes)
     print_floor(median(seconds[NEW][OURS]), count, median(rates))
-    agreement = label_agreement(load("demo", device="cpu"), load("demo", device="cpu", fast=True))
+    agreement = label_agreement(
+        load("demo", device="cpu"), load("demo", device="cpu", precision="int8")
+    )
     print(f"int8 on the bundled checkpoint: label IoU {agreement:.4f}; wanted: at least {SAME}.")
 
 
 def compare(
-    ours: Ours, fast: Ours, reference: Reference, picture: np.ndarray, prompts: list[str]
+    ours: Ours, fast: Ours, reference: Reference, image: np.ndarray, prompts: list[str]
 ) -> None:
     """Print how far the logits lie apart."""
-    wanted = reference(picture, prompts)
+    wanted = reference(image, prompts)
     for name, implementation in ((OURS, ours), (INT8, fast)):
-        difference = np.abs(implementation(picture, prompts) - wanted).max() / np.abs(wanted).max()
+        difference = np.abs(implementation(image, prompts) - wanted).max() / np.abs(wanted).max()
         print(f"{name}: largest difference from {REFERENCE} / largest logit: {difference:.1e}")
 
 
@@ -141,7 +143,7 @@ def print_table(seconds: Seconds, processes: dict[str, list[Cold]]) -> None:
 
 
 def print_floor(taken: float, count: float, rate: float) -> None:
-    """Print what the machine's own rate allows for one prompt on a new picture."""
+    """Print what the machine's own rate allows for one prompt on a new image."""
     floor = count / rate
     print(
         f"\n{NEW}: {count / GIGA:.1f} GFLOP; a large matrix product runs at {rate / GIGA:.0f} "

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from implementations import OURS, Ours, Reference, new_picture
+from implementations import OURS, Ours, Reference, new_image
 
 STATUS = Path("/proc/self/status")
 
@@ -49,5 +49,5 @@ def peak_bytes() -> int:
 
 if __name__ == "__main__":
     make = Ours if sys.argv[1] == OURS else Reference
-    make(Path(sys.argv[2]))(new_picture(), ["red rings"])
+    make(Path(sys.argv[2]))(new_image(), ["red rings"])
     print(time.time(), peak_bytes())

@@ -16,27 +16,27 @@ WORDS_A_PROMPT = 5
 
 
 class Implementation(Protocol):
-    """What segments a picture with prompts; all that it loads is loaded when it is made."""
+    """What segments an image with prompts; all that it loads is loaded when it is made."""
 
-    def __call__(self, picture: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, image: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
         """Return ``(prompts, SIDE, SIDE)`` logits."""
 
 
 class Ours:
     """The engine."""
 
-    def __init__(self, folder: Path, fast: bool = False) -> None:
+    def __init__(self, folder: Path, precision: str | None = None) -> None:
         from napari_clipseg import load
 
-        self.engine = load(folder, device="cpu", fast=fast)
+        self.engine = load(folder, device="cpu", precision=precision)
 
-    def __call__(self, picture: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
-        features = self.engine.encode([picture])
+    def __call__(self, image: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        features = self.engine.encode([image])
         return self.engine.decode(features, self.engine.embed(prompts))[0]
 
 
 class Reference:
-    """``transformers``, used as its documentation shows: the picture once for each prompt."""
+    """``transformers``, used as its documentation shows: the image once for each prompt."""
 
     def __init__(self, folder: Path) -> None:
         import transformers
@@ -48,18 +48,18 @@ class Reference:
         tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
         self.processor = transformers.CLIPSegProcessor(images, tokenizer)
 
-    def __call__(self, picture: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, image: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
         import torch
 
         inputs = self.processor(
-            text=list(prompts), images=[picture] * len(prompts), padding=True, return_tensors="pt"
+            text=list(prompts), images=[image] * len(prompts), padding=True, return_tensors="pt"
         )
         with torch.inference_mode():
             return self.model(**inputs).logits.reshape(-1, SIDE, SIDE).numpy()
 
 
-def new_picture() -> np.ndarray:
-    """Return a random picture of the size of a photo: ``(480, 640, 3)``, uint8."""
+def new_image() -> np.ndarray:
+    """Return a random image of the size of a photo: ``(480, 640, 3)``, uint8."""
     return np.random.default_rng().integers(0, 256, (480, 640, 3), dtype=np.uint8)
 
 

@@ -68,9 +68,9 @@ def one(name: str, model: str) -> None:
     side, detail, in_file = CASES[name]
     engine = load(model)
     # The engine by itself, at the batch that a run uses.
-    picture = np.random.default_rng(0).integers(0, 255, (*engine.size, 3), dtype=np.uint8)
-    batch = [picture.copy() for _ in range(8)]
-    engine.decode(engine.encode(batch, keep=False), engine.embed(["nuclei"]))
+    image = np.random.default_rng(0).integers(0, 255, (*engine.size, 3), dtype=np.uint8)
+    batch = [image.copy() for _ in range(8)]
+    engine.decode(engine.encode(batch, cache=False), engine.embed(["nuclei"]))
     before = peak_bytes()
     spent = [0.0]
     for method in ("encode", "embed", "decode"):

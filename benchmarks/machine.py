@@ -18,14 +18,14 @@ GIGA = 1e9
 Shape = tuple[int, ...]
 
 
-def operations(ours: Ours, picture: np.ndarray, prompts: list[str]) -> float:
+def operations(ours: Ours, image: np.ndarray, prompts: list[str]) -> float:
     """Count the floating-point operations of a map: every matrix product and convolution.
 
     Parameters
     ----------
     ours : Ours
         In float32.
-    picture, prompts : ndarray, list of str
+    image, prompts : ndarray, list of str
         New ones: what is kept is not computed.
     """
     # The counter does not know oneDNN's linear layer, nor PyTorch's fused attention on a CPU; the
@@ -33,7 +33,7 @@ def operations(ours: Ours, picture: np.ndarray, prompts: list[str]) -> float:
     known = {torch.ops.mkldnn._linear_pointwise: linear_operations}
     counter = FlopCounterMode(display=False, custom_mapping=known)
     with counter, sdpa_kernel(SDPBackend.MATH):
-        ours(picture, prompts)
+        ours(image, prompts)
     return counter.get_total_flops()
 
 

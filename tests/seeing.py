@@ -65,8 +65,7 @@ class Seeing(Engine):
 
     def decode(self, features, embeddings):
         answers = [
-            [self._answer(image, prompt) for prompt in range(len(embeddings))]
-            for image in features
+            [self._answer(image, prompt) for prompt in range(len(embeddings))] for image in features
         ]
         return (np.asarray(answers, np.float32) / 255 * 2 - 1) * REACH
 

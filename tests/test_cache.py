@@ -6,141 +6,148 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from napari_clipseg.cache import Kept, digest, is_picture
+from napari_clipseg.cache import ByteCache, content_digest
 
 TEN = np.zeros(10, np.uint8)
 
 
-def test_what_is_kept_is_given_back():
-    kept = Kept(100)
-    kept.keep("a", TEN)
-    assert kept.get("a") is TEN
-    assert kept.get("b") is None
-    assert (len(kept), kept.nbytes) == (1, 10)
+def test_get_returns_what_was_put():
+    cache = ByteCache(100)
+    cache.put("a", TEN)
+    assert cache.get("a") is TEN
+    assert cache.get("b") is None
+    assert (len(cache), cache.nbytes) == (1, 10)
 
 
-def test_the_longest_unused_goes_first():
-    kept = Kept(30)
+def test_put_drops_the_least_recently_used():
+    cache = ByteCache(30)
     for key in "abc":
-        kept.keep(key, TEN)
-    kept.get("a")
-    kept.keep("d", TEN)
-    assert [key for key in "abcd" if kept.get(key) is not None] == ["a", "c", "d"]
+        cache.put(key, TEN)
+    cache.get("a")
+    cache.put("d", TEN)
+    assert [key for key in "abcd" if cache.get(key) is not None] == ["a", "c", "d"]
 
 
-def test_the_same_key_counts_once():
-    kept = Kept(100)
-    kept.keep("a", TEN)
-    kept.keep("a", TEN[:4])
-    assert (len(kept), kept.nbytes) == (1, 4)
+def test_put_counts_the_same_key_once():
+    cache = ByteCache(100)
+    cache.put("a", TEN)
+    cache.put("a", TEN[:4])
+    assert (len(cache), cache.nbytes) == (1, 4)
 
 
 @pytest.mark.parametrize("limit", [0, 9])
-def test_what_is_larger_than_the_limit_is_not_kept(limit):
-    kept = Kept(limit)
-    kept.keep("a", TEN)
-    assert (len(kept), kept.nbytes) == (0, 0)
+def test_put_drops_what_is_larger_than_the_limit(limit):
+    cache = ByteCache(limit)
+    cache.put("a", TEN)
+    assert (len(cache), cache.nbytes) == (0, 0)
 
 
 def test_clear():
-    kept = Kept(100)
-    kept.keep("a", TEN)
-    kept.clear()
-    assert (len(kept), kept.nbytes, kept.get("a")) == (0, 0, None)
+    cache = ByteCache(100)
+    cache.put("a", TEN)
+    cache.clear()
+    assert (len(cache), cache.nbytes, cache.get("a")) == (0, 0, None)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 40))), st.integers(0, 100))
-def test_it_is_never_larger_than_its_limit(steps, limit):
-    kept = Kept(limit)
+def test_nbytes_is_never_larger_than_the_limit(steps, limit):
+    cache = ByteCache(limit)
     for key, size in steps:
         value = np.zeros(size, np.uint8)
-        kept.keep(key, value)
-        assert kept.get(key) is (value if size <= limit else None)
-        assert kept.nbytes == sum(x.nbytes for k in "abcde" if (x := kept.get(k)) is not None)
-        assert kept.nbytes <= limit
+        cache.put(key, value)
+        assert cache.get(key) is (value if size <= limit else None)
+        assert cache.nbytes == sum(x.nbytes for k in "abcde" if (x := cache.get(k)) is not None)
+        assert cache.nbytes <= limit
 
 
-def test_several_threads_keep_the_count_right():
-    kept = Kept(500)
+def test_nbytes_is_right_after_puts_from_several_threads():
+    cache = ByteCache(500)
 
     def use(number):
         for i in range(300):
-            kept.keep(f"{(number * i) % 97}", np.zeros(i % 20, np.uint8))
-            kept.get(f"{i % 97}")
+            cache.put(f"{(number * i) % 97}", np.zeros(i % 20, np.uint8))
+            cache.get(f"{i % 97}")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(use, range(1, 9)))
-    values = [x for i in range(97) if (x := kept.get(f"{i}")) is not None]
-    assert (len(kept), kept.nbytes) == (len(values), sum(x.nbytes for x in values))
+    values = [x for i in range(97) if (x := cache.get(f"{i}")) is not None]
+    assert (len(cache), cache.nbytes) == (len(values), sum(x.nbytes for x in values))
 
 
-def test_what_is_not_kept_is_made_once():
-    kept, made = Kept(100), []
+def test_get_or_make_makes_each_value_once():
+    cache, made = ByteCache(100), []
 
     def make(new):
         made.append(new)
         return [np.full(3, i, np.uint8) for i in new]
 
-    kept.keep("b", TEN)
-    values = kept.remember(["a", "b", "a", "c"], make)
+    cache.put("b", TEN)
+    values = cache.get_or_make(["a", "b", "a", "c"], make)
     assert made == [[0, 3]]
     assert [x[0] for x in values] == [0, 0, 0, 3]
     assert values[1] is TEN
-    assert kept.remember(["c", "b"], make) == [values[3], TEN]
-    assert kept.remember([], make) == []
+    assert cache.get_or_make(["c", "b"], make) == [values[3], TEN]
+    assert cache.get_or_make([], make) == []
     assert made == [[0, 3]]
 
 
-def test_what_is_too_large_to_be_kept_is_given_all_the_same():
-    kept = Kept(0)
-    assert kept.remember(["a", "a"], lambda new: [TEN]) == [TEN, TEN]
-    assert len(kept) == 0
+def test_get_or_make_returns_what_is_too_large_to_be_cached():
+    cache = ByteCache(0)
+    assert cache.get_or_make(["a", "a"], lambda new: [TEN]) == [TEN, TEN]
+    assert len(cache) == 0
 
 
-def test_what_could_not_be_made_is_tried_again():
-    kept = Kept(100)
+def test_get_or_make_tries_again_after_an_error():
+    cache = ByteCache(100)
 
     def fail(new):
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        kept.remember(["a"], fail)
-    assert kept.remember(["a"], lambda new: [TEN])[0] is TEN
+        cache.get_or_make(["a"], fail)
+    assert cache.get_or_make(["a"], lambda new: [TEN])[0] is TEN
 
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-ONE_MORE = PICTURE.copy()
+IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+ONE_MORE = IMAGE.copy()
 ONE_MORE[2, 3, 1] ^= 1
 
-# name: a picture with another content than PICTURE's
+# name: an array with another content than IMAGE's
 OTHERS = {
     "one value": ONE_MORE,
-    "order of channels": PICTURE[..., ::-1],
-    "another shape of the same bytes": PICTURE.reshape(6, 4, 3),
-    "turned": PICTURE.transpose(1, 0, 2),
+    "order of channels": IMAGE[..., ::-1],
+    "another shape of the same bytes": IMAGE.reshape(6, 4, 3),
+    "turned": IMAGE.transpose(1, 0, 2),
+    "another type of the same bytes": IMAGE.view(np.int8),
+    "another byte order": IMAGE.astype(">u2"),
 }
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
-def test_another_picture_has_another_digest(other):
-    assert digest(PICTURE) != digest(other)
+def test_content_digest_of_another_array_is_another(other):
+    assert content_digest(IMAGE) != content_digest(other)
 
 
-def test_the_same_content_has_the_same_digest():
-    upside_down = PICTURE[::-1].copy()[::-1]  # the same numbers, in another order in memory
-    assert digest(PICTURE) == digest(PICTURE.copy()) == digest(upside_down)
+def test_content_digest_of_the_same_content_is_the_same():
+    upside_down = IMAGE[::-1].copy()[::-1]  # the same numbers, in another order in memory
+    assert content_digest(IMAGE) == content_digest(IMAGE.copy()) == content_digest(upside_down)
 
 
-# name: what it is, whether it can be told by its content
-KINDS = {
-    "a picture": (PICTURE, True),
-    "floats": (PICTURE / 255, False),
-    "a list": (PICTURE.tolist(), False),
-    "nothing": (None, False),
-}
+@given(
+    hnp.arrays(
+        st.one_of(hnp.scalar_dtypes(), hnp.byte_string_dtypes(), hnp.array_dtypes()),
+        hnp.array_shapes(min_dims=0, min_side=0, max_side=4),
+        fill=st.nothing(),
+    )
+)
+def test_content_digest_takes_any_dtype_and_shape(array):
+    assert content_digest(array) == content_digest(np.array(array, copy=True))
+    assert content_digest(array) != content_digest(array[None])
+    assert len(content_digest(array)) == 16
 
 
-@pytest.mark.parametrize(("x", "wanted"), KINDS.values(), ids=KINDS)
-def test_only_pictures_are_told_by_their_content(x, wanted):
-    assert is_picture(x) is wanted
+def test_content_digest_refuses_objects():
+    with pytest.raises(TypeError, match="array of object; wanted one of plain values"):
+        content_digest(np.array([None]))

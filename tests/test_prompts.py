@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given
 
 from cases import IMAGES, colour_images, gray_images, named, some_finite
+from napari_clipseg.engine.prompts import Average, Blend
 from napari_clipseg.images.visual_prompts import Example
 from napari_clipseg.prompts import as_prompts, as_rgb, own_names, resolved
-from napari_clipseg.engine.prompts import Average, Blend
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 7, 3), dtype=np.uint8)
 GRAY = RGB[..., 0].astype(np.uint16) * 257
@@ -109,5 +109,5 @@ def test_an_example_is_read_when_it_is_resolved():
 
 
 def test_an_example_beside_the_image_is_refused_with_its_number():
-    with pytest.raises(ValueError, match="Prompt 3: .* covers no pixel"):
+    with pytest.raises(ValueError, match=r"Prompt 3: .* covers no pixel"):
         resolved(Example(RGB, [[100, 100], [120, 120]]), 3)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Layer
 
+from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.uncertainty import disagreement
-from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
 
@@ -26,9 +26,7 @@ def result(probability, threshold=0.5, *, negative=0, path=None, **fields):
     names = list("abcdef"[: len(probability)])
     count = len(names) - negative
     extent = {name: fields.pop(name) for name in ("spacing", "unit") if name in fields}
-    recipe = Recipe(
-        names[:count], negative_prompts=names[count:], threshold=threshold, **fields
-    )
+    recipe = Recipe(names[:count], negative_prompts=names[count:], threshold=threshold, **fields)
     planes = probability.shape[1:-2]
     made = Extent(
         axes=tuple("tz"[-len(planes) :]) if planes else (),

@@ -16,8 +16,9 @@ from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
+from napari_clipseg.plans import plan, preview
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.segmentation import plan, preview, segment, segment_steps
+from napari_clipseg.segmentation import segment, segment_steps
 from seeing import Recorded, Seeing, brightness
 
 RGB = COLOUR["RGB uint8"]
@@ -213,7 +214,7 @@ def test_tiles_of_the_real_engine_are_blended(engine):
     assert np.abs(result.probability - one.probability).max() > 1e-4
 
 
-# Choices
+# Fields
 
 
 def test_planes_are_segmented_one_by_one():
@@ -309,7 +310,9 @@ def test_edges_are_refined_on_request():
     image = NOISE[0].astype(np.float32)
     image[5, 5] = np.nan
     plain, refined = (
-        segment(image, "x", model=Seeing(12, patch=4), refine_edges=refine, dtype="float16").probability
+        segment(
+            image, "x", model=Seeing(12, patch=4), refine_edges=refine, dtype="float16"
+        ).probability
         for refine in (False, True)
     )
     assert refined.dtype == np.float16

@@ -38,7 +38,13 @@ BAD = {
         ValueError,
         "Got 2 thresholds for 1 prompts",
     ),
-    "a low threshold in percent": (RGB, "dog", {"low_threshold": 20}, ValueError, "The threshold is 20"),
+    "a low threshold in percent": (
+        RGB,
+        "dog",
+        {"low_threshold": 20},
+        ValueError,
+        "The threshold is 20",
+    ),
     "a low threshold above the other": (
         RGB,
         "dog",
@@ -84,7 +90,12 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("prompts", "options"),
-    [([], {}), ("dog", {"threshold": 2}), ("dog", {"low_threshold": 2}), ("dog", {"threshold": [0.1] * 3})],
+    [
+        ([], {}),
+        ("dog", {"threshold": 2}),
+        ("dog", {"low_threshold": 2}),
+        ("dog", {"threshold": [0.1] * 3}),
+    ],
     ids=str,
 )
 def test_bad_prompts_are_refused_before_the_model_is_loaded(prompts, options, tmp_path):

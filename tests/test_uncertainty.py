@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_clipseg.uncertainty import shift_disagreement
 from napari_clipseg.images.tiling.plan import Detail
+from napari_clipseg.uncertainty import shift_disagreement
 
 
 @pytest.fixture

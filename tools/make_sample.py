@@ -1,6 +1,6 @@
 """Make the plugin's samples from held-out seeds: ``python tools/make_sample.py``.
 
-Each sample is a picture, a label image (0 for nothing, k for prompt k), and a JSON file with the
+Each sample is an image, a label image (0 for nothing, k for prompt k), and a JSON file with the
 prompts in label order and the seed.
 """
 
@@ -47,8 +47,8 @@ def make_sample(name: str, folder: Path) -> None:
             raise ValueError(f"{name}: {colour} {kind} is absent or part of an earlier prompt")
         labels[truth] = label
     folder.mkdir(parents=True, exist_ok=True)
-    picture = scene.image[..., 0] if style == "micrograph" else scene.image
-    Image.fromarray(picture).save(folder / f"{name}.png", optimize=True)
+    image = scene.image[..., 0] if style == "micrograph" else scene.image
+    Image.fromarray(image).save(folder / f"{name}.png", optimize=True)
     Image.fromarray(labels).save(folder / f"{name}_truth.png", optimize=True)
     facts = {
         "prompts": [plain_wording(kind, colour) for kind, colour in asked],

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README and the documentation: ``tox -e screenshots``.
+"""Draw the images of the README and the documentation: ``tox -e screenshots``.
 
 Each shows the plugin as it is, in a real window, on the bundled checkpoint and samples.
 """
@@ -25,7 +25,7 @@ SETTLING = 1.5
 
 
 def main() -> None:
-    """Write all pictures."""
+    """Write all images."""
     FOLDER.mkdir(exist_ok=True)
     text_prompts()
     reference_prompt()
@@ -70,7 +70,7 @@ def box_around_one(mask: np.ndarray) -> np.ndarray:
 
 
 def shoot(viewer: napari.Viewer, dock: CLIPSegDock, name: str) -> None:
-    """Wait for the run to end, and write a picture of the whole window."""
+    """Wait for the run to end, and write an image of the whole window."""
     viewer.window.resize(*WINDOW)
     finish(dock)
     viewer.reset_view()

@@ -124,16 +124,16 @@ def compare(size: str, folder: Path, seed: int = 0) -> Iterator[Check]:
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
     side = PUBLIC_SIDE if size in PUBLIC else 96
     random = torch.Generator().manual_seed(seed)
-    pictures = torch.randn(len(TEXT), 3, side, side, generator=random)
+    images = torch.randn(len(TEXT), 3, side, side, generator=random)
     text = tokenizer(TEXT, padding=True, return_tensors="pt")
     prompts = {
         "text": {"input_ids": text.input_ids, "attention_mask": text.attention_mask},
-        "image": {"conditional_pixel_values": torch.randn(pictures.shape, generator=random)},
+        "image": {"conditional_pixel_values": torch.randn(images.shape, generator=random)},
     }
     with torch.inference_mode():
         for name, prompt in prompts.items():
-            wanted = reference(pixel_values=pictures, **prompt).logits.numpy()
-            got = ours(pixel_values=pictures, **prompt).logits.numpy()
+            wanted = reference(pixel_values=images, **prompt).logits.numpy()
+            got = ours(pixel_values=images, **prompt).logits.numpy()
             assert got.shape == wanted.shape, (got.shape, wanted.shape)
             difference = float(np.abs(got - wanted).max() / np.abs(wanted).max())
             yield Check(size, name, got.shape, difference)

@@ -51,7 +51,7 @@ def own_names(prompts: Sequence[Prompt], kind: str) -> Iterator[str]:
         yield prompt if isinstance(prompt, str) else f"{kind} {i}"
 
 
-def resolved(prompt: Any, number: int) -> Prompt:
+def resolved(prompt: Any, number: int) -> Any:
     """Return a prompt as the engine takes it: examples read, images as 8-bit RGB.
 
     Parameters
@@ -60,6 +60,11 @@ def resolved(prompt: Any, number: int) -> Prompt:
         One of `as_prompts`.
     number : int
         Of the prompt, for errors.
+
+    Returns
+    -------
+    prompt
+        Of the kinds that `Engine.embed` takes.
 
     Raises
     ------

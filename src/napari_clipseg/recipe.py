@@ -129,7 +129,7 @@ class Recipe:
         if isinstance(prompts, Mapping):
             if names:
                 raise ValueError("Got names and a mapping of prompts; give the names once.")
-            prompts, names = list(prompts.values()), list(prompts)
+            names, prompts = tuple(prompts), tuple(prompts.values())
         wanted = as_prompts(prompts)
         if not wanted:
             raise ValueError("Got no prompt; give a text such as 'nuclei', or a reference image.")

@@ -191,8 +191,8 @@ def _prompt_from_json(value: Any) -> Prompt:
     if "vector" in value:
         return np.array(value["vector"], np.float32)
     try:
-        with Image.open(io.BytesIO(base64.b64decode(value["image"], validate=True))) as image:
-            return np.asarray(image.convert("RGB"))
+        with Image.open(io.BytesIO(base64.b64decode(value["image"], validate=True))) as png:
+            return np.asarray(png.convert("RGB"))
     except (ValueError, OSError) as error:
         raise ValueError(f"the image of a prompt is no PNG in base64: {error}") from error
 
@@ -201,14 +201,18 @@ def _planes_to_json(planes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _positions_to_json(one) for name, one in planes.items()}
 
 
-def _positions_to_json(positions: Any) -> int | str | list[int]:
-    if isinstance(positions, slice):
-        start, stop, step = (
-            "" if one is None else str(int(one))
-            for one in (positions.start, positions.stop, positions.step)
-        )
-        return f"{start}:{stop}:{step}" if step else f"{start}:{stop}"
-    return [int(one) for one in positions] if np.iterable(positions) else int(positions)
+def _positions_to_json(positions: Any) -> int | str:
+    if isinstance(positions, range):
+        # Of a slice, unlike of a range, -1 as its end is the last plane.
+        end = positions[-1] + (1 if positions.step > 0 else -1)
+        positions = slice(positions.start, None if end in (0, -1) else end, positions.step)
+    if not isinstance(positions, slice):
+        return int(positions)
+    start, stop, step = (
+        "" if one is None else str(int(one))
+        for one in (positions.start, positions.stop, positions.step)
+    )
+    return f"{start}:{stop}:{step}" if step else f"{start}:{stop}"
 
 
 def _planes_from_json(planes: Mapping[str, Any]) -> dict[str, Any]:

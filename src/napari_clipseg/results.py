@@ -58,7 +58,7 @@ class Segmentation:
     >>> from napari_clipseg.sample_data import load_sample
     >>> result = segment(load_sample("shapes").image, ["red rings", "nuclei"])
     >>> result.probability.shape, result.labels.shape
-    ((2, 256, 256), (256, 256))
+    ((2, 384, 512), (384, 512))
     >>> int(result.relabel(threshold=1).labels.max())
     0
     """

@@ -17,7 +17,7 @@ from fake_hub import COMMIT, NAME, as_default, held
 from napari_clipseg.cli.main import main
 from napari_clipseg.engine.checkpoints.locate import KNOWN, locate
 
-TOLD = ("605 MB", "the hub's card says apache-2.0", "MIT licence does not apply", f"co/{NAME}")
+TOLD = ("605 MB", "the hub's card says apache-2.0", "MIT license does not apply", f"co/{NAME}")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def row(out, name):
     return re.split(r"  +", line)
 
 
-def test_the_list_tells_what_is_known_and_nothing_is_here(capsys, cache):
+def test_models_lists_what_is_published(capsys, cache):
     assert main(["models"]) == 0
     out = capsys.readouterr().out
     size = sum(path.stat().st_size for path in locate("demo").iterdir())
@@ -62,14 +62,14 @@ def test_the_list_tells_what_is_known_and_nothing_is_here(capsys, cache):
         assert row(out, name)[1] == "no"
         assert re.fullmatch(r"\d{3} MB", row(out, name)[2])
     assert "the hub's card says apache-2.0" in out
-    assert "MIT licence does not apply to the weights" in out
+    assert "MIT license does not apply to the weights" in out
     assert f"Cache: {cache}" in out
 
 
-def test_the_list_tells_what_is_here_in_part_or_whole_and_of_others(hub, capsys, cache):
+def test_models_lists_what_is_downloaded(hub, capsys, cache):
     hub.repos["somebody/other"] = hub.repos[NAME]
-    main(["download", "somebody/other", "--yes"])
-    main(["download", NAME, "--yes"])
+    main(["download", "somebody/other", "--accept-license"])
+    main(["download", NAME, "--accept-license"])
     half = cache / "models--CIDAS--clipseg-rd16" / "blobs" / "0.incomplete"
     half.parent.mkdir(parents=True)
     half.touch()
@@ -83,7 +83,7 @@ def test_the_list_tells_what_is_here_in_part_or_whole_and_of_others(hub, capsys,
 
 
 @pytest.mark.parametrize("text", ["y\n", "YES\n"], ids=repr)
-def test_a_download_is_told_of_asked_for_and_shown(text, hub, answer, capsys):
+def test_download_describes_asks_and_shows_progress(text, hub, answer, capsys):
     answer(text)
     assert main(["download", NAME]) == 0
     out, err = capsys.readouterr()
@@ -94,29 +94,29 @@ def test_a_download_is_told_of_asked_for_and_shown(text, hub, answer, capsys):
 
 
 @pytest.mark.parametrize("text", ["n\n", "\n", "", "maybe\n"], ids=repr)
-def test_without_a_yes_nothing_is_fetched(text, hub, answer, capsys):
+def test_download_does_nothing_without_a_yes(text, hub, answer, capsys):
     answer(text)
     assert main(["download", NAME]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "Nothing was fetched" in err
+    assert "Nothing was downloaded" in err
     assert hub.asked == []
 
 
-def test_without_a_terminal_a_yes_is_wanted_on_the_line(hub, capsys, monkeypatch):
+def test_download_without_a_terminal_wants_accept_license(hub, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert main(["download", NAME]) == 1
     err = capsys.readouterr().err
     assert "no terminal to ask on" in err
-    assert "run it again with --yes" in err
+    assert "run it again with --accept-license" in err
     assert hub.asked == []
-    assert main(["download", NAME, "--yes"]) == 0
+    assert main(["download", NAME, "--accept-license"]) == 0
     assert "apache-2.0" in capsys.readouterr().err
 
 
-def test_progress_on_a_terminal_is_one_line(hub, capsys, monkeypatch):
+def test_download_shows_progress_in_one_line_on_a_terminal(hub, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert main(["download", NAME, "--yes"]) == 0
+    assert main(["download", NAME, "--accept-license"]) == 0
     err = capsys.readouterr().err
     lines = [line for line in err.split("\n") if "\r" in line]
     assert len(lines) == 1
@@ -132,8 +132,8 @@ def test_progress_on_a_terminal_is_one_line(hub, capsys, monkeypatch):
     ]
 
 
-def test_what_is_here_is_not_asked_for_again(hub, capsys):
-    main(["download", NAME, "--yes"])
+def test_download_does_not_ask_about_what_is_downloaded(hub, capsys):
+    main(["download", NAME, "--accept-license"])
     capsys.readouterr()
     hub.asked.clear()
     assert main(["download", NAME]) == 0
@@ -144,14 +144,14 @@ def test_what_is_here_is_not_asked_for_again(hub, capsys):
 
 
 def test_verify_and_path_after_a_download(hub, capsys):
-    main(["download", NAME, "--yes", "--revision", "refs/pr/1"])
+    main(["download", NAME, "--accept-license", "--revision", "refs/pr/1"])
     capsys.readouterr()
     assert main(["path", NAME, "--revision", "refs/pr/1"]) == 0
     folder = locate(NAME, revision=COMMIT)
     assert capsys.readouterr().out == f"{folder}\n"
     assert main(["verify", NAME, "--revision", "refs/pr/1"]) == 0
     out = capsys.readouterr().out
-    assert f"7 files in {folder} are what the hub announced" in out
+    assert f"7 files in {folder} have the hashes that the hub announced" in out
     assert "model.safetensors" in out.splitlines()
     (folder / "config.json").write_text("{}")
     assert main(["verify", NAME, "--revision", "refs/pr/1"]) == 1
@@ -166,12 +166,15 @@ FAULTS = {
     "verify what is not here": (["verify", NAME], "not on this machine"),
     "verify the bundled one": (["verify", "demo"], "no hashes to compare"),
     "download the bundled one": (["download", "demo"], "'demo' is no name on the hub"),
-    "download an unknown one": (["download", "nobody/nothing", "--yes"], "no model 'nobody/"),
+    "download an unknown one": (
+        ["download", "nobody/nothing", "--accept-license"],
+        "no model 'nobody/",
+    ),
 }
 
 
 @pytest.mark.parametrize(("arguments", "says"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_one_line_and_status_1(arguments, says, hub, capsys):
+def test_error_is_one_line_and_status_1(arguments, says, hub, capsys):
     assert main(arguments) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -181,23 +184,23 @@ def test_a_fault_is_one_line_and_status_1(arguments, says, hub, capsys):
 
 
 @pytest.mark.parametrize("command", ["download", "verify", "path"])
-def test_a_name_is_wanted(command, capsys):
+def test_command_wants_a_name(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command])
     assert ended.value.code == 2
     assert "name" in capsys.readouterr().err
 
 
-def test_the_bundled_ones_path_is_printed(capsys):
+def test_path_of_the_bundled_checkpoint(capsys):
     assert main(["path", "demo"]) == 0
     assert capsys.readouterr().out == f"{locate('demo')}\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be sent a Ctrl-C alone")
-def test_ctrl_c_keeps_what_was_fetched_and_says_so(hub, cache):
+def test_download_continues_after_ctrl_c(hub, cache):
     go_on = threading.Event()
     hub.faults["/store/"] = held(go_on, after=1_000_000)
-    command = [sys.executable, "-m", "napari_clipseg", "download", NAME, "--yes"]
+    command = [sys.executable, "-m", "napari_clipseg", "download", NAME, "--accept-license"]
     variables = {"HF_HOME": str(cache.parent), "HF_ENDPOINT": hub.endpoint}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | variables
     process = subprocess.Popen(
@@ -222,7 +225,7 @@ def test_ctrl_c_keeps_what_was_fetched_and_says_so(hub, cache):
         process.kill()
     assert process.returncode == 130
     assert out == ""
-    assert "what was fetched is kept" in err
+    assert "continues where it stopped" in err
     assert "Traceback" not in err
     hub.faults.clear()
     hub.asked.clear()

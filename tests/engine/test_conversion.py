@@ -16,8 +16,8 @@ from torch import nn
 import parity
 from napari_clipseg.cli.main import main
 from napari_clipseg.engine.conversion import convert_decoder
-from napari_clipseg.engine.engine import load
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 
@@ -102,7 +102,7 @@ def write_decoder(path, width=16, refined=False, blocks=3):
 
 @pytest.fixture(scope="module")
 def whole_clip(tmp_path_factory):
-    """A CLIP as ``transformers`` writes it, its folder, and what it sees of two pictures."""
+    """A CLIP as ``transformers`` writes it, its folder, and what it sees of two images."""
     folder = tmp_path_factory.mktemp("clip")
     return write_clip(folder), folder
 
@@ -144,7 +144,7 @@ def assert_converted(folder, clip, decoder, blocks=(3, 6, 9)):
 
 @pytest.mark.parametrize("refined", [False, True], ids=["plain", "refined"])
 @pytest.mark.parametrize("width", [16, 64])
-def test_it_answers_as_the_original_on_that_clip(width, refined, whole_clip, tmp_path):
+def test_convert_decoder_gives_the_logits_of_the_original(width, refined, whole_clip, tmp_path):
     decoder = write_decoder(tmp_path / "a.pth", width, refined)
     model, clip = whole_clip
     folder = convert_decoder(tmp_path / "a.pth", clip, tmp_path / "made" / "here")
@@ -152,7 +152,7 @@ def test_it_answers_as_the_original_on_that_clip(width, refined, whole_clip, tmp
     assert_converted(folder, model, decoder)
 
 
-def test_an_older_clip_s_end_of_text(tmp_path):
+def test_convert_decoder_with_the_end_of_text_of_an_older_clip(tmp_path):
     text = {**TOWERS["text_config"], "eos_token_id": 2, "bos_token_id": 0}
     model = write_clip(tmp_path / "clip", text_config=text)
     decoder = write_decoder(tmp_path / "a.pth")
@@ -160,7 +160,7 @@ def test_an_older_clip_s_end_of_text(tmp_path):
     assert_converted(folder, model, decoder)
 
 
-def test_older_files_of_clip(clip, whole_clip, decoder, tmp_path):
+def test_convert_decoder_reads_older_files_of_clip(clip, whole_clip, decoder, tmp_path):
     """The published ones: pickled, with buffers, and settings of the towers written twice."""
     state = load_file(clip / "model.safetensors")
     state["text_model.embeddings.position_ids"] = torch.arange(77)[None]
@@ -177,7 +177,7 @@ def test_older_files_of_clip(clip, whole_clip, decoder, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_becomes_float32(dtype, clip, tmp_path):
+def test_convert_decoder_writes_float32(dtype, clip, tmp_path):
     decoder = write_decoder(tmp_path / "a.pth").to(dtype)
     torch.save(decoder.state_dict(), tmp_path / "a.pth")
     path = clip / "model.safetensors"
@@ -188,7 +188,7 @@ def test_half_precision_becomes_float32(dtype, clip, tmp_path):
     assert {x.dtype for x in load_file(folder / "model.safetensors").values()} == {torch.float32}
 
 
-def test_a_file_that_holds_clip_too(whole_clip, decoder, tmp_path):
+def test_convert_decoder_takes_a_file_that_holds_clip_too(whole_clip, decoder, tmp_path):
     state = torch.load(decoder)
     state |= {"clip_model.visual.proj": torch.zeros(3, 3), "model.ln_pre.bias": torch.zeros(3)}
     torch.save(state, decoder)
@@ -196,13 +196,13 @@ def test_a_file_that_holds_clip_too(whole_clip, decoder, tmp_path):
     assert_converted(folder, whole_clip[0], write_decoder(tmp_path / "again.pth"))
 
 
-def test_blocks_of_another_training(whole_clip, tmp_path):
+def test_convert_decoder_takes_other_extract_layers(whole_clip, tmp_path):
     decoder = write_decoder(tmp_path / "a.pth", blocks=2)
     folder = convert_decoder(tmp_path / "a.pth", whole_clip[1], tmp_path / "new", (2, 7))
     assert_converted(folder, whole_clip[0], decoder, (2, 7))
 
 
-def test_the_folder_is_of_the_public_format(whole_clip, decoder, tmp_path):
+def test_convert_decoder_writes_the_public_format(whole_clip, decoder, tmp_path):
     into = tmp_path / "new"
     into.mkdir()
     convert_decoder(decoder, str(whole_clip[1]), str(into))
@@ -220,13 +220,13 @@ def test_the_folder_is_of_the_public_format(whole_clip, decoder, tmp_path):
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert theirs.config.vision_config.image_size == 64  # CLIP's own: positions are interpolated
     processor = transformers.AutoProcessor.from_pretrained(into)
-    picture = np.zeros((40, 50, 3), np.uint8)
-    inputs = processor(text=TEXTS, images=[picture] * 2, padding=True, return_tensors="pt")
+    image = np.zeros((40, 50, 3), np.uint8)
+    inputs = processor(text=TEXTS, images=[image] * 2, padding=True, return_tensors="pt")
     assert inputs.pixel_values.shape == (2, 3, 352, 352)
     with torch.no_grad():
         wanted = theirs(**inputs, interpolate_pos_encoding=True).logits
     engine = load(into, device="cpu")
-    got = engine.decode(engine.encode([picture]), engine.embed(TEXTS))[0]
+    got = engine.decode(engine.encode([image]), engine.embed(TEXTS))[0]
     np.testing.assert_allclose(got, wanted, atol=1e-4 * float(wanted.abs().max()))
 
 
@@ -303,7 +303,7 @@ NO_DECODER = {
     ),
     "a CLIP of another width": (
         change(reduces__0__weight=torch.ones(16, 768)),
-        "trained on a CLIP of vision width 768",
+        "trained with a CLIP of vision width 768",
     ),
     "a CLIP of larger patches": (
         change(trans_conv__weight=torch.ones(16, 1, 32, 32)),
@@ -319,7 +319,7 @@ NO_DECODER = {
 
 
 @pytest.mark.parametrize(("break_it", "says"), NO_DECODER.values(), ids=NO_DECODER)
-def test_a_file_that_is_no_decoder_is_told(break_it, says, decoder, whole_clip, tmp_path):
+def test_convert_decoder_refuses_other_files(break_it, says, decoder, whole_clip, tmp_path):
     break_it(decoder)
     with pytest.raises(CheckpointError, match=says) as caught:
         convert_decoder(decoder, whole_clip[1], tmp_path / "new")
@@ -375,7 +375,7 @@ NO_CLIP = {
 
 
 @pytest.mark.parametrize(("break_it", "says"), NO_CLIP.values(), ids=NO_CLIP)
-def test_a_folder_that_is_not_its_clip_is_told(break_it, says, decoder, clip, tmp_path):
+def test_convert_decoder_refuses_other_clips(break_it, says, decoder, clip, tmp_path):
     break_it(clip)
     with pytest.raises(CheckpointError, match=says) as caught:
         convert_decoder(decoder, clip, tmp_path / "new")
@@ -384,23 +384,23 @@ def test_a_folder_that_is_not_its_clip_is_told(break_it, says, decoder, clip, tm
 
 
 @pytest.mark.parametrize("there", ["a file", "a folder"])
-def test_nothing_is_written_over(there, decoder, whole_clip, tmp_path):
+def test_convert_decoder_overwrites_nothing(there, decoder, whole_clip, tmp_path):
     into = tmp_path / "mine"
     mine = into if there == "a file" else into / "notes.txt"
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(CheckpointError, match=r"is there already\. Name a folder that is new"):
+    with pytest.raises(CheckpointError, match=r"exists already\. Name a folder that is new"):
         convert_decoder(decoder, whole_clip[1], into)
     assert mine.read_text() == "mine"
 
 
-def test_a_place_that_cannot_be_written_is_told(decoder, whole_clip, tmp_path):
+def test_convert_decoder_names_a_place_that_cannot_be_written(decoder, whole_clip, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match=r"cannot be written: .* room for about \d+ MB"):
+    with pytest.raises(CheckpointError, match=r"cannot be written: .* with \d+ MB free"):
         convert_decoder(decoder, whole_clip[1], tmp_path / "file" / "new")
 
 
-def test_half_a_folder_is_not_left_behind(decoder, whole_clip, tmp_path, monkeypatch):
+def test_convert_decoder_leaves_no_incomplete_folder(decoder, whole_clip, tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
@@ -411,14 +411,14 @@ def test_half_a_folder_is_not_left_behind(decoder, whole_clip, tmp_path, monkeyp
     assert not list((tmp_path / "place").iterdir())
 
 
-def test_the_command_prints_the_folder_it_made(decoder, clip, tmp_path, capsys):
+def test_convert_prints_the_folder(decoder, clip, tmp_path, capsys):
     into = tmp_path / "made"
     assert main(["convert", str(decoder), str(into), "--clip", str(clip)]) == 0
     assert capsys.readouterr().out.strip() == str(into)
     assert load(into).size == (352, 352)
 
 
-def test_the_command_says_what_is_wrong(decoder, tmp_path, capsys):
+def test_convert_says_what_is_wrong(decoder, tmp_path, capsys):
     assert main(["convert", str(decoder), str(tmp_path / "made"), "--clip", "./nothing"]) == 1
     assert "./nothing" in capsys.readouterr().err
     assert not (tmp_path / "made").exists()

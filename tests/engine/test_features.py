@@ -1,4 +1,4 @@
-"""Features: kept, sized, moved to disk and back."""
+"""Features: their size, joined and split, saved and loaded."""
 
 import numpy as np
 import pytest
@@ -6,41 +6,41 @@ import torch
 
 from napari_clipseg.engine.features import Features
 
-PICTURES = list(np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), dtype=np.uint8))
+IMAGES = list(np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), dtype=np.uint8))
 
 
 @pytest.fixture
 def features(engine):
-    return engine.encode(PICTURES)
+    return engine.encode(IMAGES)
 
 
-def test_their_size_is_that_of_the_reduced_activations(features):
+def test_nbytes_is_that_of_the_reduced_activations(features):
     patches = (96 // 16) ** 2
     assert len(features) == 2
     assert features.grid == (6, 6)
-    assert features.nbytes == 3 * 2 * (1 + patches) * 16 * 4  # blocks, pictures, tokens, float32
+    assert features.nbytes == 3 * 2 * (1 + patches) * 16 * 4  # blocks, images, tokens, float32
 
 
-def test_from_disk_they_give_the_same_logits(engine, features, tmp_path):
-    features.save(tmp_path / "kept.safetensors")
-    again = Features.load(tmp_path / "kept.safetensors")
+def test_load_gives_what_save_wrote(engine, features, tmp_path):
+    features.save(tmp_path / "saved.safetensors")
+    again = Features.load(tmp_path / "saved.safetensors")
     vectors = engine.embed(["rings", "nuclei"])
     np.testing.assert_array_equal(engine.decode(again, vectors), engine.decode(features, vectors))
-    assert [path.name for path in tmp_path.iterdir()] == ["kept.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == ["saved.safetensors"]
 
 
-def test_a_file_of_that_name_is_replaced(engine, features, tmp_path):
-    path = tmp_path / "kept"
+def test_save_replaces_a_file(engine, features, tmp_path):
+    path = tmp_path / "saved"
     features.save(path)
-    engine.encode(PICTURES[:1]).save(path)
+    engine.encode(IMAGES[:1]).save(path)
     assert len(Features.load(path)) == 1
 
 
-def test_broken_files_are_told(features, tmp_path, checkpoint):
-    path = tmp_path / "kept"
+def test_load_refuses_broken_files(features, tmp_path, checkpoint):
+    path = tmp_path / "saved"
     features.save(path)
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(ValueError, match=r"kept holds no features.*Encode the pictures again"):
+    with pytest.raises(ValueError, match=r"saved holds no features.*Encode the images again"):
         Features.load(path)
     with pytest.raises(ValueError, match="holds no features"):
         Features.load(checkpoint("small") / "model.safetensors")
@@ -48,7 +48,7 @@ def test_broken_files_are_told(features, tmp_path, checkpoint):
         Features.load(tmp_path / "nothing")
 
 
-def test_features_of_another_model_are_told(engine, features):
+def test_decode_refuses_features_of_another_model(engine, features):
     vectors = engine.embed(["rings"])
     other = Features(features.reduced[:2], features.grid)
     with pytest.raises(ValueError, match="features of 2 blocks and width 16; wanted 3 and 16"):
@@ -58,7 +58,7 @@ def test_features_of_another_model_are_told(engine, features):
         engine.decode(other, vectors)
 
 
-def test_some_of_the_pictures(engine, features):
+def test_getitem_gives_some_of_the_images(engine, features):
     vectors = engine.embed(["rings"])
     whole = engine.decode(features, vectors)
     np.testing.assert_allclose(engine.decode(features[1:], vectors), whole[1:], atol=1e-5)
@@ -66,7 +66,7 @@ def test_some_of_the_pictures(engine, features):
     np.testing.assert_allclose(engine.decode(chosen, vectors), whole[[1, 0, 1]], atol=1e-5)
 
 
-def test_split_and_joined_they_are_the_same(features):
+def test_join_undoes_split(features):
     parts = features.split()
     assert [len(part) for part in parts] == [1, 1]
     joined = Features.join(parts)
@@ -75,12 +75,12 @@ def test_split_and_joined_they_are_the_same(features):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
-def test_a_part_does_not_hold_on_to_the_whole(features):
+def test_split_gives_parts_that_can_be_freed_alone(features):
     for part in features.split():
         assert sum(x.untyped_storage().nbytes() for x in part.reduced) == features.nbytes / 2
 
 
-def test_several_grids_are_not_joined(features):
+def test_join_refuses_several_grids(features):
     other = Features(features.reduced, (4, 9))
     with pytest.raises(ValueError, match=r"2 grids, such as \(4, 9\) and \(6, 6\).*one size"):
         Features.join([features, other])

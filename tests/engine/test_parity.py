@@ -17,7 +17,7 @@ SMALL = [size for size in SIZES if size not in PUBLIC]
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", SIZES)
-def test_logits_equal_those_of_the_reference(size):
+def test_compare_finds_the_logits_of_the_reference(size):
     # Not pytest's folder: it keeps three runs of what has 600 MB here.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         checks = list(compare(size, Path(folder)))
@@ -45,7 +45,9 @@ def test_logits_equal_those_of_the_reference(size):
         ("decoder.transposed_convolution.weight", "image"),
     ],
 )
-def test_a_weight_that_is_one_percent_off_shows(name, prompt, monkeypatch, checkpoint, reference):
+def test_compare_finds_a_weight_that_is_1_percent_off(
+    name, prompt, monkeypatch, checkpoint, reference
+):
     load = CLIPSegForImageSegmentation.from_pretrained
 
     def load_wrongly(folder):
@@ -62,30 +64,30 @@ def test_a_weight_that_is_one_percent_off_shows(name, prompt, monkeypatch, check
 
 
 @pytest.mark.parametrize("size", SMALL)
-def test_each_prompt_has_an_answer_of_its_own(size, checkpoint):
-    from napari_clipseg.engine.engine import load
+def test_decode_gives_each_prompt_its_own_logits(size, checkpoint):
+    from napari_clipseg.engine.loading import load
 
     engine = load(checkpoint(size))
     random = np.random.default_rng(0)
-    picture, first, second = random.integers(0, 256, (3, 50, 60, 3), dtype=np.uint8)
+    image, first, second = random.integers(0, 256, (3, 50, 60, 3), dtype=np.uint8)
     prompts = ["red rings", "nuclei", "a photo of red rings", first, second]
-    logits = engine.decode(engine.encode([picture]), engine.embed(prompts))[0]
+    logits = engine.decode(engine.encode([image]), engine.embed(prompts))[0]
     for i, one in enumerate(logits):
         for other in logits[:i]:
             assert np.abs(one - other).max() > 10 * BOUND * np.abs(logits).max()
 
 
 @pytest.mark.parametrize("side", [64, 80, 96, 160], ids="{}".format)
-def test_pictures_of_any_size_give_the_references_logits(side, checkpoint, reference):
+def test_logits_of_images_of_any_size_are_those_of_the_reference(side, checkpoint, reference):
     # 64 is what the position embeddings are for; the others have them interpolated.
     ours = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small"))
     random = torch.Generator().manual_seed(side)
-    pictures = torch.randn(2, 3, side, side, generator=random)
+    images = torch.randn(2, 3, side, side, generator=random)
     examples = torch.randn(2, 3, side, side, generator=random)
     with torch.inference_mode():
-        got = ours(pixel_values=pictures, conditional_pixel_values=examples)
+        got = ours(pixel_values=images, conditional_pixel_values=examples)
         wanted = reference()(
-            pixel_values=pictures,
+            pixel_values=images,
             conditional_pixel_values=examples,
             interpolate_pos_encoding=True,
         )
@@ -94,7 +96,7 @@ def test_pictures_of_any_size_give_the_references_logits(side, checkpoint, refer
     torch.testing.assert_close(got.conditional_embeddings, wanted.conditional_embeddings)
 
 
-def test_the_table_has_a_row_for_each_size_and_prompt(monkeypatch, capsys):
+def test_main_prints_a_row_for_each_size_and_prompt(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["parity.py", "small", "small-refined"])
     parity.main()
     rows = capsys.readouterr().out.splitlines()[2:]

@@ -1,6 +1,6 @@
 """The reference's own check of the published weights: the same numbers come out here.
 
-Needs `CIDAS/clipseg-rd64-refined` and a picture of COCO; docs/engine.md says how to run it.
+Needs `CIDAS/clipseg-rd64-refined` and an image of COCO; docs/engine.md says how to run it.
 The numbers are those of the integration test of CLIPSeg in ``transformers``.
 """
 
@@ -13,16 +13,16 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_clipseg.engine.engine import load
-from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 
 pytestmark = [pytest.mark.real_weights, pytest.mark.timeout(600)]
 
 WEIGHTS = "NAPARI_CLIPSEG_REFINED"
-PICTURE = "NAPARI_CLIPSEG_CATS"
+IMAGE = "NAPARI_CLIPSEG_CATS"
 DATASET, NAME = "hf-internal-testing/fixtures-coco", "val2017/000000039769.jpg"
 
 TEXTS = ["a cat", "a remote", "a blanket"]
@@ -40,9 +40,9 @@ def folder():
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     """Two cats, two remotes and a blanket: COCO val2017 000000039769."""
-    path = os.environ.get(PICTURE)
+    path = os.environ.get(IMAGE)
     if path is None:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import LocalEntryNotFoundError
@@ -50,14 +50,14 @@ def picture():
         try:
             path = hf_hub_download(DATASET, NAME, repo_type="dataset", local_files_only=True)
         except LocalEntryNotFoundError:
-            pytest.skip(f"{DATASET} has not been downloaded, and {PICTURE} names no picture")
+            pytest.skip(f"{DATASET} has not been downloaded, and {IMAGE} names no image")
     return Image.open(path).convert("RGB")
 
 
-def test_the_model(folder, picture):
+def test_model_gives_the_numbers_of_the_reference(folder, image):
     model = CLIPSegForImageSegmentation.from_pretrained(folder)
     processor = CLIPSegProcessor.from_pretrained(folder)
-    inputs = processor(text=TEXTS, images=[picture] * len(TEXTS), padding=True)
+    inputs = processor(text=TEXTS, images=[image] * len(TEXTS), padding=True)
     with torch.inference_mode():
         outputs = model(**inputs)
     assert outputs.logits.shape == (3, 352, 352)
@@ -67,10 +67,10 @@ def test_the_model(folder, picture):
     )
 
 
-def test_the_engine(folder, picture):
+def test_engine_gives_the_numbers_of_the_reference(folder, image):
     engine = load(folder, device="cpu")
     vectors = engine.embed(TEXTS)
-    logits = engine.decode(engine.encode([np.asarray(picture)]), vectors)
+    logits = engine.decode(engine.encode([np.asarray(image)]), vectors)
     assert logits.shape == (1, 3, 352, 352)
     np.testing.assert_allclose(logits[0, 0, :3, :3], LOGITS, rtol=BOUND, atol=BOUND)
     np.testing.assert_allclose(vectors[0, :3], VECTOR, rtol=BOUND, atol=BOUND)

@@ -11,7 +11,7 @@ corners = st.floats(-5, 25).filter(lambda x: abs(x - round(x)) > 1e-6)
 
 
 @given(corners, corners, corners, corners, st.booleans())
-def test_a_rectangle_marks_the_pixels_whose_centres_lie_in_it(top, left, bottom, right, turned):
+def test_a_rectangle_marks_the_pixels_whose_centers_lie_in_it(top, left, bottom, right, turned):
     assume(abs(top - bottom) > 0.01)
     assume(abs(left - right) > 0.01)
     outline = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, opened, some_finite
 from napari_clipseg.images import rendering as module
+from napari_clipseg.images.contrast import SAMPLED_PIXELS
 from napari_clipseg.images.io.source import as_source
-from napari_clipseg.images.rendering import SAMPLED_PIXELS, Appearance, Rendering, resolve
+from napari_clipseg.images.rendering import Appearance, Rendering, resolve
 from seeing import Recorded
 
 COLOUR_RANGE = {"u1": 255, "u2": 65535, "i8": 2**63 - 1, "b1": 1, "f2": 1, "f4": 1, "f8": 1}
@@ -30,14 +31,14 @@ def shade(value, low, high):
     return 255 * min(max((value - low) / (high - low), Fraction(0)), Fraction(1))
 
 
-def assert_shades(picture, values, low, high):
-    for got, value in zip(picture.ravel().tolist(), values.ravel(), strict=True):
+def assert_shades(shown, values, low, high):
+    for got, value in zip(shown.ravel().tolist(), values.ravel(), strict=True):
         # Half a step for rounding, and what float32 cannot tell apart.
         assert abs(got - shade(value, low, high)) <= Fraction(6, 10), (got, value, low, high)
 
 
 def show(image, axes=None, **appearance):
-    """The picture of a whole 2D image."""
+    """The shown of a whole 2D image."""
     source = as_source(image, axes=axes)
     rendering = resolve(source.open(), Appearance(**appearance))
     return rendering.apply(source.open().read(0, (), channels=rendering.channels))
@@ -51,17 +52,17 @@ def limits(image, **options):
 @pytest.mark.parametrize("image", named(IMAGES))
 def test_every_image_becomes_8_bit_rgb(image):
     before = image.copy()
-    picture = show(image)
-    assert picture.shape == (*image.shape[:2], 3)
-    assert picture.dtype == np.uint8
+    shown = show(image)
+    assert shown.shape == (*image.shape[:2], 3)
+    assert shown.dtype == np.uint8
     np.testing.assert_array_equal(image, before)
 
 
 @pytest.mark.parametrize("image", named(GRAY))
 def test_gray_is_stretched_between_the_contrast_limits(image):
-    picture = show(image)
-    assert (picture == picture[..., :1]).all()
-    assert_shades(picture[..., 0], image, *limits(image))
+    shown = show(image)
+    assert (shown == shown[..., :1]).all()
+    assert_shades(shown[..., 0], image, *limits(image))
 
 
 @given(gray_images())
@@ -89,9 +90,9 @@ def test_colour_keeps_its_range(image):
 @given(colour_images())
 def test_any_colour_becomes_8_bit_rgb(image):
     before = image.copy()
-    picture = show(image)
+    shown = show(image)
     high = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1
-    assert_shades(picture, image[..., :3], 0, high)
+    assert_shades(shown, image[..., :3], 0, high)
     np.testing.assert_array_equal(image, before)
 
 
@@ -121,8 +122,8 @@ def test_given_contrast_limits_win(contrast, shades, by):
         source, appearance = as_source(image, contrast_limits=tuple(contrast)), Appearance()
     rendering = resolve(source.open(), appearance)
     assert rendering.limits == (tuple(contrast),)
-    picture = rendering.apply(source.open().read(0, ()))[0, :, 0].tolist()
-    assert np.abs(np.subtract(picture, shades)).max() <= 1
+    shown = rendering.apply(source.open().read(0, ()))[0, :, 0].tolist()
+    assert np.abs(np.subtract(shown, shades)).max() <= 1
 
 
 def test_what_is_asked_for_wins_over_what_the_layer_shows():
@@ -219,7 +220,7 @@ def test_an_image_without_a_finite_pixel_is_refused():
     image[0] = -np.inf
     with pytest.raises(ValueError, match=r"no finite pixel.* Choose another"):
         resolve(opened(image), Appearance())
-    with pytest.raises(ValueError, match=r"sampled .* none is finite\. Give the values"):
+    with pytest.raises(ValueError, match=r"^None of the pixels .* is finite\. Give the values"):
         resolve(opened(Recorded(image)), Appearance())
 
 
@@ -252,14 +253,14 @@ def test_inversion_leaves_what_is_no_number_black():
     assert shown.tolist() == [255, 191, 0, 0, 0, 255]
 
 
-def test_colours_are_inverted_and_brightened_one_by_one():
+def test_colors_are_inverted_and_brightened_one_by_one():
     image = np.array([[[0, 100, 255]]], np.uint8)
     assert show(image, invert=True).tolist() == [[[255, 155, 0]]]
     assert show(image, gamma=2).tolist() == [[[0, 39, 255]]]
 
 
 @pytest.mark.parametrize(
-    ("channels", "colours"),
+    ("channels", "colors"),
     [
         (None, [10, 20, 30]),
         ([3], [40, 40, 40]),
@@ -269,23 +270,23 @@ def test_colours_are_inverted_and_brightened_one_by_one():
     ],
     ids=str,
 )
-def test_channels_become_colours(channels, colours):
-    picture = show(CHANNELS, "cyx", contrast=(0, 255), channels=channels)
-    assert (picture == colours).all()
+def test_channels_become_colors(channels, colors):
+    shown = show(CHANNELS, "cyx", contrast=(0, 255), channels=channels)
+    assert (shown == colors).all()
 
 
 def test_two_channels_are_red_and_green():
-    picture = show(CHANNELS[:2], "cyx", contrast=(0, 255))
-    assert (picture == (10, 20, 0)).all()
+    shown = show(CHANNELS[:2], "cyx", contrast=(0, 255))
+    assert (shown == (10, 20, 0)).all()
 
 
 def test_each_channel_has_limits_of_its_own():
     ramps = np.stack([np.linspace(0, 1, 20), np.linspace(100, 300, 20)]).reshape(2, 4, 5)
-    settled = resolve(opened(ramps, axes="cyx"), Appearance()).limits
-    assert settled[0] == pytest.approx((0, 1), abs=0.01)
-    assert settled[1] == pytest.approx((100, 300), abs=1)
-    picture = show(CHANNELS, "cyx", contrast=[(0, 10), (0, 40), (0, 300)])
-    assert (picture == (255, 128, 26)).all()
+    resolved = resolve(opened(ramps, axes="cyx"), Appearance()).limits
+    assert resolved[0] == pytest.approx((0, 1), abs=0.01)
+    assert resolved[1] == pytest.approx((100, 300), abs=1)
+    shown = show(CHANNELS, "cyx", contrast=[(0, 10), (0, 40), (0, 300)])
+    assert (shown == (255, 128, 26)).all()
 
 
 def test_only_the_channels_that_are_seen_are_looked_at():
@@ -297,11 +298,11 @@ def test_only_the_channels_that_are_seen_are_looked_at():
 def test_gray_is_coloured_with_a_colormap():
     fire = np.array([[0, 0, 0], [255, 0, 0], [255, 255, 255]], np.uint8)
     image = np.array([[0, 128, 255]], np.uint8)
-    picture = show(image, contrast=(0, 255), colormap=fire)
-    assert picture.tolist() == [[[0, 0, 0], [255, 0, 0], [255, 255, 255]]]
+    shown = show(image, contrast=(0, 255), colormap=fire)
+    assert shown.tolist() == [[[0, 0, 0], [255, 0, 0], [255, 255, 255]]]
 
 
-def test_a_colormap_of_256_colours_keeps_them_all():
+def test_a_colormap_of_256_colors_keeps_them_all():
     table = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
     image = np.arange(256, dtype=np.uint8)[None]
     np.testing.assert_array_equal(show(image, contrast=(0, 255), colormap=table)[0], table)

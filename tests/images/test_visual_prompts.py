@@ -14,9 +14,9 @@ from seeing import Recorded
 
 
 @st.composite
-def pictures_and_masks(draw):
+def images_and_masks(draw):
     shape = draw(st.tuples(st.integers(1, 40), st.integers(1, 40)))
-    picture = draw(hnp.arrays(np.uint8, (*shape, 3), fill=st.integers(0, 255)))
+    image = draw(hnp.arrays(np.uint8, (*shape, 3), fill=st.integers(0, 255)))
     mask = np.zeros(shape, bool)
     for _ in range(draw(st.integers(1, 2))):
         first, last = (
@@ -24,16 +24,16 @@ def pictures_and_masks(draw):
             [draw(st.integers(0, n - 1)) for n in shape],
         )
         mask[tuple(slice(min(p), max(p) + 1) for p in zip(first, last, strict=True))] = True
-    return picture, mask
+    return image, mask
 
 
-def blurred_slowly(picture):
-    """The whole picture under a 15 x 15 Gaussian of sigma 3, edges repeated outwards."""
+def blurred_slowly(image):
+    """The whole image under a 15 x 15 Gaussian of sigma 3, edges repeated outwards."""
     weight = np.exp(-(np.arange(-7, 8) ** 2) / (2 * 3.0**2))
     weight /= weight.sum()
-    height, width = picture.shape[:2]
-    wide = np.pad(picture.astype(float), ((7, 7), (7, 7), (0, 0)), mode="edge")
-    out = np.zeros(picture.shape)
+    height, width = image.shape[:2]
+    wide = np.pad(image.astype(float), ((7, 7), (7, 7), (0, 0)), mode="edge")
+    out = np.zeros(image.shape)
     for i, first in enumerate(weight):
         for j, second in enumerate(weight):
             out += first * second * wide[i : i + height, j : j + width]
@@ -51,8 +51,8 @@ def crop(mask):
     return bounds
 
 
-def expected(picture, mask):
-    darkened = np.where(mask[..., None], picture, 0.1 * blurred_slowly(picture))
+def expected(image, mask):
+    darkened = np.where(mask[..., None], image, 0.1 * blurred_slowly(image))
     (top, bottom), (left, right) = crop(mask)
     cut = darkened[top : bottom + 1, left : right + 1]
     side = max(cut.shape[:2])
@@ -62,30 +62,30 @@ def expected(picture, mask):
     return square
 
 
-@given(pictures_and_masks())
-def test_the_papers_recipe(picture_and_mask):
-    picture, mask = picture_and_mask
-    before = picture.copy(), mask.copy()
-    prompt = visual_prompt(picture, mask)
-    wanted = expected(picture, mask)
+@given(images_and_masks())
+def test_the_papers_recipe(image_and_mask):
+    image, mask = image_and_mask
+    before = image.copy(), mask.copy()
+    prompt = visual_prompt(image, mask)
+    wanted = expected(image, mask)
     assert prompt.dtype == np.uint8
     assert prompt.shape == wanted.shape
     np.testing.assert_allclose(prompt, wanted, atol=0.51)
-    np.testing.assert_array_equal(picture, before[0])
+    np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(mask, before[1])
 
 
-@given(pictures_and_masks())
-def test_the_object_itself_is_not_touched(picture_and_mask):
-    picture, mask = picture_and_mask
-    picture = np.maximum(picture, 1)  # the padding is 0, so that each pixel can be found again
+@given(images_and_masks())
+def test_the_object_itself_is_not_touched(image_and_mask):
+    image, mask = image_and_mask
+    image = np.maximum(image, 1)  # the padding is 0, so that each pixel can be found again
     (top, bottom), (left, right) = crop(mask)
-    prompt = visual_prompt(picture, mask)
+    prompt = visual_prompt(image, mask)
     rows, columns = bottom - top + 1, right - left + 1
     above, before = (prompt.shape[0] - rows) // 2, (prompt.shape[1] - columns) // 2
     cut = prompt[above : above + rows, before : before + columns]
     window = slice(top, bottom + 1), slice(left, right + 1)
-    np.testing.assert_array_equal(cut[mask[window]], picture[window][mask[window]])
+    np.testing.assert_array_equal(cut[mask[window]], image[window][mask[window]])
     assert cut[~mask[window]].max(initial=0) <= 26  # a tenth of white, rounded up
 
 
@@ -100,13 +100,13 @@ def test_a_white_ground_has_a_tenth_of_its_light():
 
 def test_what_lies_far_from_the_object_changes_nothing():
     random = np.random.default_rng(0)
-    picture = random.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    image = random.integers(0, 256, (100, 100, 3), dtype=np.uint8)
     other = random.integers(0, 256, (100, 100, 3), dtype=np.uint8)
     mask = np.zeros((100, 100), bool)
     mask[40:50, 40:50] = True
     near = slice(40 - 1 - 7, 50 + 1 + 7)  # the object, its context, and the reach of the blur
-    other[near, near] = picture[near, near]
-    np.testing.assert_array_equal(visual_prompt(other, mask), visual_prompt(picture, mask))
+    other[near, near] = image[near, near]
+    np.testing.assert_array_equal(visual_prompt(other, mask), visual_prompt(image, mask))
 
 
 @pytest.mark.parametrize(
@@ -115,33 +115,33 @@ def test_what_lies_far_from_the_object_changes_nothing():
         pytest.param((slice(0, 1), slice(0, 1)), (1, 1, 3), id="one pixel in the corner"),
         pytest.param((slice(0, 20), slice(10, 20)), (22, 22, 3), id="at the upper border"),
         pytest.param((slice(30, 50), slice(20, 40)), (22, 22, 3), id="in the lower right corner"),
-        pytest.param((slice(0, 50), slice(0, 40)), (50, 50, 3), id="the whole picture"),
+        pytest.param((slice(0, 50), slice(0, 40)), (50, 50, 3), id="the whole image"),
         pytest.param((slice(7, 8), slice(0, 40)), (40, 40, 3), id="a line"),
     ],
 )
 def test_the_prompt_is_a_square_around_the_object(where, shape):
-    picture = np.full((50, 40, 3), 200, np.uint8)
+    image = np.full((50, 40, 3), 200, np.uint8)
     mask = np.zeros((50, 40), bool)
     mask[where] = True
-    prompt = visual_prompt(picture, mask)
+    prompt = visual_prompt(image, mask)
     assert prompt.shape == shape
     assert np.count_nonzero(prompt[..., 0] == 200) == mask.sum()
 
 
-PICTURE, MASK = np.zeros((5, 6, 3), np.uint8), np.ones((5, 6), bool)
+IMAGE, MASK = np.zeros((5, 6, 3), np.uint8), np.ones((5, 6), bool)
 BAD = {
-    "nothing marked": (PICTURE, ~MASK, "covers no pixel"),
-    "another size": (PICTURE, MASK.T, "(6, 5)"),
-    "gray": (PICTURE[..., 0], MASK, "wanted uint8 of shape (height, width, 3)"),
+    "nothing marked": (IMAGE, ~MASK, "covers no pixel"),
+    "another size": (IMAGE, MASK.T, "(6, 5)"),
+    "gray": (IMAGE[..., 0], MASK, "wanted uint8 of shape (height, width, 3)"),
     "RGBA": (np.zeros((5, 6, 4), np.uint8), MASK, "(5, 6, 4)"),
-    "floats": (PICTURE / 255, MASK, "float64"),
+    "floats": (IMAGE / 255, MASK, "float64"),
 }
 
 
-@pytest.mark.parametrize(("picture", "mask", "says"), BAD.values(), ids=BAD)
-def test_bad_references_are_refused(picture, mask, says):
+@pytest.mark.parametrize(("image", "mask", "says"), BAD.values(), ids=BAD)
+def test_bad_references_are_refused(image, mask, says):
     with pytest.raises(ValueError, match="reference") as caught:
-        visual_prompt(picture, mask)
+        visual_prompt(image, mask)
     assert says in str(caught.value)
 
 

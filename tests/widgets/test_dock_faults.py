@@ -131,7 +131,7 @@ def lacks_vocabulary(folder):
     ("fault", "message"),
     [
         (lacks_weights, "has no model.safetensors"),
-        (truncates_weights, "no whole safetensors file"),
+        (truncates_weights, "not a complete safetensors file"),
         (mismatches_weights, "does not fit the config.json"),
         (breaks_config, "cannot be read as JSON"),
         (lacks_vocabulary, "has no vocab.json"),

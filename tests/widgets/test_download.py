@@ -8,10 +8,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
 from fake_hub import NAME, as_default, held, status
-from napari_clipseg.engine.hub import transfer
-from napari_clipseg.engine.errors import NotDownloadedError
+from napari_clipseg.engine.checkpoints.catalog import catalog_entry
 from napari_clipseg.engine.checkpoints.locate import locate
-from napari_clipseg.engine.checkpoints.catalog import offer
+from napari_clipseg.engine.errors import NotDownloadedError
+from napari_clipseg.engine.hub import transfer
+from napari_clipseg.recipe import Recipe
 from napari_clipseg.widgets.download import ask
 
 
@@ -43,7 +44,7 @@ def ready(viewer, dock, hub):
     return answer
 
 
-def settle(dock, qtbot):
+def finish(dock, qtbot):
     qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=60_000)
 
 
@@ -55,14 +56,14 @@ def test_a_model_that_is_not_here_is_offered_fetched_and_run(viewer, dock, ready
     assert not dock.run_button.enabled
     assert dock.cancel_button.enabled
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert [(one.name, one.size_text) for one in offers] == [(NAME, "605 MB")]
     assert told() == ""
-    assert viewer.layers[-1].metadata["napari_clipseg"]["model"] == NAME
+    assert Recipe.of(viewer.layers[-1]).model == NAME
     assert locate(NAME).is_dir()
     assert max(shown) > 0
     dock.run()  # now that it is here, nobody is asked
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert len(offers) == 1
 
 
@@ -78,7 +79,7 @@ def test_the_bar_counts_megabytes(dock, ready, hub, qtbot):
         assert "MB of 4 MB" in dock.status.value
     finally:
         go_on.set()
-    settle(dock, qtbot)
+    finish(dock, qtbot)
 
 
 def test_a_no_fetches_nothing_and_says_how_to_get_it(viewer, dock, ready, hub, cache, told):
@@ -104,7 +105,7 @@ def test_a_cancelled_download_is_kept_and_goes_on(viewer, dock, ready, hub, qtbo
     dock.cancel()
     assert dock.status.value == "Stopping…"
     go_on.set()
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert "What was fetched is kept" in dock.status.value
     assert told() == ""
     assert len(viewer.layers) == 1
@@ -114,7 +115,7 @@ def test_a_cancelled_download_is_kept_and_goes_on(viewer, dock, ready, hub, qtbo
     hub.asked.clear()
     dock.run()
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert any(hub.ranges())
 
 
@@ -122,7 +123,7 @@ def test_a_failed_download_is_told_with_its_cure(viewer, dock, ready, hub, qtbot
     ready(True)
     hub.faults["/api/"] = status(503)
     dock.run()
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert "answered 503" in told()
     assert dock.status.value in told()
     assert len(viewer.layers) == 1
@@ -149,7 +150,7 @@ def test_a_folder_that_is_not_there_is_no_offer(viewer, dock, ready, qtbot, told
     offers = ready(True)
     dock.offer_model("./nothing")
     dock.run()
-    settle(dock, qtbot)
+    finish(dock, qtbot)
     assert offers == []
     assert "There is no checkpoint './nothing'" in told()
 
@@ -172,8 +173,8 @@ def test_the_dialog_tells_all_there_is_to_agree_to(button, answer, qtbot):
             next(one for one in box.buttons() if one.text().replace("&", "") == button).click()
 
     QTimer.singleShot(200, press)
-    assert ask(offer(NAME), parent) is answer
+    assert ask(catalog_entry(NAME), parent) is answer
     (text,) = seen
-    for part in (NAME, "605 MB", "apache-2.0", "MIT licence does not apply to the weights"):
+    for part in (NAME, "605 MB", "apache-2.0", "MIT license does not apply to the weights"):
         assert part in text
     assert f'<a href="https://huggingface.co/{NAME}">' in text

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 # A script finds what lies beside it; the packages lie one folder up.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.runtime.devices import pick_device
 from napari_clipseg.sample_data import SAMPLES, load_sample
 from scenes.prompts import prompts_for
@@ -28,7 +29,7 @@ SCENES = 60
 
 
 def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
-    """Yield pictures, each with what to ask of it: things that are there, and absent ones."""
+    """Yield images, each with what to ask of it: things that are there, and absent ones."""
     for sample in map(load_sample, SAMPLES):
         image = sample.image if sample.image.ndim == 3 else np.dstack([sample.image] * 3)
         yield image, list(sample.prompts)
@@ -38,18 +39,18 @@ def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
             yield scene.image, texts
 
 
-def marked(engine: Engine, picture: NDArray[np.uint8], texts: list[str]) -> NDArray[np.bool_]:
+def marked(engine: Engine, image: NDArray[np.uint8], texts: list[str]) -> NDArray[np.bool_]:
     """Return ``(texts, height, width)``: where each is likelier than the checkpoint's threshold."""
     level = engine.config.default_threshold
-    logits = engine.decode(engine.encode([picture], keep=False), engine.embed(texts))[0]
+    logits = engine.decode(engine.encode([image], cache=False), engine.embed(texts))[0]
     return logits > np.log(level / (1 - level))
 
 
 def label_agreement(one: Engine, other: Engine, scenes: int = SCENES) -> float:
     """Return the IoU of what two engines mark, of all pixels of all answers together."""
     both = either = 0
-    for picture, texts in questions(scenes):
-        a, b = (marked(engine, picture, texts) for engine in (one, other))
+    for image, texts in questions(scenes):
+        a, b = (marked(engine, image, texts) for engine in (one, other))
         both += int((a & b).sum())
         either += int((a | b).sum())
     return both / either
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=SCENES, help="default: %(default)s")
     scenes = parser.parse_args().scenes
     full = load("demo", device="cpu")
-    others = [load("demo", device="cpu", fast=True)]
+    others = [load("demo", device="cpu", precision="int8")]
     if pick_device().type != "cpu":
         others.append(load("demo"))
     for other in others:

@@ -1,7 +1,7 @@
 """Print the model card's table: ``python tools/evaluate/demo.py [--update-card]``.
 
-Each map is measured as the model gives it, and with its edges pulled to those of the picture, as
-the dock does unless told otherwise (``segment(..., refine=True)``). Three sets of scenes that
+Each map is measured as the model gives it, and with its edges pulled to those of the image, as
+the dock does unless told otherwise (``segment(..., refine_edges=True)``). Three sets of scenes that
 training never saw: validation (seeds from 1 million; the threshold is chosen on them), test (from
 2 million; every figure printed), and references (from 3 million; what image prompts are cut from).
 Every figure is a mean over the test set's blocks, with the spread between the blocks.
@@ -112,7 +112,7 @@ def ask_references(
     scenes: Sequence[Scene],
     bank: dict[tuple[str, str], list[NDArray[np.uint8]]],
 ) -> Iterator[Answer]:
-    """Ask each scene for one kind and colour in it with a picture from another scene."""
+    """Ask each scene for one kind and colour in it with an image from another scene."""
     for scene in scenes:
         rng = np.random.default_rng([scene.seed, 3])
         pairs = dict.fromkeys(zip(scene.kinds, scene.colours, strict=True))
@@ -195,7 +195,8 @@ def coins_score(engine: Engine, threshold: float, text: str = "coins") -> tuple[
     """Return both ways' IoU of one text prompt on the coins, asked as users do."""
     coins, truth = data.coins(), coins_mask()
     found = [
-        segment(coins, text, model=engine, threshold=threshold, refine=refine) for refine in WAYS
+        segment(coins, text, model=engine, threshold=threshold, refine_edges=follow)
+        for follow in WAYS
     ]
     return tuple(overlap(one.labels > 0, truth) for one in found)
 

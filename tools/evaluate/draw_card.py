@@ -1,6 +1,6 @@
 """Draw what the bundled checkpoint makes of real images: ``python tools/evaluate/draw_card.py``.
 
-Good ones and bad ones, as they come; the picture stands in the model card.
+Good ones and bad ones, as they come; the image stands in the model card.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def panels(name: str, prompt: str, folder: Path) -> list[tuple[str, NDArray[np.u
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the image."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     folder = parser.parse_args().folder

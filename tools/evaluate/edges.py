@@ -25,7 +25,8 @@ from skimage.morphology import disk
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluate.demo import FOLDER, TEST, Mask, ask_texts, coins_mask, half_patch, overlap
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.segmentation import segment
 from scenes.scenes import make_scene
@@ -38,19 +39,19 @@ LARGE = 512  # pixels a side: four times what the checkpoint sees
 
 @dataclass(frozen=True)
 class Case:
-    """One prompt on one picture: ``(height, width, 3)``, and two times ``(height, width)``.
+    """One prompt on one image: ``(height, width, 3)``, and two times ``(height, width)``.
 
     The radius is half a patch of the model, in pixels, as `segment` refines with.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     truth: Mask
     probability: Floats
     radius: int
 
 
 def outline(mask: Mask) -> Mask:
-    """Return the pixels of a mask that have a neighbour outside of it, within the picture."""
+    """Return the pixels of a mask that have a neighbour outside of it, within the image."""
     return mask & ~binary_erosion(mask, border_value=1)
 
 
@@ -78,8 +79,8 @@ def coins_case(engine: Engine) -> Case:
     """Ask scikit-image's coins for coins."""
     coins = data.coins()
     found = segment(coins, "coins", model=engine).probability[0]
-    picture = np.repeat(coins[..., None], 3, axis=2)
-    return Case(picture, coins_mask(), found, half_patch(engine, picture))
+    image = np.repeat(coins[..., None], 3, axis=2)
+    return Case(image, coins_mask(), found, half_patch(engine, image))
 
 
 def measured(
@@ -88,7 +89,7 @@ def measured(
     """Return the mean boundary F-score and the mean IoU."""
     scores = []
     for case in cases:
-        found = refine(case.probability[None], case.picture, case.radius)[0] > threshold
+        found = refine(case.probability[None], case.image, case.radius)[0] > threshold
         scores.append((boundary_score(found, case.truth, tolerance), overlap(found, case.truth)))
     boundary, area = np.mean(scores, axis=0)
     return float(boundary), float(area)
@@ -108,14 +109,14 @@ def main() -> int:
         ("`skimage.data.coins()`, 303 x 384", [coins_case(engine)], 2),
     ]
     ways: dict[str, Refine] = {
-        "as it is": lambda maps, picture, radius: maps,
-        "guided": lambda maps, picture, radius: refine_edges(maps, picture, radius=radius),
-        "random walker": lambda maps, picture, radius: refine_edges(
-            maps, picture, method="random_walker"
+        "as it is": lambda maps, image, radius: maps,
+        "guided": lambda maps, image, radius: refine_edges(maps, image, radius=radius),
+        "random walker": lambda maps, image, radius: refine_edges(
+            maps, image, method="random_walker"
         ),
     }
     print(f"Threshold {threshold}; boundary F-score / mean IoU.")
-    print("| pictures | prompts | tolerance | " + " | ".join(ways) + " |")
+    print("| images | prompts | tolerance | " + " | ".join(ways) + " |")
     print("|---" * (3 + len(ways)) + "|")
     for title, cases, tolerance in sets:
         cells = [

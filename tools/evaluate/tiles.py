@@ -1,7 +1,7 @@
 """Print what tiles give: ``python tools/evaluate/tiles.py``.
 
 On the bundled checkpoint: the same answer where a tile is the image, the seams, the shift of an
-image against that of its map, and the worth of tiles on a large picture of small things.
+image against that of its map, and the worth of tiles on a large image of small things.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluate.demo import overlap
-from napari_clipseg.engine.engine import Engine, load
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.tiling.plan import Detail, Plan
 from napari_clipseg.images.tiling.planning import make_plan

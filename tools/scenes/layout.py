@@ -48,7 +48,7 @@ RADII = {
 SIZES = {"small": (0.0, 0.25), "large": (0.75, 1.0)}
 SIZE_NAMES = tuple(SIZES)
 SIZED = ("nuclei", "rings", "squares", "triangles")
-# (fewest, most) objects a group has on a square picture.
+# (fewest, most) objects a group has on a square image.
 COUNTS = {"nuclei": (3, 14), "rings": (3, 10), "filaments": (2, 6), "spots": (6, 30)} | {
     name: (3, 10) for name in ("squares", "triangles")
 }

@@ -46,7 +46,7 @@ USUAL_COUNT = (1, 5)
 
 @dataclass(frozen=True)
 class OtherScene:
-    """A picture and what may be asked of it.
+    """An image and what may be asked of it.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def make_other_scene(seed: int) -> OtherScene:
     rng = np.random.default_rng([seed, 20_000])
     gray = bool(rng.random() < 0.5)
     background = _background(rng, gray)
-    picture = Image.fromarray(background).resize((SIDE * FINER,) * 2, Image.Resampling.BICUBIC)
+    image = Image.fromarray(background).resize((SIDE * FINER,) * 2, Image.Resampling.BICUBIC)
     masks: dict[str, NDArray[np.bool_]] = {}
     taken: list[tuple[float, float, float]] = []
     kinds = [str(k) for k in rng.choice(list(RADII), size=rng.integers(2, 5), replace=False)]
@@ -83,14 +83,14 @@ def make_other_scene(seed: int) -> OtherScene:
                 continue
             name = str(rng.choice(list(COLORS)))
             color = _gray_near(rng, shade) if gray else _color(rng, name)
-            one = _draw(rng, kind, place, radius, picture, color)
+            one = _draw(rng, kind, place, radius, image, color)
             for older in masks.values():
                 older &= ~one  # what lies on top hides what lies below
             for prompt in [kind] if gray else [kind, f"{name} {kind}"]:
                 masks[prompt] = masks.get(prompt, np.zeros_like(one)) | one
     seen = {prompt: mask for prompt, mask in masks.items() if mask.sum() >= LEAST_PIXELS}
     absent = tuple(kind for kind in RADII if kind not in masks)
-    return OtherScene(_photograph(rng, picture), seen, absent)
+    return OtherScene(_photograph(rng, image), seen, absent)
 
 
 def _background(rng: np.random.Generator, gray: bool) -> NDArray[np.uint8]:
@@ -149,11 +149,11 @@ def _draw(
     kind: str,
     place: Point,
     radius: float,
-    picture: Image.Image,
+    image: Image.Image,
     color: Color,
 ) -> NDArray[np.bool_]:
-    """Draw one thing into the picture; return its mask, (160, 160)."""
-    mask = Image.new("L", picture.size, 0)
+    """Draw one thing into the image; return its mask, (160, 160)."""
+    mask = Image.new("L", image.size, 0)
     pen = ImageDraw.Draw(mask)
     x, y, r = place[0] * FINER, place[1] * FINER, radius * FINER
     turn = float(rng.uniform(0, 2 * math.pi))
@@ -174,22 +174,20 @@ def _draw(
         path = _curve(rng, x, y, r, turn)
         pen.line(path, fill=255, width=int(rng.uniform(2, 4) * FINER), joint="curve")
     if kind == "nuclei" and rng.random() < 0.5:
-        _shaded(picture, mask, color, (x, y), r)
+        _shaded(image, mask, color, (x, y), r)
     else:
-        picture.paste(color, mask=mask)
+        image.paste(color, mask=mask)
     small = np.asarray(mask.resize((SIDE, SIDE), Image.Resampling.BOX))
     return np.asarray(small > 127)
 
 
-def _shaded(
-    picture: Image.Image, mask: Image.Image, color: Color, at: Point, radius: float
-) -> None:
+def _shaded(image: Image.Image, mask: Image.Image, color: Color, at: Point, radius: float) -> None:
     """Paste a colour that fades to three quarters of it from the centre outwards."""
-    width, height = picture.size
+    width, height = image.size
     y, x = np.ogrid[:height, :width]
     far = np.clip(np.hypot(x - at[0], y - at[1]) / radius, 0, 1)[..., None]
     values = np.array(color) * (1 - 0.25 * far)
-    picture.paste(Image.fromarray(values.astype(np.uint8)), mask=mask)
+    image.paste(Image.fromarray(values.astype(np.uint8)), mask=mask)
 
 
 def _oval(x: float, y: float, r: float, squeeze: float, turn: float) -> list[Point]:
@@ -220,9 +218,9 @@ def _curve(rng: np.random.Generator, x: float, y: float, r: float, turn: float) 
     return [(float(a), float(b)) for a, b in points]
 
 
-def _photograph(rng: np.random.Generator, picture: Image.Image) -> NDArray[np.uint8]:
+def _photograph(rng: np.random.Generator, image: Image.Image) -> NDArray[np.uint8]:
     """Average down, blur a little, and add noise."""
-    small = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
+    small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
     small = small.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 0.9))))
     values = np.asarray(small, dtype=np.float32)
     values = values + rng.normal(0, rng.uniform(0, 10), values.shape[:2])[..., None]

@@ -1,12 +1,12 @@
 """Scenes made by code: what the bundled checkpoint is trained and tested on.
 
-A scene is a picture with its truth: which pixel belongs to which object, and of what kind and
+A scene is an image with its truth: which pixel belongs to which object, and of what kind and
 colour each object is. Three styles: ``micrograph`` (gray, bright on dark or dark on bright),
 ``fluorescence`` (colours on black) and ``photo`` (colours on a textured ground, with shadows).
 Everything follows from one seed, so a scene can be named by three numbers and made again.
 
-Lengths are in units: 128 of them span the picture's shorter side, whatever its size in pixels,
-because that is the grid on which the bundled checkpoint sees any picture.
+Lengths are in units: 128 of them span the image's shorter side, whatever its size in pixels,
+because that is the grid on which the bundled checkpoint sees any image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scenes.shapes import Floats, Thing, distance, filament_distance, smooth_noi
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and its truth.
+    """An image and its truth.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ def make_scene(
     style : str, optional
         One of `scenes.layout.STYLES`; drawn by default.
     shape : (height, width)
-        Of the picture, in pixels.
+        Of the image, in pixels.
     two_sizes : bool, optional
         Draw things that are plainly small or large, so that sizes can be asked for; every fifth
         seed's scene by default.
@@ -142,7 +142,7 @@ def make_scene(
     two_sizes = seed % 5 == 4 if two_sizes is None else two_sizes
     things = arrange(rng, style, hardness, field, two_sizes)
     canvas = _ground(rng, style, hardness, {t.colour for t in things}, shape)
-    # What a square model sees of a picture that is not square is stretched; so are some scenes.
+    # What a square model sees of an image that is not square is stretched; so are some scenes.
     squeeze = rng.uniform(0.75, 1.33) ** 0.5 if shape[0] == shape[1] and rng.random() < 0.5 else 1.0
     gray_level = float(canvas[..., 0].mean())
     contrast = rng.uniform(0.40 - 0.22 * hardness, 0.55)

@@ -1,4 +1,4 @@
-"""A large picture of small things, to see what tiles are worth."""
+"""A large image of small things, to see what tiles are worth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPACE = 46  # pixels of a cell of the grid on which things lie
 
 @dataclass(frozen=True)
 class SmallThings:
-    """A picture, ``(side, side)`` uint16, and the pixels of each kind."""
+    """An image, ``(side, side)`` uint16, and the pixels of each kind."""
 
     image: NDArray[np.uint16]
     truth: dict[str, NDArray[np.bool_]]

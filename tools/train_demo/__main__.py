@@ -4,7 +4,7 @@ Two stages, from one seed. First the vision tower alone (in CLIPSeg it comes tra
 head on the extracted tokens names kind and colour at each pixel of the patch, another on the class
 token names what a reference shows. Then everything, with text and image prompts mixed and
 interpolated (https://arxiv.org/abs/2112.10003, section 3.3), the tower at a lower rate, the heads
-as an aside. Scenes go from plain to hard. Towards the end the pictures become larger, as CLIPSeg's
+as an aside. Scenes go from plain to hard. Towards the end the images become larger, as CLIPSeg's
 own are larger than CLIP's: the same weights then look at a finer grid. What is written is a running
 average of the weights.
 
@@ -37,7 +37,7 @@ VALIDATION_SEEDS = 1_000_000  # the first; training's count from 0, the test's f
 
 
 def side(text: str) -> tuple[int, int]:
-    """Read "7500:192": from step 7500 on pictures of 192 x 192."""
+    """Read "7500:192": from step 7500 on images of 192 x 192."""
     step, pixels = map(int, text.split(":"))
     return step, pixels
 
@@ -65,7 +65,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs="*",
         default=[(6500, 160), (8300, 192)],
         metavar="STEP:PIXELS",
-        help=f"of the pictures from a step on, {SIDE} before the first",
+        help=f"of the images from a step on, {SIDE} before the first",
     )
     add("--ramp", type=float, default=0.6, help="share of the steps from plain to all scenes")
     add("--warmup", type=int, default=100)

@@ -20,7 +20,7 @@ NAMED = (len(KINDS) + 1, len(COLOUR_NAMES) + 1, len(SIZE_NAMES) + 1)
 
 
 def pixels(images: NDArray[np.uint8], device: torch.device, side: int) -> Tensor:
-    """Bring (n, 128, 128, 3) pictures to (n, 3, side, side) numbers, as the processor does."""
+    """Bring (n, 128, 128, 3) images to (n, 3, side, side) numbers, as the processor does."""
     x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
     return resize((x - MEAN.to(device)) / STD.to(device), side)
 
@@ -40,7 +40,7 @@ class WhitePatches:
     M = E[x x'] and P = (M + noise)^(-1/2) the weights are W = V P, and V is what is trained.
     """
 
-    NOISE = 0.01  # of a pixel, in units of the normalised picture, squared
+    NOISE = 0.01  # of a pixel, in units of the normalised image, squared
 
     def __init__(self, weight: Tensor, moments: Tensor) -> None:
         values, vectors = torch.linalg.eigh(moments + self.NOISE * torch.eye(len(moments)))

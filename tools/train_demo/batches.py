@@ -168,7 +168,7 @@ class Sampler:
                 for c in near
                 if not absent or here[0][k] or here[1][c]
             ]
-        if absent and gray and rng.random() < 0.1:  # no colour is in a gray picture
+        if absent and gray and rng.random() < 0.1:  # no colour is in a gray image
             colours = [COLOUR_NAMES.index(c) for c in PHOTO_COLOURS[:7]]
             options = [(k, c, None, 0) for k in range(len(KINDS)) for c in colours]
         fits = [o for o in options if (o[-1] == 0 if absent else o[-1] >= LEAST)]

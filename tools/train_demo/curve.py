@@ -23,8 +23,8 @@ def _panel(
     log: bool,
     ticks: Sequence[float],
 ) -> Image.Image:
-    picture = Image.new("RGB", SIZE, "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    image = Image.new("RGB", SIZE, "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
     last = max((x for points in curves.values() for x, _ in points), default=1.0)
     scale = math.log if log else float
     low, high = scale(span[0]), scale(span[1])
@@ -49,10 +49,10 @@ def _panel(
         draw.text((at, 10), label, ink, font, anchor="ra")
         at -= draw.textlength(label, font) + 10
     draw.line([place(0, span[1]), place(0, span[0]), place(last, span[0])], "black")
-    return picture
+    return image
 
 
-def plot_log(log: Path, picture: Path) -> None:
+def plot_log(log: Path, image: Path) -> None:
     """Draw a log (JSON lines, each with ``step``) to a PNG of two panels."""
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
 
@@ -65,4 +65,4 @@ def plot_log(log: Path, picture: Path) -> None:
     both = Image.new("RGB", (2 * SIZE[0], SIZE[1]), "white")
     both.paste(left, (0, 0))
     both.paste(right, (SIZE[0], 0))
-    both.save(picture, optimize=True)
+    both.save(image, optimize=True)

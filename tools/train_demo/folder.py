@@ -130,7 +130,7 @@ def write_folder(
     state : dict of Tensor
         The model's state dict; stored as float16, which halves the wheel.
     side : int
-        Of the pictures that the processor makes, in pixels.
+        Of the images that the processor makes, in pixels.
     extras : iterable of Path
         Files to be copied in.
     """

@@ -1,6 +1,6 @@
-"""Start values that let the small vision tower learn from few pictures.
+"""Start values that let the small vision tower learn from few images.
 
-A transformer must learn which tokens are neighbours, and from few pictures it learns that
+A transformer must learn which tokens are neighbours, and from few images it learns that
 slowly. Here the positions start as sines and cosines in the last channels, and each head of
 the lower blocks starts out looking at one neighbour, as a 3 x 3 convolution does (the idea of
 d'Ascoli et al., "ConViT", https://arxiv.org/abs/2103.10697). All of it is free to be unlearned.

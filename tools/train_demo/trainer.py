@@ -73,7 +73,7 @@ class Trainer:
 
     @property
     def side(self) -> int:
-        """Of the pictures that the model sees at this step: larger ones later."""
+        """Of the images that the model sees at this step: larger ones later."""
         return max((side for first, side in self.args.sides if first <= self.step), default=SIDE)
 
     def rates(self) -> tuple[float, float]:
@@ -134,7 +134,7 @@ class Trainer:
         asked, said = vectors[: len(batch.texts)], vectors[len(batch.texts) :]
         seen = self.model.clip.visual_projection(pooled)
         of = torch.from_numpy(batch.reference_of).to(self.device)
-        # A third of the image prompts is the picture alone, the others lie between it and words.
+        # A third of the image prompts is the image alone, the others lie between it and words.
         rng = np.random.default_rng([self.args.seed, self.step, 2])
         share = torch.from_numpy(rng.uniform(0, 1.5, (len(of), 1)).clip(0, 1)).float()
         share = share.to(self.device)

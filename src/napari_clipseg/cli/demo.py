@@ -57,7 +57,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     sample = load_sample(arguments.sample)
     result = segment(sample.image, sample.prompts, model=arguments.model)
-    print(f"sample {sample.name!r}, model {result.recipe.model!r}, threshold {result.threshold:.2f}")
+    print(
+        f"sample {sample.name!r}, model {result.recipe.model!r}, threshold {result.threshold:.2f}"
+    )
     print(f"{'prompt':<20} {'IoU':>6} {'found':>8} {'true':>8}")
     found = measure(sample, result)
     for one in found:

@@ -1,1 +1,1 @@
-"""From any image to what the model sees, and from its maps to labels; numpy alone."""
+"""Images in numpy, without a model: read, cut into tiles, put together, labelled."""

@@ -1,4 +1,4 @@
-"""How probability maps are stored: floats from 0 to 1, or bytes that stand for value / 255."""
+"""How probability maps are stored: floats from 0 to 1, or uint8, which stands for value / 255."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
 Maps = NDArray[Any]
-"""Maps of float32, float16 or another float type, or of uint8."""
+"""Maps of a float type, or of uint8."""
 
-FULL = 255  # the byte that stands for certainty
+FULL = 255  # the uint8 value of probability 1
 
 
 def check_maps(maps: Maps, axes: str = "(prompts, *planes, height, width)") -> None:
-    """Check that an array can hold probability maps, one an entry of its first axis.
+    """Check that an array can hold probability maps along its first axis.
 
     Raises
     ------
     TypeError
-        If it holds neither floats nor bytes.
+        If it holds neither floats nor uint8.
     ValueError
         If it has fewer than three axes, or no map.
     """

@@ -1,28 +1,18 @@
-"""What the model sees: pixels of any image as 8-bit RGB, the same way in all of a run."""
+"""What the model sees: pixels of any image as 8-bit RGB, in the same way for a whole run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_clipseg.images.contrast import PERCENTILES, limits_of_type, sampled_limits
 from napari_clipseg.images.io.source import Limits, Reader, Source
 
-# Robust black and white of a gray image: a few hot or dead pixels must not set its contrast.
-PERCENTILES = (0.2, 99.8)
-SAMPLED_PIXELS = 1_000_000  # of an array in memory
-# Of an image that lies elsewhere, these are read: parts spread over it, on some planes.
-SAMPLED_PARTS, SAMPLED_SIDE, SAMPLED_PLANES = 6, 128, 5
 CHANNELS = 3  # red, green, blue
-NOT_FINITE = "The image has no finite pixel: all are NaN or infinite. Choose another one."
-NONE_SAMPLED = (
-    "Of the pixels that were sampled for the contrast none is finite. Give the values that are "
-    "black and white, such as Appearance(contrast=(0, 1)), or choose another image."
-)
-
 Contrast = Literal["auto", "dtype"] | Limits | Sequence[Limits]
 
 
@@ -171,11 +161,11 @@ class Rendering:
     def _shown(self, pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
         native = pixels.dtype.newbyteorder("=")
         if native.kind in "bui" and native.itemsize <= 2:
-            # A table of all values that there are is faster than arithmetic on each pixel.
+            # A lookup table of all values is faster than arithmetic on each pixel.
             unsigned = np.dtype(f"u{native.itemsize}")
             places = pixels.astype(native, copy=False).view(unsigned)
-            looked_up: NDArray[np.uint8] = np.take(self._table(native, low, high), places)
-            return looked_up
+            shown: NDArray[np.uint8] = np.take(self._table(native, low, high), places)
+            return shown
         # float32 would round large values, and limits that lie far from them.
         return _stretched(pixels.astype(np.float64), low, high, self.gamma, self.invert)
 
@@ -200,7 +190,7 @@ def _stretched(
         if not np.isfinite(scale):
             values, low, scale = values / 2, low / 2, high / 2 - low / 2
         unit = (values - low) / scale
-    else:  # black up to the one value, white above it
+    else:  # one value: black up to it, white above
         unit = np.where(values > high, 1.0, 0.0)
     if gamma != 1:
         unit = unit**gamma
@@ -259,18 +249,10 @@ def _limits(
         given = [(float(low), float(high)) for low, high in pairs]
         return tuple(given * (len(channels) // len(given)))
     if contrast == "dtype" or source.rgb:
-        return (_range_of_type(source),) * len(channels)
+        return (limits_of_type(source),) * len(channels)
     if source.contrast_limits is not None:
         return (source.contrast_limits,) * len(channels)
-    limits = []
-    every = list(np.ndindex(*source.planes_shape)) if planes is None else list(planes)
-    for channel in channels:
-        parts = [x[np.isfinite(x)] for x in _sample(reader, every, channel)]
-        values = np.concatenate(parts)
-        if not values.size:
-            raise ValueError(NOT_FINITE if source.in_memory else NONE_SAMPLED)
-        limits.append(robust_limits(values, appearance.percentiles))
-    return tuple(limits)
+    return sampled_limits(reader, channels, appearance.percentiles, planes)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -292,15 +274,6 @@ def _check_colormap(colormap: Any) -> None:
         )
 
 
-def robust_limits(values: NDArray[Any], percentiles: tuple[float, float] = PERCENTILES) -> Limits:
-    """Return two percentiles of finite values; of nearly flat ones, the least and greatest."""
-    values = values.astype(np.float64) / 2  # halved, the widest range there is does not overflow
-    low, high = np.percentile(values, percentiles)
-    if high <= low:  # flat but for a few pixels: those few are all there is to see
-        low, high = values.min(), values.max()
-    return 2 * float(low), 2 * float(high)
-
-
 def _channels(source: Source, appearance: Appearance) -> tuple[int, ...]:
     if appearance.channels is None:
         return tuple(range(min(source.channels, CHANNELS)))
@@ -310,40 +283,3 @@ def _channels(source: Source, appearance: Appearance) -> tuple[int, ...]:
                 f"There is no channel {channel}; the image has {source.channels}, counted from 0."
             )
     return tuple(appearance.channels)
-
-
-def _range_of_type(source: Source) -> Limits:
-    if source.dtype.kind not in "ui":
-        return 0.0, 1.0
-    info = np.iinfo(source.dtype)
-    return 0.0 if source.rgb else float(info.min), float(info.max)
-
-
-def _sample(
-    reader: Reader, planes: Sequence[Sequence[int]], channel: int
-) -> Iterator[NDArray[Any]]:
-    """Yield parts of a channel that stand for the whole."""
-    source = reader.source
-    if source.in_memory:
-        step = max(1, int(np.sqrt(len(planes) * np.prod(source.shape) / SAMPLED_PIXELS)))
-        for plane in planes:
-            part = reader.read(
-                0, plane, slice(None, None, step), slice(None, None, step), [channel]
-            )
-            # Where every sampled pixel is NaN, others may not be.
-            yield part if np.isfinite(part).any() else reader.read(0, plane, channels=[channel])
-        return
-    level = len(source.levels) - 1
-    chosen = np.unique(np.linspace(0, len(planes) - 1, SAMPLED_PLANES).round().astype(int))
-    for i in chosen:
-        for rows in _spread(source.shape_of(level)[0]):
-            for columns in _spread(source.shape_of(level)[1]):
-                yield reader.read(level, planes[i], rows, columns, [channel])
-
-
-def _spread(length: int) -> list[slice]:
-    """Return parts of an axis, spread over it; all of it, if it is short."""
-    if length <= SAMPLED_PARTS * SAMPLED_SIDE:
-        return [slice(0, length)]
-    starts = np.linspace(0, length - SAMPLED_SIDE, SAMPLED_PARTS).round().astype(int)
-    return [slice(start, start + SAMPLED_SIDE) for start in starts.tolist()]

@@ -21,7 +21,7 @@ BLUR_SIGMA = 3.0
 BLUR_RADIUS = 7
 BACKGROUND_LIGHT = 0.1
 CONTEXT = 0.1
-ENOUGH_PIXELS = 512  # of a side; the model looks at fewer
+ENOUGH_PIXELS = 512  # a side; the model sees fewer
 NO_AREA = "The region of the reference encloses no area. Draw a rectangle around one example."
 NO_PIXEL = (
     "The region of the reference covers no pixel of its image. "
@@ -30,9 +30,9 @@ NO_PIXEL = (
 
 
 def visual_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Cut the object under a mask out of a picture, as CLIPSeg reads image prompts best.
+    """Cut the object under a mask out of an image, as CLIPSeg understands visual prompts best.
 
-    The background is blurred and darkened, the picture cropped to the object with a tenth
+    The background is blurred and darkened. The image is cropped to the object, with a tenth
     of its size as context on each side, and padded with black to a square.
 
     Parameters
@@ -51,6 +51,15 @@ def visual_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[
     ------
     ValueError
         If the mask has another size than the image, or marks no pixel of it.
+
+    Examples
+    --------
+    >>> image = np.full((50, 50, 3), 200, np.uint8)
+    >>> mask = np.zeros((50, 50), bool)
+    >>> mask[20:30, 20:30] = True
+    >>> prompt = visual_prompt(image, mask)
+    >>> prompt.shape, prompt[6, 6].tolist(), prompt[0, 0].tolist()
+    ((12, 12, 3), [200, 200, 200], [20, 20, 20])
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
@@ -245,7 +254,7 @@ def _coarsest_level(source: Source, size: Sequence[float]) -> int:
 
 
 def _span(occupied: NDArray[np.bool_]) -> slice:
-    """Return the part of an axis that is occupied, with context, within the axis."""
+    """Return the occupied part of an axis with context around it, within the axis."""
     where = np.flatnonzero(occupied)
     first, last = int(where[0]), int(where[-1]) + 1
     context = round(CONTEXT * (last - first))

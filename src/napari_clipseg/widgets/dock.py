@@ -25,7 +25,7 @@ from napari_clipseg.engine.errors import DeviceWarning
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
-from napari_clipseg.segmentation import Progress
+from napari_clipseg.run import Progress
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
@@ -87,6 +87,7 @@ class CLIPSegDock(Container[Widget]):
             None
         )
         self._run: Run | None = None
+        self._runs = 0  # that were started
         self._result: Result | None = None
         self._partial: Segmentation | None = None
         self._threshold_chosen = False
@@ -162,13 +163,15 @@ class CLIPSegDock(Container[Widget]):
             self._download(entry)
             return
         self._set_running(True)
+        self._runs += 1
         self._worker = start(
             run.source,
             run.recipe,
             progressed=self._on_progress,
             returned=self._on_returned,
             warned=self._on_warned,
-            ended=partial(self._on_ended, run),
+            # Not the run itself: Qt lets go of a connection late.
+            ended=partial(self._on_ended, self._runs),
         )
 
     def cancel(self) -> None:
@@ -311,10 +314,10 @@ class CLIPSegDock(Container[Widget]):
         if isinstance(warning[0], DeviceWarning) and not self._closed:
             show_warning(str(warning[0]))
 
-    def _on_ended(self, run: Run) -> None:
-        if self._closed or run is not self._run:
+    def _on_ended(self, number: int) -> None:
+        run, done = self._run, self._partial
+        if self._closed or run is None or number != self._runs:
             return  # it returned, and the next run may be on
-        done = self._partial
         self._end()
         if done is None:
             self.status.value = "Cancelled; nothing was added."

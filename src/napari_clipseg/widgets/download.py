@@ -11,15 +11,15 @@ from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QMessageBox, QWidget
 from superqt.utils import create_worker
 
-from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.checkpoints.catalog import (
     MEGABYTE,
     CatalogEntry,
     catalog_entry,
     megabytes,
 )
-from napari_clipseg.segmentation import Progress
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
+from napari_clipseg.run import Progress
 from napari_clipseg.widgets.worker import Failure
 
 if TYPE_CHECKING:  # opening the dock is to load no network client
@@ -126,7 +126,10 @@ class Download(QObject):
 
         try:
             return download(
-                self._name, accept_license=True, progress=self._tell, cancel=lambda: self.abort_requested
+                self._name,
+                accept_license=True,
+                progress=self._tell,
+                cancel=lambda: self.abort_requested,
             )
         except Exception as error:  # the worker class would drop a RuntimeError
             return Failure(error)

@@ -11,7 +11,8 @@ from superqt.utils import GeneratorWorker, create_worker
 from napari_clipseg.images.io.source import Source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
-from napari_clipseg.segmentation import Progress, segment_steps
+from napari_clipseg.run import Progress
+from napari_clipseg.segmentation import segment_steps
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ def start(
     )
 
 
-def _steps(
-    source: Source, recipe: Recipe
-) -> Generator[Progress, None, Segmentation | Failure]:
+def _steps(source: Source, recipe: Recipe) -> Generator[Progress, None, Segmentation | Failure]:
     """Yield the progress of a run, and return its end.
 
     Errors are returned, not raised: the worker class drops a RuntimeError, and PyTorch

@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 import napari_clipseg
-from napari_clipseg.engine.checkpoints import locate as hub
-from napari_clipseg.engine.checkpoints.cached import clipsegs
+from napari_clipseg.engine.checkpoints.locate import (
+    CHECKPOINTS,
+    KNOWN,
+    FolderState,
+    cached_models,
+    is_hub_name,
+    locate,
+    missing_parts,
+    needed_files,
+)
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.checkpoints.locate import KNOWN, is_hub_name, locate
 
 FILES = {"config.json", "vocab.json", "merges.txt", "preprocessor_config.json", "model.safetensors"}
 
@@ -46,32 +53,32 @@ def put(cache, name, commit="0123456789abcdef0123456789abcdef01234567"):
     return snapshot
 
 
-def test_the_bundled_checkpoint_is_whole():
+def test_locate_finds_the_bundled_checkpoint():
     folder = locate("demo")
     assert folder.is_relative_to(Path(napari_clipseg.__file__).parent)
     assert {path.name for path in folder.iterdir()} >= FILES
 
 
-def test_a_folder_called_demo_does_not_hide_the_bundled_one(tmp_path, monkeypatch):
+def test_locate_prefers_the_bundled_checkpoint_to_a_folder_called_demo(tmp_path, monkeypatch):
     (tmp_path / "demo").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert locate("demo") == hub.CHECKPOINTS / "demo"
+    assert locate("demo") == CHECKPOINTS / "demo"
     assert locate("./demo").samefile(tmp_path / "demo")
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_folder_is_itself(kind, tmp_path):
+def test_locate_gives_a_folder_back(kind, tmp_path):
     assert locate(kind(tmp_path)) == tmp_path
 
 
 @pytest.mark.parametrize("name", ["here", "two/parts", "./here", "white space"])
-def test_a_folder_may_be_relative(name, tmp_path, monkeypatch):
+def test_locate_takes_a_relative_folder(name, tmp_path, monkeypatch):
     (tmp_path / name).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert locate(name).samefile(tmp_path / name)
 
 
-def test_a_tilde_is_the_home(tmp_path, monkeypatch):
+def test_locate_takes_a_tilde(tmp_path, monkeypatch):
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     (tmp_path / "mine").mkdir()
@@ -98,13 +105,13 @@ NOT_THERE = {
 
 
 @pytest.mark.parametrize("model", NOT_THERE.values(), ids=NOT_THERE)
-def test_what_is_not_there_is_named_with_the_cure(model):
+def test_locate_names_what_is_not_there_and_the_cure(model):
     with pytest.raises(CheckpointError, match=r"There is no checkpoint .* Wanted 'demo'") as e:
         locate(model)
     assert repr(str(model)) in str(e.value)
 
 
-def test_a_file_is_no_checkpoint(tmp_path):
+def test_locate_refuses_a_file(tmp_path):
     path = tmp_path / "model.safetensors"
     path.touch()
     with pytest.raises(CheckpointError, match="an existing folder"):
@@ -112,25 +119,25 @@ def test_a_file_is_no_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("name", [*KNOWN, "nobody/nothing"])
-def test_a_name_that_was_not_downloaded_comes_with_the_command_and_the_licence(name):
+def test_locate_says_command_and_license_for_what_is_not_downloaded(name):
     with pytest.raises(NotDownloadedError, match="not on this machine") as caught:
         locate(name)
     assert f"`napari-clipseg download {name}`" in str(caught.value)
-    assert "Licence" in str(caught.value)
+    assert "License" in str(caught.value)
     assert caught.value.name == name
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_of_a_known_name_both_sources_of_the_licence_are_told(name):
+def test_locate_says_both_sources_of_the_license(name):
     with pytest.raises(NotDownloadedError) as caught:
         locate(name)
     assert "the hub's card says apache-2.0" in str(caught.value)
-    assert "MIT licence does not apply to the weights" in str(caught.value)
+    assert "MIT license does not apply to the weights" in str(caught.value)
     assert " MB)" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_a_downloaded_name_is_found_in_the_cache(name, cache):
+def test_locate_finds_a_downloaded_name(name, cache):
     snapshot = put(cache, name)
     assert locate(name).samefile(snapshot)
     for other in set(KNOWN) - {name}:
@@ -140,7 +147,7 @@ def test_a_downloaded_name_is_found_in_the_cache(name, cache):
 
 @pytest.mark.parametrize("file", sorted(FILES))
 @pytest.mark.parametrize("how", ["absent", "a link to nothing"])
-def test_half_a_download_is_not_trusted(file, how, cache):
+def test_locate_rejects_an_incomplete_snapshot(file, how, cache):
     snapshot = put(cache, KNOWN[0])
     (snapshot / file).unlink()
     if how == "a link to nothing":
@@ -155,7 +162,7 @@ def test_half_a_download_is_not_trusted(file, how, cache):
     assert f"`napari-clipseg download {KNOWN[0]}`" in str(caught.value)
 
 
-def test_a_snapshot_without_files_is_not_trusted(cache):
+def test_locate_rejects_a_snapshot_without_files(cache):
     snapshot = put(cache, KNOWN[0])
     for path in snapshot.iterdir():
         path.unlink()
@@ -164,14 +171,14 @@ def test_a_snapshot_without_files_is_not_trusted(cache):
 
 
 @pytest.mark.parametrize("content", ["", "\n", "main", "../../../etc", "0123"], ids=repr)
-def test_a_broken_reference_leads_nowhere(content, cache):
+def test_locate_rejects_a_broken_reference(content, cache):
     put(cache, KNOWN[0])
     (cache / f"models--{KNOWN[0].replace('/', '--')}" / "refs" / "main").write_text(content)
     with pytest.raises(NotDownloadedError, match="not on this machine"):
         locate(KNOWN[0])
 
 
-def test_another_revision_is_found_by_its_name_and_by_its_commit(cache):
+def test_locate_finds_a_revision_by_name_and_by_commit(cache):
     put(cache, KNOWN[0])
     other = "f" * 40
     snapshot = cache / f"models--{KNOWN[0].replace('/', '--')}" / "snapshots" / other
@@ -187,13 +194,13 @@ def test_another_revision_is_found_by_its_name_and_by_its_commit(cache):
         locate(KNOWN[0], revision="v2")
 
 
-def test_a_cache_may_be_given(tmp_path):
+def test_locate_takes_another_cache(tmp_path):
     snapshot = put(tmp_path / "mine", KNOWN[0])
     assert locate(KNOWN[0], cache_dir=tmp_path / "mine") == snapshot
 
 
 @pytest.mark.parametrize("name", [*KNOWN, "owner/a.b-c_d"])
-def test_names_of_the_hub(name):
+def test_is_hub_name(name):
     assert is_hub_name(name)
 
 
@@ -208,27 +215,104 @@ def test_names_of_the_hub(name):
         (None, False),
     ],
 )
-def test_clipseg_checkpoints_in_the_cache_are_told_by_their_config(config, counts, cache):
+def test_cached_models_are_those_whose_config_says_clipseg(config, counts, cache):
     snapshot = put(cache, "somebody/a-model")
     if config is None:
         (snapshot / "config.json").unlink()
     else:
         (snapshot / "config.json").write_text(config)
     (cache / "datasets--somebody--x").mkdir()
-    assert clipsegs() == (["somebody/a-model"] if counts else [])
+    assert cached_models() == (["somebody/a-model"] if counts else [])
 
 
-def test_without_a_cache_there_are_none(cache):
+def test_cached_models_without_a_cache(cache):
     assert not cache.exists()
-    assert clipsegs() == []
+    assert cached_models() == []
 
 
-def test_the_cache_lies_where_the_hubs_own_variable_says(tmp_path):
+def test_locate_reads_the_hubs_own_variable(tmp_path):
     snapshot = put(tmp_path / "home" / "hub", KNOWN[0])
-    code = f"from napari_clipseg.engine.checkpoints.locate import locate; print(locate({KNOWN[0]!r}))"
+    code = f"from napari_clipseg.engine import locate; print(locate({KNOWN[0]!r}))"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     environment["HF_HOME"] = str(tmp_path / "home")
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert Path(done.stdout.strip()).samefile(snapshot)
+
+
+PUBLIC = [
+    "config.json",
+    "vocab.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "model.safetensors",
+]
+OTHERS = ["README.md", ".gitattributes", "tf_model.h5", "flax_model.msgpack", "weights.pth"]
+NEW = ["config.json", "tokenizer.json", "processor_config.json", "model.safetensors"]
+
+
+def without(*names, of=PUBLIC):
+    return [name for name in of if name not in names]
+
+
+def test_needed_files_of_a_public_checkpoint():
+    assert set(needed_files([*OTHERS, *PUBLIC])) == set(PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("offered", "weights"),
+    [
+        (["model.safetensors"], "model.safetensors"),
+        (["pytorch_model.bin"], "pytorch_model.bin"),
+        (["pytorch_model.bin", "model.safetensors"], "model.safetensors"),
+    ],
+    ids=str,
+)
+def test_needed_files_has_one_file_of_weights_which_comes_last(offered, weights):
+    small = without("model.safetensors")
+    assert needed_files([*offered, *small])[-1] == weights
+    assert set(needed_files([*offered, *small])) == {*small, weights}
+
+
+def test_needed_files_of_a_newer_library():
+    assert missing_parts(NEW) == []
+    assert set(needed_files(NEW)) == set(NEW)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (PUBLIC, []),
+        (without("tokenizer_config.json", "special_tokens_map.json"), []),
+        (without("config.json"), ["config.json"]),
+        (without("merges.txt"), ["vocab.json and merges.txt or tokenizer.json"]),
+        (without("model.safetensors"), ["model.safetensors or pytorch_model.bin"]),
+        (
+            without("preprocessor_config.json"),
+            ["preprocessor_config.json or processor_config.json"],
+        ),
+    ],
+    ids=str,
+)
+def test_missing_parts_are_named(names, says):
+    assert missing_parts(names) == says
+
+
+def test_missing_parts_of_nothing_are_all():
+    assert len(missing_parts([])) == 4
+
+
+def test_folder_state_is_equal_until_a_file_is_replaced(tmp_path):
+    for file in FILES:
+        (tmp_path / file).write_text("{}")
+    before = FolderState.of(tmp_path)
+    assert FolderState.of(tmp_path / ".." / tmp_path.name) == before
+    assert hash(FolderState.of(tmp_path)) == hash(before)
+    (tmp_path / "notes.md").touch()
+    assert FolderState.of(tmp_path) == before
+    (tmp_path / "new").write_text("{}")
+    (tmp_path / "new").replace(tmp_path / "config.json")
+    assert FolderState.of(tmp_path) != before

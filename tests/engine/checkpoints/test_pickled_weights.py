@@ -19,7 +19,7 @@ def state(folder):
     return state
 
 
-def test_it_gives_the_same_model(folder, state):
+def test_from_pretrained_reads_pickled_weights(folder, state):
     state["clip.text_model.embeddings.position_ids"] = torch.arange(77)[None]  # of old files
     torch.save(state, folder / "pytorch_model.bin")
     loaded = CLIPSegForImageSegmentation.from_pretrained(folder).state_dict()
@@ -28,7 +28,7 @@ def test_it_gives_the_same_model(folder, state):
         assert torch.equal(tensor, state[name])
 
 
-def test_safetensors_are_preferred(folder):
+def test_from_pretrained_prefers_safetensors(folder):
     (folder / "pytorch_model.bin").write_bytes(b"broken")
     CLIPSegForImageSegmentation.from_pretrained(folder)
 
@@ -39,14 +39,14 @@ class Dangerous:
 
 
 @pytest.mark.parametrize("way", [torch.save, lambda x, path: path.write_bytes(pickle.dumps(x))])
-def test_code_in_it_is_not_run(folder, state, way):
+def test_from_pretrained_never_runs_pickled_code(folder, state, way):
     way({**state, "more": Dangerous()}, folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"pytorch_model.bin.*get|Get"):
         CLIPSegForImageSegmentation.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("part", [0, 0.3, 0.999])
-def test_a_cut_file_is_told(folder, state, part):
+def test_from_pretrained_names_a_truncated_file(folder, state, part):
     path = folder / "pytorch_model.bin"
     torch.save(state, path)
     data = path.read_bytes()
@@ -56,7 +56,7 @@ def test_a_cut_file_is_told(folder, state, part):
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.zeros(2)], ids=repr)
-def test_something_else_is_told(folder, state, content):
+def test_from_pretrained_refuses_other_pickles(folder, state, content):
     torch.save(content, folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"holds no weights by name"):
         CLIPSegForImageSegmentation.from_pretrained(folder)

@@ -16,7 +16,7 @@ from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 from parity import write_random_checkpoint
 
 TEXTS = ["red rings", "a photo of the nuclei, 12 µm"]
-PICTURES = list(np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8))
+IMAGES = list(np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8))
 
 
 @pytest.fixture(scope="module", params=["small", "small-refined", "small-legacy-eos"])
@@ -45,16 +45,16 @@ def copy(today, tmp_path):
 def assert_same(folder, model, processor, bound=1e-5):
     ours = CLIPSegForImageSegmentation.from_pretrained(folder)
     prepare = CLIPSegProcessor.from_pretrained(folder)
-    for prompt in ({"text": TEXTS, "padding": True}, {"visual_prompt": PICTURES[::-1]}):
+    for prompt in ({"text": TEXTS, "padding": True}, {"visual_prompt": IMAGES[::-1]}):
         with torch.no_grad():
-            got = ours(**prepare(images=PICTURES, **prompt)).logits
-            inputs = processor(images=PICTURES, return_tensors="pt", **prompt)
+            got = ours(**prepare(images=IMAGES, **prompt)).logits
+            inputs = processor(images=IMAGES, return_tensors="pt", **prompt)
             wanted = model(**inputs, interpolate_pos_encoding=True).logits
         assert got.dtype == torch.float32
         assert (got - wanted).abs().max() <= bound * wanted.abs().max()
 
 
-def test_as_today_s_version_writes_it(today):
+def test_from_pretrained_reads_what_the_newest_reference_writes(today):
     names = sorted(path.name for path in today[0].iterdir())
     assert names == [
         "config.json",
@@ -67,7 +67,7 @@ def test_as_today_s_version_writes_it(today):
     assert_same(*today)
 
 
-def test_in_parts(today, copy):
+def test_from_pretrained_reads_parts(today, copy):
     (copy / "model.safetensors").unlink()
     today[1].save_pretrained(copy, max_shard_size="1MB")
     assert not (copy / "model.safetensors").exists()
@@ -77,7 +77,7 @@ def test_in_parts(today, copy):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickled"])
-def test_in_half_precision(dtype, pickled, today, copy):
+def test_from_pretrained_reads_half_precision(dtype, pickled, today, copy):
     path = copy / "model.safetensors"
     half = {name: x.to(dtype) for name, x in load_file(path).items()}
     if pickled:
@@ -118,19 +118,19 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("change", CONFIGS.values(), ids=CONFIGS)
-def test_other_ways_of_the_config(change, today, copy):
+def test_from_pretrained_reads_other_forms_of_the_config(change, today, copy):
     values = json.loads((copy / "config.json").read_text())
     change(values)
     (copy / "config.json").write_text(json.dumps(values))
     assert_same(copy, *today[1:])
 
 
-def test_as_the_first_versions_wrote_it(today, copy):
+def test_from_pretrained_reads_what_the_first_reference_wrote(today, copy):
     tokenizer = json.loads((copy / "tokenizer.json").read_text(encoding="utf-8"))["model"]
     (copy / "vocab.json").write_text(json.dumps(tokenizer["vocab"]), encoding="utf-8")
     merges = "\n".join(["#version: 0.2", *map(" ".join, tokenizer["merges"]), ""])
     (copy / "merges.txt").write_text(merges, encoding="utf-8")
-    pictures = {
+    images = {
         "do_normalize": True,
         "do_resize": True,
         "feature_extractor_type": "ViTFeatureExtractor",
@@ -139,7 +139,7 @@ def test_as_the_first_versions_wrote_it(today, copy):
         "resample": 2,
         "size": 96,
     }
-    (copy / "preprocessor_config.json").write_text(json.dumps(pictures))
+    (copy / "preprocessor_config.json").write_text(json.dumps(images))
     state = load_file(copy / "model.safetensors")
     for tower, length in (("text", 77), ("vision", 17)):
         state[f"clip.{tower}_model.embeddings.position_ids"] = torch.arange(length)[None]

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_clipseg.engine.checkpoints import weights
-from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.checkpoints.weights import load_weights
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
-from napari_clipseg.engine.checkpoints.weights import load_weights
 
 NAME = "decoder.film_mul.weight"
 
@@ -42,20 +42,20 @@ def assert_state(model, state, **kwargs):
         torch.testing.assert_close(got[name], tensor, atol=0, rtol=0, msg=name, **kwargs)
 
 
-def test_a_model_gets_the_files_tensors(model, folder):
+def test_load_weights_gives_a_model_the_tensors_of_the_file(model, folder):
     load_weights(model, folder)
     assert_state(model, load_file(folder / "model.safetensors"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-def test_other_precisions_are_loaded_as_float32(dtype, model, folder):
+def test_load_weights_converts_other_precisions_to_float32(dtype, model, folder):
     state = rewrite(folder, lambda s: s.update({k: v.to(dtype) for k, v in s.items()}))
     load_weights(model, folder)
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert_state(model, {name: tensor.float() for name, tensor in state.items()})
 
 
-def test_buffers_of_older_files_are_passed_over(model, folder):
+def test_load_weights_ignores_buffers_of_older_files(model, folder):
     wanted = load_file(folder / "model.safetensors")
     names = [f"clip.{tower}_model.embeddings.position_ids" for tower in ("text", "vision")]
     rewrite(folder, lambda s: s.update({name: torch.arange(77)[None] for name in names}))
@@ -79,12 +79,12 @@ BROKEN = {
     "cut in the header": (cut(500), CUT_OFF),
     "cut in the middle": (lambda b: b[: len(b) // 2], CUT_OFF),
     "one byte short": (cut(-1), CUT_OFF),
-    "one byte too long": (lambda b: b + b"\0", "is no whole safetensors file"),
-    "header is no JSON": (with_header(b"{" * 40), "is no whole safetensors file"),
-    "header is a list": (with_header([1]), "is no whole safetensors file"),
+    "one byte too long": (lambda b: b + b"\0", "is not a complete safetensors file"),
+    "header is no JSON": (with_header(b"{" * 40), "is not a complete safetensors file"),
+    "header is a list": (with_header([1]), "is not a complete safetensors file"),
     "offsets beyond the end": (
         with_header({NAME: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}),
-        "is no whole safetensors file",
+        "is not a complete safetensors file",
     ),
     "no tensors": (with_header({}), "tensors missing"),
     "a web page": (lambda _: b"\n<!DOCTYPE html><html>404</html>", "It is a web page"),
@@ -96,7 +96,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("change", "says"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_named_with_the_cure(change, says, model, folder):
+def test_load_weights_names_a_broken_file_and_the_cure(change, says, model, folder):
     path = folder / "model.safetensors"
     path.write_bytes(change(path.read_bytes()))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -129,7 +129,7 @@ MISMATCHED = {
 
 
 @pytest.mark.parametrize(("change", "says"), MISMATCHED.values(), ids=MISMATCHED)
-def test_weights_that_do_not_fit_are_named_with_the_cure(change, says, model, folder):
+def test_load_weights_names_tensors_that_do_not_fit_and_the_cure(change, says, model, folder):
     rewrite(folder, change)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(CheckpointError, match=says) as caught:
@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit_are_named_with_the_cure(change, says, model, fo
     assert_state(model, before)
 
 
-def test_weights_of_another_size_do_not_fit(folder, checkpoint):
+def test_from_pretrained_refuses_weights_of_another_size(folder, checkpoint):
     other = checkpoint("small-refined") / "model.safetensors"
     (folder / "model.safetensors").write_bytes(other.read_bytes())
     with pytest.raises(CheckpointError, match=r"transposed_convolution\.0\.bias, .* and 3 more"):
@@ -146,7 +146,7 @@ def test_weights_of_another_size_do_not_fit(folder, checkpoint):
 
 
 @pytest.mark.parametrize("there", ["nothing", "a folder"])
-def test_no_weights_are_named_with_the_cure(there, folder):
+def test_from_pretrained_without_weights_says_the_cure(there, folder):
     (folder / "model.safetensors").unlink()
     if there == "a folder":
         (folder / "model.safetensors").mkdir()
@@ -158,7 +158,7 @@ def test_no_weights_are_named_with_the_cure(there, folder):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
-def test_weights_that_are_no_numbers_show_in_the_first_answer(value, folder):
+def test_decode_refuses_weights_that_are_not_finite(value, folder):
     rewrite(folder, lambda s: s["decoder.reduces.0.bias"].fill_(value))
     model = CLIPSegForImageSegmentation.from_pretrained(folder)
     engine = Engine(model, CLIPSegProcessor.from_pretrained(folder), "mine")
@@ -167,13 +167,13 @@ def test_weights_that_are_no_numbers_show_in_the_first_answer(value, folder):
         engine.decode(features, engine.embed(["nuclei"]))
 
 
-def test_saved_weights_are_for_whoever_may_read_the_folder(model, tmp_path):
+def test_save_pretrained_lets_all_users_of_the_folder_read_the_files(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     modes = {path.stat().st_mode for path in (tmp_path / "saved").iterdir()}
     assert len(modes) == 1
 
 
-def test_a_file_that_could_not_be_written_leaves_the_older_one(model, folder, monkeypatch):
+def test_save_pretrained_leaves_the_older_file_after_an_error(model, folder, monkeypatch):
     before = (folder / "model.safetensors").read_bytes()
 
     def fails(_, path, **__):

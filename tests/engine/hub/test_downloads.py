@@ -1,4 +1,4 @@
-"""Downloads that go well, or are stopped, or go on: against a hub on the loopback."""
+"""Downloads that succeed, are stopped, or continue: against a hub on the loopback."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from fake_hub import COMMIT, NAME, cut, etag, held, without_ranges
-from napari_clipseg.engine.hub import downloads
-from napari_clipseg.engine.hub import transfer
-from napari_clipseg.engine.hub.downloads import ask_offer, download, download_steps
+from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import (
-    AgreementError,
     CheckpointError,
     DownloadCancelledError,
+    LicenseNotAcceptedError,
     NotDownloadedError,
 )
-from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.hub import downloads, transfer
+from napari_clipseg.engine.hub.downloads import describe, download, download_steps
 
 NEEDED = {
     "config.json",
@@ -45,10 +44,11 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def get(hub):
-    return lambda **options: download(NAME, **{"agreed": True, "endpoint": hub.endpoint, **options})
+    defaults = {"accept_license": True, "endpoint": hub.endpoint}
+    return lambda **options: download(NAME, **{**defaults, **options})
 
 
-def halves(cache):
+def incomplete(cache):
     return list(cache.rglob("*.incomplete"))
 
 
@@ -56,31 +56,31 @@ def blob(hub, cache, file="model.safetensors"):
     return cache / "models--CIDAS--clipseg-rd64" / "blobs" / etag(hub.repos[NAME][file])
 
 
-def test_what_was_downloaded_is_loaded_by_its_name_and_answers(get, hub):
+def test_download_gives_a_checkpoint_that_is_loaded_by_its_name(get, hub):
     from napari_clipseg.engine.engine import Engine
     from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
     from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
 
     folder = get()
     assert folder == locate(NAME)
-    picture = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     logits = []
     for name in (NAME, "demo"):
         model = CLIPSegForImageSegmentation.from_pretrained(name)
         engine = Engine(model, CLIPSegProcessor.from_pretrained(locate(name)))
-        logits.append(engine.decode(engine.encode([picture]), engine.embed(["red rings"])))
+        logits.append(engine.decode(engine.encode([image]), engine.embed(["red rings"])))
     np.testing.assert_array_equal(*logits)
     assert np.ptp(logits[0]) > 0
 
 
-def test_only_what_is_needed_is_fetched_and_byte_for_byte(get, hub):
+def test_download_gets_only_the_needed_files_byte_for_byte(get, hub):
     folder = get()
     assert {path.name for path in folder.iterdir()} == NEEDED
     for name in NEEDED:
         assert (folder / name).read_bytes() == hub.repos[NAME][name]
 
 
-def test_without_safetensors_the_pickled_weights_are_fetched_and_loaded(get, hub):
+def test_download_gets_pickled_weights_where_there_are_no_others(get, hub):
     from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 
     files = hub.repos[NAME]
@@ -96,24 +96,24 @@ def test_without_safetensors_the_pickled_weights_are_fetched_and_loaded(get, hub
     torch.testing.assert_close(loaded[name], state[name].float())
 
 
-def test_without_agreement_nothing_is_even_asked(get, hub, cache):
-    with pytest.raises(AgreementError, match="nobody agreed") as caught:
-        get(agreed=False)
+def test_download_asks_the_hub_nothing_before_the_license_is_accepted(get, hub, cache):
+    with pytest.raises(LicenseNotAcceptedError, match="license was not accepted") as caught:
+        get(accept_license=False)
     assert hub.asked == []
     assert not cache.exists()
-    assert caught.value.offer.size > 600e6
-    for part in ("605 MB", "apache-2.0", "MIT licence does not apply", f"huggingface.co/{NAME}"):
+    assert caught.value.entry.size > 600e6
+    for part in ("605 MB", "apache-2.0", "MIT license does not apply", f"huggingface.co/{NAME}"):
         assert part in str(caught.value)
 
 
-def test_what_is_here_and_right_needs_neither_agreement_nor_network(get, hub):
+def test_download_of_what_is_complete_needs_no_license_and_no_network(get, hub):
     folder = get()
     hub.asked.clear()
-    assert get(agreed=False) == folder
+    assert get(accept_license=False) == folder
     assert hub.asked == []
 
 
-def test_progress_grows_to_the_whole_in_bytes(get, hub):
+def test_download_reports_progress_in_bytes(get, hub):
     seen = []
     get(progress=seen.append)
     total = sum(len(hub.repos[NAME][name]) for name in NEEDED)
@@ -125,35 +125,35 @@ def test_progress_grows_to_the_whole_in_bytes(get, hub):
     assert seen[-1].file == "model.safetensors"
 
 
-def test_a_stopped_download_is_not_trusted_and_goes_on_where_it_was(get, hub, cache):
+def test_download_continues_where_it_was_stopped(get, hub, cache):
     pieces = []
 
     def enough():
         return len(pieces) == 12
 
-    with pytest.raises(DownloadCancelledError, match="Start it again, and it goes on"):
+    with pytest.raises(DownloadCancelledError, match="Start it again, and it continues there"):
         get(progress=pieces.append, cancel=enough)
-    (half,) = halves(cache)
-    kept = half.stat().st_size
-    assert 0 < kept < len(hub.repos[NAME]["model.safetensors"])
+    (partial,) = incomplete(cache)
+    stored = partial.stat().st_size
+    assert 0 < stored < len(hub.repos[NAME]["model.safetensors"])
     with pytest.raises(NotDownloadedError):
         locate(NAME)
     hub.asked.clear()
     get()
-    assert f"bytes={kept}-" in hub.ranges()
-    assert halves(cache) == []
+    assert f"bytes={stored}-" in hub.ranges()
+    assert incomplete(cache) == []
     assert (locate(NAME) / "model.safetensors").read_bytes() == hub.repos[NAME]["model.safetensors"]
 
 
-def test_closing_the_steps_frees_the_file_for_another_download(get, hub):
-    steps = download_steps(NAME, agreed=True, endpoint=hub.endpoint)
+def test_download_steps_release_the_file_when_closed(get, hub):
+    steps = download_steps(NAME, accept_license=True, endpoint=hub.endpoint)
     while next(steps).file != "model.safetensors":
         pass
     steps.close()
     assert get() == locate(NAME)
 
 
-def test_an_event_stops_it_from_another_thread(get, hub, cache):
+def test_download_is_stopped_by_an_event_of_another_thread(get, hub, cache):
     stop, go_on = threading.Event(), threading.Event()
     hub.faults["/store/"] = held(go_on, after=600_000)
     seen = []
@@ -166,37 +166,41 @@ def test_an_event_stops_it_from_another_thread(get, hub, cache):
 
     with pytest.raises(DownloadCancelledError):
         get(progress=seen_some, cancel=stop.is_set)
-    assert len(halves(cache)) == 1
+    assert len(incomplete(cache)) == 1
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_cut_connection_is_taken_up_again_by_itself(times, get, hub):
+def test_download_continues_after_a_cut_connection(times, get, hub):
     hub.faults["/store/"] = cut(after=400_000, times=times)
     assert get() == locate(NAME)
     assert len(hub.ranges()) >= times
 
 
-def test_a_connection_that_is_always_cut_gets_there_as_long_as_bytes_come(get, hub):
+def test_download_finishes_as_long_as_each_try_brings_bytes(get, hub):
     hub.faults["/store/"] = cut(after=transfer.CHUNK)
     assert get() == locate(NAME)
     assert len(hub.ranges()) > transfer.TRIES
 
 
-def test_a_server_that_knows_no_ranges_sends_all_again(get, hub, cache):
+def test_download_starts_again_where_the_server_knows_no_ranges(get, hub, cache):
     with pytest.raises(DownloadCancelledError):
-        get(cancel=lambda: len(halves(cache)) == 1 and halves(cache)[0].stat().st_size > 300_000)
+        get(
+            cancel=lambda: (
+                len(incomplete(cache)) == 1 and incomplete(cache)[0].stat().st_size > 300_000
+            )
+        )
     hub.faults["/store/"] = without_ranges
     assert get() == locate(NAME)
 
 
-def test_a_half_that_is_longer_than_the_file_is_begun_anew(get, hub, cache):
+def test_download_replaces_an_incomplete_file_that_is_too_long(get, hub, cache):
     path = blob(hub, cache)
     path.parent.mkdir(parents=True)
     path.with_name(f"{path.name}.incomplete").write_bytes(b"x" * 9_000_000)
     assert get() == locate(NAME)
 
 
-def test_a_whole_half_is_checked_and_taken(get, hub, cache):
+def test_download_verifies_and_uses_an_incomplete_file_that_is_complete(get, hub, cache):
     path = blob(hub, cache)
     path.parent.mkdir(parents=True)
     path.with_name(f"{path.name}.incomplete").write_bytes(hub.repos[NAME]["model.safetensors"])
@@ -204,7 +208,7 @@ def test_a_whole_half_is_checked_and_taken(get, hub, cache):
     assert not any("/store/" in path for path in hub.paths())
 
 
-def test_a_spoilt_file_in_the_cache_is_fetched_again_and_the_others_are_kept(get, hub, cache):
+def test_download_gets_only_a_damaged_file_again(get, hub, cache):
     folder = get()
     content = bytearray(hub.repos[NAME]["model.safetensors"])
     content[-1] ^= 1
@@ -216,7 +220,7 @@ def test_a_spoilt_file_in_the_cache_is_fetched_again_and_the_others_are_kept(get
     assert [path.rsplit("/")[-1] for path in fetched] == ["model.safetensors"]
 
 
-def test_another_revision_does_not_become_the_usual_one(get):
+def test_download_of_another_revision_does_not_become_main(get):
     folder = get(revision="refs/pr/1")
     assert locate(NAME, revision="refs/pr/1") == folder
     assert locate(NAME, revision=COMMIT) == folder
@@ -224,18 +228,18 @@ def test_another_revision_does_not_become_the_usual_one(get):
         locate(NAME)
 
 
-def test_a_cache_may_be_given(get, tmp_path, cache):
+def test_download_into_another_cache(get, tmp_path, cache):
     folder = get(cache_dir=tmp_path / "mine")
     assert folder.is_relative_to(tmp_path / "mine")
     assert not cache.exists()
 
 
-def test_a_file_that_another_program_is_fetching_is_left_to_it(get, hub, cache, monkeypatch):
+def test_download_refuses_a_file_that_another_program_downloads(get, hub, cache, monkeypatch):
     monkeypatch.setattr(downloads, "LOCK_WAIT", 0.05)
     locks = cache / ".locks" / "models--CIDAS--clipseg-rd64"
     locks.mkdir(parents=True)
     lock = FileLock(locks / f"{blob(hub, cache).name}.lock")
-    with lock, pytest.raises(CheckpointError, match=r"Another program .* Wait for it"):
+    with lock, pytest.raises(CheckpointError, match=r"Another program downloads .* Wait for it"):
         get()
     assert get() == locate(NAME)
 
@@ -253,7 +257,7 @@ def no_links(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_links")
-def test_without_links_the_files_lie_there_once(get, hub, cache):
+def test_download_without_links_stores_files_once(get, hub, cache):
     folder = get()
     assert {path.name for path in folder.iterdir()} == NEEDED
     assert not any(path.is_symlink() for path in folder.iterdir())
@@ -261,7 +265,7 @@ def test_without_links_the_files_lie_there_once(get, hub, cache):
 
 
 @pytest.mark.usefixtures("no_links")
-def test_without_links_a_spoilt_file_is_fetched_again(get, hub):
+def test_download_without_links_gets_a_damaged_file_again(get, hub):
     folder = get()
     (folder / "vocab.json").write_text("{}")
     hub.asked.clear()
@@ -271,30 +275,30 @@ def test_without_links_a_spoilt_file_is_fetched_again(get, hub):
     assert [path.rsplit("/")[-1] for path in fetched] == ["vocab.json"]
 
 
-# --- what is told beforehand -------------------------------------------------------------
+# --- describe ------------ -------------------------------------------------------------
 
 
-def test_what_is_known_is_told_without_asking_the_hub(hub):
-    assert "apache-2.0" in str(ask_offer(NAME, endpoint=hub.endpoint))
+def test_describe_does_not_ask_the_hub_about_a_published_checkpoint(hub):
+    assert "apache-2.0" in str(describe(NAME, endpoint=hub.endpoint))
     assert hub.asked == []
 
 
 @pytest.mark.parametrize(
     ("card", "says"),
     [({"license": "mit"}, "the hub's card says mit"), (None, "see its card")],
-    ids=["with a licence", "without"],
+    ids=["with a license", "without"],
 )
-def test_of_another_model_the_hub_tells_size_and_licence(card, says, hub):
+def test_describe_asks_the_hub_about_another_model(card, says, hub):
     hub.repos["somebody/model"] = hub.repos[NAME]
     hub.card = card
-    offer = ask_offer("somebody/model", endpoint=hub.endpoint)
-    assert offer.size == sum(len(hub.repos[NAME][name]) for name in NEEDED)
-    assert says in str(offer)
+    entry = describe("somebody/model", endpoint=hub.endpoint)
+    assert entry.size == sum(len(hub.repos[NAME][name]) for name in NEEDED)
+    assert says in str(entry)
     assert hub.paths() == ["/api/models/somebody/model"]
 
 
 @pytest.mark.parametrize("name", ["demo", "./here", "a/b/c", "", "C:\\x/y"])
-@pytest.mark.parametrize("do", [download, ask_offer])
-def test_what_is_no_name_on_the_hub_is_told_so(name, do):
+@pytest.mark.parametrize("do", [download, describe])
+def test_download_and_describe_refuse_what_is_no_hub_name(name, do):
     with pytest.raises(CheckpointError, match=r"no name on the hub.*wanted OWNER/NAME"):
         do(name)

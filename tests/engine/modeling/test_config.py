@@ -6,8 +6,12 @@ from dataclasses import fields, replace
 import pytest
 import transformers
 
-from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig, CLIPSegVisionConfig
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling.config import (
+    CLIPSegConfig,
+    CLIPSegTextConfig,
+    CLIPSegVisionConfig,
+)
 
 TOWERS = {"text_config": CLIPSegTextConfig, "vision_config": CLIPSegVisionConfig}
 OTHERS = CLIPSegConfig(
@@ -30,7 +34,7 @@ OTHERS = CLIPSegConfig(
         (CLIPSegConfig, transformers.CLIPSegConfig),
     ],
 )
-def test_names_and_defaults_are_the_references(ours, theirs):
+def test_config_has_the_names_and_defaults_of_the_reference(ours, theirs):
     wanted = theirs()
     names = [f.name for f in fields(ours) if f.name not in (*TOWERS, "default_threshold")]
     values = {name: getattr(ours(), name) for name in names}
@@ -38,17 +42,17 @@ def test_names_and_defaults_are_the_references(ours, theirs):
 
 
 @pytest.mark.parametrize("config", [CLIPSegConfig(), OTHERS], ids=["defaults", "others"])
-def test_a_config_survives_a_file(config, tmp_path):
+def test_from_pretrained_reads_what_to_dict_gives(config, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     assert CLIPSegConfig.from_pretrained(tmp_path) == config
 
 
-def test_the_reference_reads_what_is_written():
+def test_to_dict_is_read_by_the_reference():
     theirs = transformers.CLIPSegConfig(**OTHERS.to_dict())
     assert CLIPSegConfig.from_dict(theirs.to_dict()) == OTHERS
 
 
-def test_settings_of_other_libraries_are_passed_over():
+def test_from_dict_ignores_settings_of_other_libraries():
     values = {"architectures": ["x"], "torch_dtype": "float32", "text_config": {"top_k": 50}}
     assert CLIPSegConfig.from_dict(values) == CLIPSegConfig()
 
@@ -65,7 +69,7 @@ def test_settings_of_other_libraries_are_passed_over():
     ],
     ids=str,
 )
-def test_the_older_form_of_a_tower_wins_where_it_is_filled_in(tower, plain, older, size):
+def test_from_dict_prefers_the_older_form_of_a_tower(tower, plain, older, size):
     config = CLIPSegConfig.from_dict({tower: plain, f"{tower}_dict": older})
     assert getattr(config, tower).intermediate_size == size
 
@@ -115,7 +119,7 @@ BAD = {
         for value in values
     ],
 )
-def test_a_bad_value_is_named(tower, name, value, tmp_path):
+def test_config_names_a_bad_value(tower, name, value, tmp_path):
     values = {tower: {name: value}} if tower else {name: value}
     with pytest.raises(ValueError, match=rf"\b{name}\b"):
         CLIPSegConfig.from_dict(values)
@@ -124,13 +128,13 @@ def test_a_bad_value_is_named(tower, name, value, tmp_path):
         CLIPSegConfig.from_pretrained(tmp_path)
 
 
-def test_a_width_must_be_shared_by_the_heads():
+def test_config_refuses_a_width_that_the_heads_do_not_divide():
     with pytest.raises(ValueError, match="hidden_size is 30, which num_attention_heads 4"):
         CLIPSegTextConfig(hidden_size=30, num_attention_heads=4)
 
 
 @pytest.mark.parametrize(("patch", "width"), [(3, 64), (16, 1)])
-def test_three_convolutions_need_room(patch, width):
+def test_config_refuses_three_convolutions_without_room(patch, width):
     vision = CLIPSegVisionConfig(patch_size=patch)
     plain = CLIPSegConfig(vision_config=vision, reduce_dim=width, decoder_num_attention_heads=1)
     with pytest.raises(ValueError, match="use_complex_transposed_convolution wants"):
@@ -138,7 +142,7 @@ def test_three_convolutions_need_room(patch, width):
 
 
 @pytest.mark.parametrize("value", [2, -1, 0], ids=str)
-def test_a_temperature_may_be_a_whole_number(value):
+def test_config_takes_a_whole_number_as_temperature(value):
     import torch
 
     from napari_clipseg.engine.modeling.model import CLIPSegModel
@@ -161,7 +165,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(("content", "says"), FILES.values(), ids=FILES)
-def test_a_broken_file_is_named_with_the_cure(content, says, tmp_path):
+def test_from_pretrained_names_a_broken_file_and_the_cure(content, says, tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CheckpointError, match=r"[Gg]et the checkpoint's|Choose a") as caught:
@@ -170,7 +174,7 @@ def test_a_broken_file_is_named_with_the_cure(content, says, tmp_path):
     assert says in str(caught.value)
 
 
-def test_a_folder_without_the_file_is_named_with_the_cure(tmp_path):
+def test_from_pretrained_names_a_folder_without_the_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"has no config\.json\. Choose a folder") as caught:
         CLIPSegConfig.from_pretrained(tmp_path)
     assert str(tmp_path) in str(caught.value)

@@ -36,13 +36,13 @@ def inputs(rows=2, columns=3, depth=3):
     ],
 )
 @torch.inference_mode()
-def test_size_of_the_logits(patch, refined, size):
+def test_segment_gives_logits_of_the_image_size(patch, refined, size):
     decoder = make(patch=patch, use_complex_transposed_convolution=refined)
     assert decoder(*inputs()).logits.shape == (2, *size)
 
 
 @torch.inference_mode()
-def test_reduced_once_a_picture_answers_any_prompt():
+def test_segment_takes_what_reduce_gave_for_any_prompt():
     decoder = make()
     activations, prompts, grid = inputs()
     reduced = decoder.reduce(activations)
@@ -54,7 +54,7 @@ def test_reduced_once_a_picture_answers_any_prompt():
 
 
 @torch.inference_mode()
-def test_the_deepest_activation_comes_first():
+def test_reduce_puts_the_deepest_activation_first():
     decoder = make()
     activations, _, _ = inputs()
     first = decoder.reduce(activations)[0]
@@ -63,7 +63,7 @@ def test_the_deepest_activation_comes_first():
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @torch.inference_mode()
-def test_the_prompt_acts_before_the_conditional_layer(layer):
+def test_segment_applies_the_prompt_before_the_conditional_layer(layer):
     decoder = make(conditional_layer=layer)
     activations, prompts, grid = inputs()
     seen = []
@@ -76,7 +76,7 @@ def test_the_prompt_acts_before_the_conditional_layer(layer):
 
 
 @torch.inference_mode()
-def test_a_patch_of_the_map_lies_where_its_token_does():
+def test_segment_puts_a_patch_where_its_token_is():
     decoder = make(extract_layers=(0,))
     for block in decoder.layers:
         block.forward = lambda x, record: x

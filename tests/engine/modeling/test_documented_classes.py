@@ -7,8 +7,8 @@ import pytest
 import torch
 import transformers
 
-from napari_clipseg.engine.modeling import config as configs
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.modeling import config as configs
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation, CLIPSegModel
 from napari_clipseg.engine.modeling.text import CLIPSegTextModel
 from napari_clipseg.engine.modeling.vision import CLIPSegVisionModel
@@ -32,7 +32,7 @@ def pair(request, tmp_path_factory):
 
 
 @pytest.fixture
-def pictures():
+def images():
     return torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
 
 
@@ -54,7 +54,7 @@ def same(ours, theirs, bound=1e-5):
 ASKED = {"output_attentions": True, "output_hidden_states": True}
 
 
-def test_text_model(pair):
+def test_text_model_equals_the_reference(pair):
     theirs, ours = (model.clip.text_model for model in pair)
     for mask in (None, MASK):
         got = ours(IDS, mask, **ASKED)
@@ -63,7 +63,7 @@ def test_text_model(pair):
             same(getattr(got, name), wanted[name])
 
 
-def test_text_model_with_positions_of_one_s_own(pair):
+def test_text_model_with_other_positions(pair):
     theirs, ours = (model.clip.text_model for model in pair)
     positions = torch.tensor([[3, 4, 5, 6, 7]])
     same(
@@ -73,7 +73,7 @@ def test_text_model_with_positions_of_one_s_own(pair):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 96), (48, 80), (16, 16), (70, 90)])
-def test_vision_model_at_any_size(pair, size):
+def test_vision_model_equals_the_reference_at_any_size(pair, size):
     theirs, ours = (model.clip.vision_model for model in pair)
     pixels = torch.randn(2, 3, *size)
     got = ours(pixels, **ASKED)
@@ -82,10 +82,10 @@ def test_vision_model_at_any_size(pair, size):
         same(getattr(got, name), wanted[name])
 
 
-def test_clip(pair, pictures):
+def test_model_equals_the_reference(pair, images):
     theirs, ours = (model.clip for model in pair)
-    got = ours(IDS, pictures, MASK, return_loss=True)
-    wanted = theirs(IDS, pictures, attention_mask=MASK, return_loss=True)
+    got = ours(IDS, images, MASK, return_loss=True)
+    wanted = theirs(IDS, images, attention_mask=MASK, return_loss=True)
     for name in ("loss", "logits_per_image", "logits_per_text", "text_embeds", "image_embeds"):
         same(getattr(got, name), wanted[name])
     # Theirs projects what it calls the pooled output of the towers; ours is the towers' own.
@@ -94,16 +94,16 @@ def test_clip(pair, pictures):
         wanted.text_model_output.pooler_output,
     )
     same(ours.get_text_features(IDS, MASK), theirs.get_text_features(IDS, MASK).pooler_output)
-    same(ours.get_image_features(pictures), theirs.get_image_features(pictures).pooler_output)
-    assert ours(IDS, pictures).loss is None
+    same(ours.get_image_features(images), theirs.get_image_features(images).pooler_output)
+    assert ours(IDS, images).loss is None
 
 
-def test_segmentation_with_all_that_can_be_asked_for(pair, pictures):
+def test_segmentation_equals_the_reference_with_all_outputs(pair, images):
     theirs, ours = pair
-    wanted = theirs(IDS, pictures, attention_mask=MASK, **ASKED)
+    wanted = theirs(IDS, images, attention_mask=MASK, **ASKED)
     labels = torch.rand(wanted.logits.shape)
-    wanted = theirs(IDS, pictures, attention_mask=MASK, labels=labels, **ASKED)
-    got = ours(IDS, pictures, attention_mask=MASK, labels=labels, **ASKED)
+    wanted = theirs(IDS, images, attention_mask=MASK, labels=labels, **ASKED)
+    got = ours(IDS, images, attention_mask=MASK, labels=labels, **ASKED)
     for name in ("loss", "logits", "conditional_embeddings", "pooled_output"):
         same(getattr(got, name), wanted[name])
     same(got.decoder_output.logits, wanted.decoder_output.logits)
@@ -114,34 +114,34 @@ def test_segmentation_with_all_that_can_be_asked_for(pair, pictures):
         np.testing.assert_allclose(weights.detach().sum(-1), 1, atol=1e-5)
 
 
-def test_nothing_is_given_that_was_not_asked_for(pair, pictures):
-    got = pair[1](IDS, pictures)
+def test_segmentation_returns_only_what_is_asked_for(pair, images):
+    got = pair[1](IDS, images)
     assert got.loss is None
     for output in (got.vision_model_output, got.decoder_output):
         assert output.hidden_states is None
         assert output.attentions is None
 
 
-def test_ready_vectors_and_image_prompts(pair, pictures):
+def test_segmentation_takes_vectors_and_image_prompts(pair, images):
     theirs, ours = pair
     vectors = torch.randn(3, 24)
     same(
-        ours(pixel_values=pictures, conditional_embeddings=vectors).logits,
-        theirs(pixel_values=pictures, conditional_embeddings=vectors).logits,
+        ours(pixel_values=images, conditional_embeddings=vectors).logits,
+        theirs(pixel_values=images, conditional_embeddings=vectors).logits,
     )
-    prompts = pictures.flip(0)
+    prompts = images.flip(0)
     same(
-        ours(pixel_values=pictures, conditional_pixel_values=prompts).logits,
-        theirs(pixel_values=pictures, conditional_pixel_values=prompts).logits,
+        ours(pixel_values=images, conditional_pixel_values=prompts).logits,
+        theirs(pixel_values=images, conditional_pixel_values=prompts).logits,
     )
 
 
-def test_gradients_of_the_segmentation_loss(pair, pictures):
+def test_segmentation_gives_the_gradients_of_the_reference(pair, images):
     theirs, ours = pair
-    labels = torch.rand(theirs(IDS, pictures).logits.shape)
+    labels = torch.rand(theirs(IDS, images).logits.shape)
     for model in pair:
         model.zero_grad()
-        model(input_ids=IDS, pixel_values=pictures, labels=labels).loss.backward()
+        model(input_ids=IDS, pixel_values=images, labels=labels).loss.backward()
     wanted = {name: p.grad for name, p in theirs.decoder.named_parameters()}
     for name, parameter in ours.decoder.named_parameters():
         # Of the keys' bias the true gradient is zero: softmax does not see it.
@@ -152,16 +152,16 @@ def test_gradients_of_the_segmentation_loss(pair, pictures):
     assert ours.clip.text_projection.weight.grad.abs().max() > 0
     ours.zero_grad()
     ours.clip.requires_grad_(False)
-    ours(input_ids=IDS, pixel_values=pictures, labels=labels).loss.backward()
+    ours(input_ids=IDS, pixel_values=images, labels=labels).loss.backward()
     assert ours.clip.text_projection.weight.grad is None
     assert ours.decoder.film_mul.weight.grad.abs().max() > 0
     ours.clip.requires_grad_(True)
 
 
-def test_gradients_of_the_contrastive_loss(pair, pictures):
+def test_model_gives_the_gradients_of_the_reference(pair, images):
     for model in pair:
         model.zero_grad()
-        model.clip(input_ids=IDS, pixel_values=pictures, return_loss=True).loss.backward()
+        model.clip(input_ids=IDS, pixel_values=images, return_loss=True).loss.backward()
     wanted = {name: p.grad for name, p in pair[0].clip.named_parameters()}
     for name, parameter in pair[1].clip.named_parameters():
         if not name.endswith("k_proj.bias"):
@@ -169,7 +169,7 @@ def test_gradients_of_the_contrastive_loss(pair, pictures):
 
 
 @pytest.mark.parametrize("size", [(48, 80), (96, 32), (64, 16)])
-def test_other_shapes_than_squares(pair, size):
+def test_segmentation_of_images_that_are_not_square(pair, size):
     """The reference cannot; its own parts, put together by hand with the grid kept, can."""
     theirs, ours = pair
     pixels = torch.randn(2, 3, *size)
@@ -192,7 +192,7 @@ CLASSES = [CLIPSegForImageSegmentation, CLIPSegModel, CLIPSegTextModel, CLIPSegV
 
 
 @pytest.mark.parametrize("ours", CLASSES, ids=lambda c: c.__name__)
-def test_saved_and_read_back_by_both(checkpoint, tmp_path, ours):
+def test_save_pretrained_is_read_by_both(checkpoint, tmp_path, ours):
     model = ours.from_pretrained(checkpoint("small"))  # a part, out of the whole
     model.save_pretrained(tmp_path)
     state = model.state_dict()
@@ -207,7 +207,7 @@ def test_saved_and_read_back_by_both(checkpoint, tmp_path, ours):
         assert torch.equal(theirs.state_dict()[name], tensor)
 
 
-def test_saving_replaces_what_was_there(checkpoint, tmp_path):
+def test_save_pretrained_replaces_older_files(checkpoint, tmp_path):
     model = CLIPSegForImageSegmentation.from_pretrained(checkpoint("small"))
     model.save_pretrained(tmp_path)
     with torch.no_grad():
@@ -218,13 +218,13 @@ def test_saving_replaces_what_was_there(checkpoint, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
 
-def test_a_text_model_s_folder_is_no_vision_model_s(checkpoint, tmp_path):
+def test_from_pretrained_refuses_the_folder_of_another_model(checkpoint, tmp_path):
     CLIPSegTextModel.from_pretrained(checkpoint("small")).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="clipseg_text_model"):
         CLIPSegVisionModel.from_pretrained(tmp_path)
 
 
-def test_a_config_of_two_towers():
+def test_from_text_vision_configs():
     text = configs.CLIPSegTextConfig(hidden_size=64)
     vision = configs.CLIPSegVisionConfig(hidden_size=96)
     config = configs.CLIPSegConfig.from_text_vision_configs(text, vision, reduce_dim=16)
@@ -236,7 +236,7 @@ def test_a_config_of_two_towers():
         assert getattr(theirs.text_config, field.name) == getattr(text, field.name)
 
 
-# name: what is passed beside three pictures, and what the error says
+# name: what is passed beside three images, and what the error says
 WRONG = {
     "no prompt": ({}, "neither of"),
     "two kinds": (
@@ -247,8 +247,8 @@ WRONG = {
         {"input_ids": IDS, "conditional_embeddings": torch.zeros(3, 24)},
         "exactly one kind",
     ),
-    "fewer texts": ({"input_ids": IDS[:2]}, r"\(2, 24\) for 3 pictures"),
-    "fewer references": ({"conditional_pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, "3 pict"),
+    "fewer texts": ({"input_ids": IDS[:2]}, r"\(2, 24\) for 3 images"),
+    "fewer references": ({"conditional_pixel_values": torch.zeros(2, 3, SIDE, SIDE)}, "3 images"),
     "longer vectors": ({"conditional_embeddings": torch.zeros(3, 25)}, r"wanted \(3, 24\)"),
     "too many tokens": ({"input_ids": torch.full((3, 78), 49407)}, "78 tokens.*at most 77"),
     "labels of another size": (
@@ -259,12 +259,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=WRONG)
-def test_what_does_not_fit_is_told(pair, pictures, arguments, message):
+def test_segmentation_refuses_what_does_not_fit(pair, images, arguments, message):
     with pytest.raises(ValueError, match=message):
-        pair[1](pixel_values=pictures, **arguments)
+        pair[1](pixel_values=images, **arguments)
 
 
-def test_pictures_that_do_not_fit(pair):
+def test_models_refuse_images_that_do_not_fit(pair):
     ours = pair[1]
     vectors = torch.zeros(1, 24)
     with pytest.raises(ValueError, match="Got no pixel_values"):
@@ -277,11 +277,11 @@ def test_pictures_that_do_not_fit(pair):
             conditional_embeddings=vectors,
             interpolate_pos_encoding=False,
         )
-    with pytest.raises(ValueError, match="3 texts and 2 pictures"):
+    with pytest.raises(ValueError, match="3 texts and 2 images"):
         ours.clip(IDS, torch.zeros(2, 3, SIDE, SIDE), return_loss=True)
 
 
-def test_every_size_of_the_parity_table_is_a_config():
+def test_from_dict_reads_every_size_of_the_parity_table():
     for values in SIZES.values():
         ours = configs.CLIPSegConfig.from_dict(transformers.CLIPSegConfig(**values).to_dict())
         assert ours.reduce_dim == values.get("reduce_dim", 64)

@@ -2,20 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch.nn import functional as F
 
-from napari_clipseg.engine.modeling import layers
 from napari_clipseg.engine.modeling.layers import (
-    ACTIVATION,
+    ACTIVATIONS,
     CLIPSegAttention,
     CLIPSegDecoderLayer,
     CLIPSegEncoder,
     CLIPSegEncoderLayer,
     CLIPSegMLP,
-    Linear,
-    fresh_embedding,
+    new_embedding,
 )
 
 X = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -30,69 +25,30 @@ X = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
         ("relu", [0, 0, 1]),
     ],
 )
-def test_activations(name, values):
-    got = ACTIVATION[name](torch.tensor([-2.0, 0, 1]))
+def test_activations_give_the_values_of_their_formulas(name, values):
+    got = ACTIVATIONS[name](torch.tensor([-2.0, 0, 1]))
     torch.testing.assert_close(got, torch.tensor(values, dtype=torch.float32), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ACTIVATION)
-def test_activations_may_overwrite_where_they_are_let(name):
-    x = 3 * torch.randn(1000, generator=torch.Generator().manual_seed(0))
-    before = x.clone()
-    wanted = ACTIVATION[name](x)
-    torch.testing.assert_close(x, before, atol=0, rtol=0)
-    torch.testing.assert_close(ACTIVATION[name](x, True), wanted)
-
-
-@pytest.mark.parametrize("activation", ACTIVATION)
-def test_an_mlp_gives_the_same_with_gradients_and_without(activation):
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_mlp_is_two_linear_layers_with_an_activation_between(activation):
     torch.manual_seed(0)
     mlp, x = CLIPSegMLP(8, 12, activation), X.clone()
-    with_gradients = mlp(x)
-    with torch.inference_mode():
-        without = mlp(x)
-    torch.testing.assert_close(with_gradients.detach(), without)
+    torch.testing.assert_close(mlp(x), mlp.fc2(ACTIVATIONS[activation](mlp.fc1(X))))
     torch.testing.assert_close(x, X, atol=0, rtol=0)
     assert torch.autograd.gradcheck(mlp.double(), X.double().requires_grad_())
 
 
-SHAPES = st.lists(st.integers(0, 4), min_size=1, max_size=3)
-
-
-@given(SHAPES, st.integers(1, 9), st.integers(1, 9), st.booleans())
-def test_a_linear_layer_is_pytorchs(shape, width, out, bias):
+def test_new_embedding_has_small_values():
     torch.manual_seed(0)
-    ours, x = Linear(width, out, bias=bias), torch.randn(*shape, width)
-    wanted = F.linear(x, ours.weight, ours.bias)
-    torch.testing.assert_close(ours(x), wanted)
-    with torch.inference_mode():
-        torch.testing.assert_close(ours(x), wanted)
-        torch.testing.assert_close(ours.double()(x.double()), wanted.double())
-
-
-@torch.inference_mode()
-def test_a_linear_layer_takes_what_lies_scattered_in_memory():
-    ours, x = Linear(5, 3), torch.randn(5, 4, 2).permute(2, 1, 0)
-    torch.testing.assert_close(ours(x), F.linear(x, ours.weight, ours.bias))
-
-
-def test_without_onednn_it_is_pytorchs_own(monkeypatch):
-    monkeypatch.setattr(layers, "HAS_ONEDNN", False)
-    ours, x = Linear(5, 3), torch.randn(4, 5)
-    with torch.inference_mode():
-        torch.testing.assert_close(ours(x), F.linear(x, ours.weight, ours.bias), atol=0, rtol=0)
-
-
-def test_fresh_embeddings_are_small():
-    torch.manual_seed(0)
-    weight = fresh_embedding(300, 100).weight
+    weight = new_embedding(300, 100).weight
     assert weight.shape == (300, 100)
     assert weight.requires_grad
     assert abs(weight.mean().item()) < 1e-3
     assert weight.std().item() == pytest.approx(0.02, rel=0.02)
 
 
-def attend_slowly(layer, x, may_look):
+def attend_slowly(layer, x, may_attend):
     heads, width = layer.heads, x.shape[-1] // layer.heads
     q, k, v = layer.q_proj(x), layer.k_proj(x), layer.v_proj(x)
     out = torch.zeros_like(x)
@@ -100,7 +56,7 @@ def attend_slowly(layer, x, may_look):
         for h in range(heads):
             part = slice(h * width, (h + 1) * width)
             scores = q[b, :, part] @ k[b, :, part].T / width**0.5
-            scores[~may_look[b]] = -torch.inf
+            scores[~may_attend[b]] = -torch.inf
             out[b, :, part] = scores.softmax(-1) @ v[b, :, part]
     return layer.out_proj(out)
 
@@ -108,21 +64,21 @@ def attend_slowly(layer, x, may_look):
 @pytest.mark.parametrize("heads", [1, 2, 8])
 @pytest.mark.parametrize("how", ["all", "causal", "mask"])
 @torch.inference_mode()
-def test_attention_is_the_papers(heads, how):
+def test_attention_is_that_of_the_paper(heads, how):
     torch.manual_seed(0)
     layer = CLIPSegAttention(8, heads).eval()
-    may_look = torch.ones(2, 5, 5, dtype=torch.bool)
+    may_attend = torch.ones(2, 5, 5, dtype=torch.bool)
     arguments = {}
     if how == "causal":
-        may_look, arguments = may_look.tril(), {"causal": True}
+        may_attend, arguments = may_attend.tril(), {"causal": True}
     if how == "mask":
-        may_look[0, :, 3:] = may_look[1, :, 0] = False
-        arguments = {"mask": may_look[:, None]}
-    torch.testing.assert_close(layer(X, **arguments), attend_slowly(layer, X, may_look))
+        may_attend[0, :, 3:] = may_attend[1, :, 0] = False
+        arguments = {"mask": may_attend[:, None]}
+    torch.testing.assert_close(layer(X, **arguments), attend_slowly(layer, X, may_attend))
 
 
 @torch.inference_mode()
-def test_encoder_blocks_normalise_first_and_decoder_blocks_last():
+def test_encoder_layer_normalizes_first_and_decoder_layer_last():
     torch.manual_seed(0)
     before, after = (
         kind(8, 2, 12, "gelu", 1e-5).eval() for kind in (CLIPSegEncoderLayer, CLIPSegDecoderLayer)
@@ -134,7 +90,7 @@ def test_encoder_blocks_normalise_first_and_decoder_blocks_last():
 
 
 @torch.inference_mode()
-def test_no_block_runs_after_the_last_one_extracted():
+def test_extract_runs_no_block_after_the_last_one():
     torch.manual_seed(0)
     encoder = CLIPSegEncoder(8, 2, 12, 4, "gelu", 1e-5).eval()
     run = []

@@ -29,14 +29,14 @@ def pooled(model, ids, mask=None):
 
 @pytest.mark.parametrize("padding", [END, 0, START], ids=["end token", "zero", "start token"])
 @pytest.mark.parametrize("masked", [False, True], ids=["no mask", "mask"])
-def test_what_pads_after_the_end_changes_nothing(padding, masked):
+def test_text_model_ignores_padding_after_the_end(padding, masked):
     model = make()
     short = pooled(model, [START, 3, 4, END])
     mask = [1] * 4 + [0] * 3 if masked else None
     torch.testing.assert_close(pooled(model, [START, 3, 4, END] + [padding] * 3, mask), short)
 
 
-def test_a_mask_hides_what_comes_before():
+def test_text_model_ignores_what_a_mask_hides():
     model = make()
     hidden = [0, 1, 1, 1]
     first, second = (
@@ -49,7 +49,7 @@ def test_a_mask_hides_what_comes_before():
     assert seen.abs().max() > 1e-3
 
 
-def test_tokens_look_back_only():
+def test_text_model_attends_to_earlier_tokens_only():
     model = make()
     with torch.inference_mode():
         first = model(torch.tensor([[START, 3, 4, END]])).last_hidden_state
@@ -67,14 +67,14 @@ def test_tokens_look_back_only():
         pytest.param(2, [START, 2, 3, END, END], 3, id="older files: the highest id"),
     ],
 )
-def test_the_end_of_the_prompt_stands_for_all_of_it(eos, ids, where):
+def test_text_model_pools_at_the_end_of_the_prompt(eos, ids, where):
     model = make(eos_token_id=eos)
     with torch.inference_mode():
         out = model(torch.tensor([ids]))
     torch.testing.assert_close(out.pooler_output[0], out.last_hidden_state[0, where])
 
 
-def test_positions_can_be_given():
+def test_text_model_takes_positions():
     model = make()
     ids = torch.tensor([[START, 3, END]])
     with torch.inference_mode():
@@ -85,7 +85,7 @@ def test_positions_can_be_given():
     assert (shifted - counted).abs().max() > 1e-3
 
 
-def test_longer_prompts_than_there_are_positions_are_refused():
+def test_text_model_refuses_prompts_that_are_too_long():
     assert pooled(make(), [START] + [3] * 10 + [END]).shape == (16,)
     with pytest.raises(ValueError, match=r"has 13 tokens, .* at most 12\. Use a short"):
         pooled(make(), [START] + [3] * 11 + [END])

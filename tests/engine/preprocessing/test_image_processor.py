@@ -39,18 +39,18 @@ def reference(checkpoint):
     return ViTImageProcessorPil.from_pretrained(checkpoint("small"))
 
 
-def assert_same(processor, reference, pictures):
-    before = [np.array(p) for p in pictures]
-    got = processor(pictures)
-    colours = [np.asarray(Image.fromarray(np.asarray(p)).convert("RGB")) for p in pictures]
+def assert_same(processor, reference, images):
+    before = [np.array(p) for p in images]
+    got = processor(images)
+    colours = [np.asarray(Image.fromarray(np.asarray(p)).convert("RGB")) for p in images]
     # Without a word it takes 3 or 4 rows for channels.
     wanted = reference(colours, return_tensors="pt", input_data_format="channels_last")[
         "pixel_values"
     ]
     assert got.dtype == torch.float32
     torch.testing.assert_close(got, wanted, atol=1e-6, rtol=0)
-    for picture, was in zip(pictures, before, strict=True):
-        np.testing.assert_array_equal(picture, was)
+    for image, was in zip(images, before, strict=True):
+        np.testing.assert_array_equal(image, was)
 
 
 @given(
@@ -59,19 +59,19 @@ def assert_same(processor, reference, pictures):
     gray=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_pixels_equal_the_references(height, width, gray, seed, processor, reference):
+def test_image_processor_equals_the_reference(height, width, gray, seed, processor, reference):
     shape = (height, width) if gray else (height, width, 3)
-    picture = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-    assert_same(processor, reference, [picture])
+    image = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    assert_same(processor, reference, [image])
 
 
-@given(picture=hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
-def test_small_pictures_equal_the_references(picture, processor, reference):
-    assert_same(processor, reference, [picture])
+@given(image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
+def test_image_processor_on_small_images_equals_the_reference(image, processor, reference):
+    assert_same(processor, reference, [image])
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         pytest.param(RGB, id="RGB"),
         pytest.param(RGB[..., 1], id="gray"),
@@ -83,45 +83,45 @@ def test_small_pictures_equal_the_references(picture, processor, reference):
         pytest.param(Image.fromarray(RGB).convert("L"), id="Pillow, gray"),
     ],
 )
-def test_kinds_of_pictures_equal_the_references(picture, processor, reference):
-    assert_same(processor, reference, [picture])
+def test_image_processor_on_kinds_of_images_equals_the_reference(image, processor, reference):
+    assert_same(processor, reference, [image])
 
 
-def test_pictures_of_several_sizes_make_one_batch(processor, reference):
+def test_image_processor_makes_one_batch_of_several_sizes(processor, reference):
     assert_same(processor, reference, [RGB, RGB[:5], RGB[:, :7, 0]])
 
 
-def test_transparency_is_left_out(processor):
+def test_image_processor_ignores_transparency(processor):
     see_through = Image.fromarray(np.dstack([RGB, RGB[..., 0]]), "RGBA")
     torch.testing.assert_close(processor(see_through), processor(RGB))
 
 
 @pytest.mark.parametrize("several", [[RGB], (RGB,)], ids=["list", "tuple"])
-def test_one_picture_needs_no_list(several, processor):
+def test_image_processor_takes_one_image_without_a_list(several, processor):
     assert processor(RGB).shape == (1, 3, 96, 96)
     torch.testing.assert_close(processor(RGB), processor(several))
 
 
 BAD = {
-    "no picture in the list": ([], ValueError, "Got no picture"),
-    "floats": (RGB / 255, ValueError, "Got a picture of float64"),
+    "no image in the list": ([], ValueError, "Got no image"),
+    "floats": (RGB / 255, ValueError, "Got an image of float64"),
     "16 bit": (RGB.astype(np.uint16), ValueError, "wanted uint8"),
     "RGBA": (np.dstack([RGB, RGB])[..., :4], ValueError, "(37, 53, 4)"),
     "channels first": (RGB.transpose(2, 0, 1), ValueError, "put the channels last"),
     "a line": (RGB[0, :, 0], ValueError, "(53,)"),
     "several in one array": (RGB[None], ValueError, "(1, 37, 53, 3)"),
     "empty": (RGB[:0], ValueError, "not empty"),
-    "a file's name": ("cells.png", TypeError, "Got a picture of type str; wanted a Pillow image"),
-    "a list of names": (["cells.png"], TypeError, "Got a picture of type str"),
-    "a tensor": (torch.zeros(3, 9, 9), TypeError, "Got a picture of type Tensor"),
-    "one that is none": ([RGB, None], TypeError, "Got a picture of type NoneType"),
+    "a file's name": ("cells.png", TypeError, "Got an image of type str; wanted a Pillow image"),
+    "a list of names": (["cells.png"], TypeError, "Got an image of type str"),
+    "a tensor": (torch.zeros(3, 9, 9), TypeError, "Got an image of type Tensor"),
+    "one that is none": ([RGB, None], TypeError, "Got an image of type NoneType"),
 }
 
 
-@pytest.mark.parametrize(("pictures", "kind", "says"), BAD.values(), ids=BAD)
-def test_what_is_no_picture_is_refused(pictures, kind, says, processor):
+@pytest.mark.parametrize(("images", "kind", "says"), BAD.values(), ids=BAD)
+def test_image_processor_refuses_what_is_no_image(images, kind, says, processor):
     with pytest.raises(kind, match=re.escape(says)):
-        processor(pictures)
+        processor(images)
 
 
 def sized(side, **values):
@@ -167,13 +167,13 @@ FORMATS = {
 
 
 @pytest.mark.parametrize(("values", "wanted"), FORMATS.values(), ids=FORMATS)
-def test_ages_of_the_file_format(values, wanted):
+def test_from_dict_reads_all_versions_of_the_format(values, wanted):
     assert ViTImageProcessor.from_dict(values) == wanted
 
 
 @pytest.mark.parametrize("values", [values for values, _ in FORMATS.values()], ids=FORMATS)
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in processor_config.json"])
-def test_each_format_gives_the_references_pixels(values, nested, folder):
+def test_from_pretrained_gives_the_pixels_of_the_reference(values, nested, folder):
     values = {**values, "image_processor_type": "ViTImageProcessor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(values))
     if nested:
@@ -186,13 +186,13 @@ def test_each_format_gives_the_references_pixels(values, nested, folder):
     torch.testing.assert_close(got, wanted, atol=1e-6 * max(1, wanted.abs().max().item()), rtol=0)
 
 
-def test_a_processor_config_that_does_not_say_it_is_passed_over(folder, processor):
+def test_from_pretrained_ignores_a_processor_config_without_the_entry(folder, processor):
     (folder / "processor_config.json").write_text('{"processor_class": "CLIPSegProcessor"}')
     assert ViTImageProcessor.from_pretrained(folder) == processor
 
 
 @pytest.mark.parametrize("wanted", [w for _, w in FORMATS.values()], ids=FORMATS)
-def test_saved_and_read_back_by_both(wanted, tmp_path):
+def test_save_pretrained_is_read_by_both(wanted, tmp_path):
     (tmp_path / "processor_config.json").write_text('{"image_processor": {"size": 32}}')
     wanted.save_pretrained(tmp_path)
     assert ViTImageProcessor.from_pretrained(tmp_path) == wanted
@@ -219,14 +219,14 @@ BROKEN = {
 
 @pytest.mark.parametrize("values", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("nested", [False, True], ids=["alone", "in processor_config.json"])
-def test_a_file_that_cannot_be_used_is_named_with_the_cure(values, nested, folder):
+def test_from_pretrained_names_a_wrong_file_and_the_cure(values, nested, folder):
     name = "processor_config.json" if nested else "preprocessor_config.json"
     (folder / name).write_text(json.dumps({"image_processor": values} if nested else values))
     with pytest.raises(CheckpointError, match=rf"/{name} does not say how .* Get the checkpoint's"):
         ViTImageProcessor.from_pretrained(folder)
 
 
-def test_an_entry_that_is_no_mapping_is_told(folder):
+def test_from_pretrained_refuses_an_entry_that_is_no_mapping(folder):
     (folder / "processor_config.json").write_text('{"image_processor": [1]}')
     with pytest.raises(CheckpointError, match=r"processor_config\.json does not say how"):
         ViTImageProcessor.from_pretrained(folder)

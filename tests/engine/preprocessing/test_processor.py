@@ -47,7 +47,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("arguments", CALLS.values(), ids=CALLS)
-def test_tensors_equal_the_references(arguments, processor, reference):
+def test_processor_gives_the_tensors_of_the_reference(arguments, processor, reference):
     got = processor(**arguments, return_tensors="pt")
     wanted = reference(**arguments, return_tensors="pt")
     assert got.keys() == wanted.keys()
@@ -55,24 +55,24 @@ def test_tensors_equal_the_references(arguments, processor, reference):
         torch.testing.assert_close(tensor, wanted[name], atol=1e-6, rtol=0)
 
 
-def test_texts_are_padded_without_being_asked(processor):
+def test_processor_pads_texts_by_default(processor):
     got, wanted = processor(text=TEXTS), processor(text=TEXTS, padding=True)
     assert torch.equal(got["input_ids"], wanted["input_ids"])
 
 
-def test_texts_that_were_read_are_written_again(processor, reference):
+def test_batch_decode_gives_the_texts_again(processor, reference):
     ids = processor(text=TEXTS)["input_ids"]
     assert processor.batch_decode(ids) == reference.batch_decode(ids)
     assert processor.batch_decode(ids, skip_special_tokens=True) == TEXTS
     assert processor.decode(ids[1]) == reference.decode(ids[1])
 
 
-def test_names_of_the_inputs_are_the_references(processor, reference):
+def test_model_input_names_are_those_of_the_reference(processor, reference):
     assert list(processor.model_input_names) == reference.model_input_names
     assert set(processor(text="a", images=RGB)) == set(processor.model_input_names)
 
 
-def test_saved_and_read_back_by_both(processor, checkpoint, tmp_path):
+def test_save_pretrained_is_read_by_both(processor, checkpoint, tmp_path):
     for stale in ("tokenizer.json", "processor_config.json"):
         (tmp_path / stale).write_text("of another checkpoint")
     processor.save_pretrained(tmp_path)
@@ -95,8 +95,8 @@ BAD = {
     ),
     "a text that is none": ({"text": 3}, TypeError, "Got text of type int"),
     "too many tokens": ({"text": "! " * 80}, ValueError, "has 82 tokens"),
-    "no picture": ({"visual_prompt": []}, ValueError, "Got no picture"),
-    "a picture that is none": ({"images": "a.png"}, TypeError, "Got a picture of type str"),
+    "no image": ({"visual_prompt": []}, ValueError, "Got no image"),
+    "an image that is none": ({"images": "a.png"}, TypeError, "Got an image of type str"),
     "arrays": ({"text": "a", "return_tensors": "np"}, ValueError, "wanted 'pt', as the model"),
     "lists": ({"text": "a", "return_tensors": None}, ValueError, "return_tensors is None"),
     "an unknown padding": ({"text": "a", "padding": "left"}, ValueError, "padding is 'left'"),
@@ -104,18 +104,18 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "kind", "says"), BAD.values(), ids=BAD)
-def test_bad_arguments_are_refused(arguments, kind, says, processor):
+def test_processor_refuses_bad_arguments(arguments, kind, says, processor):
     with pytest.raises(kind, match=re.escape(says)):
         processor(**arguments)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"text": "a", "visual_prompt": RGB}], ids=str)
-def test_the_reference_refuses_them_too(arguments, reference):
+def test_reference_refuses_them_too(arguments, reference):
     with pytest.raises(ValueError, match="You have to specify"):
         reference(**arguments)
 
 
-def test_pictures_must_be_whole_patches(folder):
+def test_from_pretrained_refuses_sizes_that_are_no_whole_patches(folder):
     for height, width in ((96, 100), (100, 96)):
         values = {"size": {"height": height, "width": width}}
         (folder / "preprocessor_config.json").write_text(json.dumps(values))
@@ -126,7 +126,7 @@ def test_pictures_must_be_whole_patches(folder):
 @pytest.mark.parametrize(
     "name", ["preprocessor_config.json", "vocab.json", "merges.txt", "config.json"]
 )
-def test_a_file_that_is_not_there_is_named(name, folder):
+def test_from_pretrained_names_a_missing_file(name, folder):
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=re.escape(name)):
         CLIPSegProcessor.from_pretrained(folder)
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_there_is_named(name, folder):
         ("eos_token_id", 5, "gives the end token the id 49407, config.json says 5"),
     ],
 )
-def test_a_vocabulary_of_another_model_is_refused(name, value, says, folder):
+def test_from_pretrained_refuses_a_vocabulary_of_another_model(name, value, says, folder):
     path = folder / "config.json"
     values = json.loads(path.read_text())
     values["text_config"][name] = value
@@ -148,7 +148,7 @@ def test_a_vocabulary_of_another_model_is_refused(name, value, says, folder):
         CLIPSegProcessor.from_pretrained(folder)
 
 
-def test_older_files_need_an_end_token_of_the_highest_id(folder):
+def test_from_pretrained_wants_the_highest_id_at_the_end_in_older_files(folder):
     for name, change in (
         ("config.json", lambda v: v["text_config"].update(eos_token_id=2)),
         ("vocab.json", lambda v: v.update({"<|startoftext|>": 49407, "<|endoftext|>": 49406})),
@@ -160,7 +160,7 @@ def test_older_files_need_an_end_token_of_the_highest_id(folder):
         CLIPSegProcessor.from_pretrained(folder)
 
 
-def test_the_model_says_how_long_a_text_may_be(folder):
+def test_from_pretrained_reads_the_longest_text_from_the_model(folder):
     path = folder / "config.json"
     values = json.loads(path.read_text())
     values["text_config"]["max_position_embeddings"] = 5

@@ -82,17 +82,17 @@ def assert_same(both, some):
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_ids_equal_the_references(text, both):
+def test_tokenizer_gives_the_ids_of_the_reference(text, both):
     assert_same(both, [text])
 
 
 @given(text=texts)
-def test_ids_equal_the_references_on_any_text(text, both):
+def test_tokenizer_gives_the_ids_of_the_reference_on_any_text(text, both):
     assert_same(both, [text])
 
 
 @given(some=st.lists(texts, min_size=1, max_size=4))
-def test_several_texts_are_padded_like_the_references(some, both):
+def test_tokenizer_pads_like_the_reference(some, both):
     assert_same(both, some)
 
 
@@ -111,7 +111,7 @@ ASKED = {
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 @given(some=st.lists(texts, min_size=1, max_size=3))
-def test_padding_and_truncation_equal_the_references(asked, both, some):
+def test_tokenizer_pads_and_truncates_like_the_reference(asked, both, some):
     ours, reference = both
     some = [text[:10] for text in some] if "truncation" not in asked else some
     got = ours(some, **asked)
@@ -121,12 +121,14 @@ def test_padding_and_truncation_equal_the_references(asked, both, some):
 
 
 @pytest.mark.parametrize("padding", [False, "do_not_pad"])
-def test_one_text_needs_no_padding(padding, both):
+def test_tokenizer_takes_one_text_without_padding(padding, both):
     ours, reference = both
     got = ours("a photo of cells", padding=padding)
     wanted = reference(["a photo of cells"], padding=padding, return_tensors="pt")
     assert got.input_ids.tolist() == wanted.input_ids.tolist()
-    with pytest.raises(ValueError, match=r"3 to \d+ tokens and are not to be padded; .* be True"):
+    with pytest.raises(
+        ValueError, match=r"3 to \d+ tokens and are not to be padded; .*Set padding to True"
+    ):
         ours(["a photo of cells", "a"], padding=padding)
     with pytest.raises(ValueError, match="padding"):
         reference(["a photo of cells", "a"], padding=padding, return_tensors="pt")
@@ -134,7 +136,7 @@ def test_one_text_needs_no_padding(padding, both):
 
 @pytest.mark.parametrize("skip", [False, True], ids=["all tokens", "words only"])
 @given(some=st.lists(texts, min_size=1, max_size=3))
-def test_decoded_texts_equal_the_references(skip, both, some):
+def test_batch_decode_gives_the_texts_of_the_reference(skip, both, some):
     ours, reference = both
     ids = ours(some).input_ids
     wanted = reference.batch_decode(ids, skip_special_tokens=skip)
@@ -143,13 +145,13 @@ def test_decoded_texts_equal_the_references(skip, both, some):
 
 
 @given(ids=st.lists(st.integers(0, 60_000) | st.integers(0, 700), max_size=8))
-def test_any_ids_are_decoded_as_by_the_reference(both, ids):
+def test_decode_gives_the_text_of_the_reference_for_any_ids(both, ids):
     ours, reference = both
     assert ours.decode(ids) == reference.decode(ids)
     assert ours.decode(np.array(ids, np.uint16)) == reference.decode(ids)
 
 
-def test_a_text_comes_back_with_its_words_apart(both):
+def test_decode_separates_words(both):
     ours = both[0]
     ids = ours(["A photo of the  RED rings!", "it's"]).input_ids
     assert ours.batch_decode(ids, skip_special_tokens=True) == [
@@ -173,7 +175,7 @@ def test_a_text_comes_back_with_its_words_apart(both):
     ],
     ids=str,
 )
-def test_ids_that_are_none_are_refused(ids, tokenizer):
+def test_decode_refuses_what_are_no_ids(ids, tokenizer):
     with pytest.raises(ValueError, match="wanted one row of whole numbers from 0 on"):
         tokenizer.decode(ids)
 
@@ -183,7 +185,7 @@ def tokenizer(checkpoint):
     return CLIPTokenizer.from_pretrained(checkpoint("small"))
 
 
-def test_shorter_texts_are_padded_with_the_end_token(tokenizer):
+def test_tokenizer_pads_with_the_end_token(tokenizer):
     batch = tokenizer(["dog", "a photo of the red rings"])
     assert batch.input_ids.dtype == batch.attention_mask.dtype == torch.int64
     short, long = batch.attention_mask.sum(dim=1).tolist()
@@ -193,11 +195,11 @@ def test_shorter_texts_are_padded_with_the_end_token(tokenizer):
     assert (batch.input_ids[0, short - 1 :] == 49407).all()
 
 
-def test_no_texts_are_no_rows(tokenizer):
+def test_tokenizer_gives_no_rows_for_no_texts(tokenizer):
     assert tokenizer([]).input_ids.shape == (0, 0)
 
 
-def test_a_text_of_the_models_length_fits(tokenizer):
+def test_tokenizer_takes_a_text_of_the_models_length(tokenizer):
     assert tokenizer(["! " * 75]).input_ids.shape == (1, 77)
 
 
@@ -206,14 +208,14 @@ def test_a_text_of_the_models_length_fits(tokenizer):
     [("! " * 76, "'" + "! " * 30 + "…'"), ("ü" * 38, "'" + "ü" * 38 + "'")],
     ids=["cut", "whole"],
 )
-def test_longer_texts_are_refused_with_counts(text, shown, tokenizer):
+def test_tokenizer_refuses_longer_texts(text, shown, tokenizer):
     with pytest.raises(ValueError, match=r"has 78 tokens, .* at most 77 .*Use fewer words") as e:
         tokenizer(["dog", text])
     assert shown in str(e.value)
 
 
 @pytest.mark.parametrize("text", ["\ud83d", "nuclei \udc00"], ids=ascii)
-def test_half_a_character_is_refused(text, tokenizer):
+def test_tokenizer_refuses_half_a_character(text, tokenizer):
     with pytest.raises(ValueError, match="half of a character"):
         tokenizer([text])
 
@@ -230,7 +232,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("options", "says"), WRONG.values(), ids=WRONG)
-def test_options_that_there_are_not_are_refused(options, says, tokenizer):
+def test_tokenizer_refuses_unknown_options(options, says, tokenizer):
     with pytest.raises(ValueError, match=says):
         tokenizer("a a", **options)
 
@@ -240,16 +242,16 @@ def test_options_that_there_are_not_are_refused(options, says, tokenizer):
     [(3, "text of type int"), (b"a", "of type bytes"), (["a", None], "of type NoneType in the")],
     ids=str,
 )
-def test_what_is_no_text_is_refused(text, says, tokenizer):
+def test_tokenizer_refuses_what_is_no_text(text, says, tokenizer):
     with pytest.raises(TypeError, match=says):
         tokenizer(text)
 
 
-def test_one_text_needs_no_list(tokenizer):
+def test_tokenizer_takes_one_text_without_a_list(tokenizer):
     assert torch.equal(tokenizer("dog").input_ids, tokenizer(["dog"]).input_ids)
 
 
-def test_saved_and_read_back_by_both(both, tmp_path):
+def test_save_pretrained_is_read_by_both(both, tmp_path):
     ours, reference = both
     ours.save_pretrained(tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -264,5 +266,5 @@ def test_saved_and_read_back_by_both(both, tmp_path):
         assert again[1](text).input_ids == reference(text).input_ids
 
 
-def test_names_of_the_inputs_are_the_references(both):
+def test_model_input_names_are_those_of_the_reference(both):
     assert list(both[0].model_input_names) == both[1].model_input_names

@@ -23,7 +23,7 @@ def assert_same(ours, others):
         assert ours.decode(got) == others.decode(got)
 
 
-def test_unknown_symbols_become_the_references_token(folder):
+def test_tokenizer_gives_unknown_symbols_the_token_of_the_reference(folder):
     # "z" and both ways in which the bytes of "é" can begin a word are not known.
     change_vocab(lambda v: [v.pop(token) for token in ("z", "z</w>", "Ã", "©</w>")])(folder)
     ours = CLIPTokenizer.from_pretrained(folder)
@@ -70,7 +70,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("break_it", "says"), BROKEN.values(), ids=BROKEN)
-def test_broken_files_are_named_with_the_cure(break_it, says, folder):
+def test_read_vocabulary_names_broken_files_and_the_cure(break_it, says, folder):
     break_it(folder)
     with pytest.raises(CheckpointError, match=r"[Gg]et (the checkpoint's|its|both) files") as e:
         CLIPTokenizer.from_pretrained(folder)
@@ -88,7 +88,7 @@ def test_broken_files_are_named_with_the_cure(break_it, says, folder):
         pytest.param(lambda b: b'"bpe_simple_vocab_16e6.txt' + b, id="the file's name before it"),
     ],
 )
-def test_other_forms_of_the_merges_say_the_same(change, folder, tokenizer):
+def test_read_vocabulary_reads_other_forms_of_the_merges(change, folder, tokenizer):
     write("merges.txt", change)(folder)
     other = CLIPTokenizer.from_pretrained(folder)
     for text in TEXTS:
@@ -129,14 +129,14 @@ TODAY = {
 
 @pytest.mark.parametrize("change", TODAY.values(), ids=TODAY)
 @pytest.mark.parametrize("keep", [False, True], ids=["alone", "beside the older files"])
-def test_the_file_of_today_says_the_same(change, keep, folder, tokenizer):
+def test_read_vocabulary_reads_tokenizer_json(change, keep, folder, tokenizer):
     as_today(folder, change, keep)
     ours = CLIPTokenizer.from_pretrained(folder)
     for text in TEXTS:
         assert ours(text).input_ids.tolist() == tokenizer(text).input_ids.tolist()
 
 
-def test_the_file_of_today_goes_first_as_in_the_reference(folder):
+def test_read_vocabulary_prefers_tokenizer_json(folder):
     as_today(folder, keep=True)
     change_vocab(lambda v: v.update({"a</w>": v["e</w>"], "e</w>": v["a</w>"]}))(folder)
     assert_same(CLIPTokenizer.from_pretrained(folder), ReferenceTokenizer.from_pretrained(folder))
@@ -163,7 +163,7 @@ BROKEN_TODAY = {
 
 
 @pytest.mark.parametrize("change", BROKEN_TODAY.values(), ids=BROKEN_TODAY)
-def test_a_file_of_today_that_is_broken_is_named_with_the_cure(change, folder):
+def test_read_vocabulary_names_a_broken_tokenizer_json(change, folder):
     as_today(folder, change)
     says = r"/tokenizer\.json is no CLIP vocabulary: .*Get its files from the same checkpoint"
     with pytest.raises(CheckpointError, match=says):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_clipseg.engine.runtime.devices import give_back_memory, is_out_of_memory, pick_device
+from napari_clipseg.engine.runtime.devices import is_out_of_memory, pick_device, release_memory
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ PICKED = {
 
 
 @pytest.mark.parametrize(("there", "asked", "picked"), PICKED.values(), ids=PICKED)
-def test_devices_are_picked(there, asked, picked, machine):
+def test_pick_device(there, asked, picked, machine):
     machine(**there)
     assert pick_device(asked) == torch.device(picked)
 
@@ -46,7 +46,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("there", "asked", "says"), REFUSED.values(), ids=REFUSED)
-def test_devices_that_are_not_there_are_refused(there, asked, says, machine):
+def test_pick_device_refuses_devices_that_are_not_there(there, asked, says, machine):
     machine(**there)
     with pytest.raises(ValueError, match=says):
         pick_device(asked)
@@ -62,14 +62,14 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("error", "full"), ERRORS.values(), ids=ERRORS)
-def test_a_full_device_is_told_from_other_errors(error, full):
+def test_is_out_of_memory(error, full):
     assert is_out_of_memory(error) is full
 
 
 @pytest.mark.parametrize(("device", "called"), [("cuda", ["cuda"]), ("mps", ["mps"]), ("cpu", [])])
-def test_memory_is_given_back_where_it_is_held(device, called, monkeypatch):
+def test_release_memory_of_the_device_that_holds_it(device, called, monkeypatch):
     calls = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("cuda"))
     monkeypatch.setattr(torch.mps, "empty_cache", lambda: calls.append("mps"))
-    give_back_memory(torch.device(device))
+    release_memory(torch.device(device))
     assert calls == called

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from evaluate.agreement import label_agreement
-from napari_clipseg.engine import engine as engine_module
-from napari_clipseg.engine.engine import load
+from napari_clipseg.engine.loading import load
+from napari_clipseg.engine.runtime import devices
 from napari_clipseg.engine.runtime.int8 import Int8Linear, require_int8
 
 
@@ -28,7 +28,7 @@ def capable():
     st.booleans(),
 )
 @torch.inference_mode()
-def test_it_is_near_the_linear_layer(shape, width, out, bias):
+def test_int8_linear_is_near_the_linear_layer(shape, width, out, bias):
     torch.manual_seed(0)
     linear = nn.Linear(width, out, bias=bias)
     x = torch.randn(*shape, width)
@@ -43,7 +43,7 @@ def test_it_is_near_the_linear_layer(shape, width, out, bias):
 
 
 @torch.inference_mode()
-def test_small_tokens_are_not_drowned_by_large_ones():
+def test_int8_linear_keeps_small_tokens_beside_large_ones():
     torch.manual_seed(0)
     linear = nn.Linear(32, 8, bias=False)
     x = torch.randn(2, 32) * torch.tensor([[1e-3], [1e3]])
@@ -52,7 +52,7 @@ def test_small_tokens_are_not_drowned_by_large_ones():
 
 
 @torch.inference_mode()
-def test_zeros_stay_zeros():
+def test_int8_linear_maps_zeros_to_zeros():
     linear = nn.Linear(4, 3)
     nn.init.zeros_(linear.weight)
     for x in (torch.zeros(2, 4), torch.ones(2, 4)):
@@ -60,21 +60,21 @@ def test_zeros_stay_zeros():
 
 
 @pytest.mark.usefixtures("capable")
-def test_labels_stay_on_the_bundled_checkpoint():
-    full, fast = load("demo", device="cpu"), load("demo", device="cpu", fast=True)
-    assert label_agreement(full, fast, scenes=30) >= 0.99
-    assert (full.precision, fast.precision) == ("float32", "int8")
+def test_load_in_int8_gives_the_labels_of_float32():
+    full, int8 = load("demo", device="cpu"), load("demo", device="cpu", precision="int8")
+    assert label_agreement(full, int8, scenes=30) >= 0.99
+    assert (full.precision, int8.precision) == ("float32", "int8")
 
 
 @pytest.mark.usefixtures("capable")
-def test_it_is_off_unless_it_is_asked_for(checkpoint):
-    fast = load(checkpoint("small"), device="cpu", fast=True)
-    assert load(checkpoint("small"), device="cpu", fast=True) is fast
-    assert load(checkpoint("small"), device="cpu") is not fast
-    picture = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+def test_load_uses_int8_only_on_request(checkpoint):
+    int8 = load(checkpoint("small"), device="cpu", precision="int8")
+    assert load(checkpoint("small"), device="cpu", precision="int8") is int8
+    assert load(checkpoint("small"), device="cpu") is not int8
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     answers = [
-        e.decode(e.encode([picture]), e.embed(["rings"]))
-        for e in (fast, load(checkpoint("small"), device="cpu"))
+        e.decode(e.encode([image]), e.embed(["rings"]))
+        for e in (int8, load(checkpoint("small"), device="cpu"))
     ]
     assert 0 < np.abs(answers[0] - answers[1]).max() < 0.1 * np.abs(answers[1]).max()
 
@@ -88,14 +88,14 @@ INCAPABLE = {
 
 
 @pytest.mark.parametrize(("onednn", "cpu", "says"), INCAPABLE.values(), ids=INCAPABLE)
-def test_where_int8_is_slow_it_is_refused(onednn, cpu, says, checkpoint, monkeypatch):
+def test_load_refuses_int8_where_it_is_slow(onednn, cpu, says, checkpoint, monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: cpu)
-    with pytest.raises(ValueError, match=rf"{says}.*without fast=True"):
-        load(checkpoint("small-film-last"), device="cpu", fast=True)
+    with pytest.raises(ValueError, match=rf"{says}.*precision='float32'"):
+        load(checkpoint("small-film-last"), device="cpu", precision="int8")
 
 
-def test_it_is_not_for_a_gpu(checkpoint, monkeypatch):
-    monkeypatch.setattr(engine_module, "pick_device", lambda name: torch.device("cuda"))
-    with pytest.raises(ValueError, match=r"for the CPU, and the device is 'cuda'.*half precision"):
-        load(checkpoint("small"), fast=True)
+def test_load_refuses_int8_on_a_gpu(checkpoint, monkeypatch):
+    monkeypatch.setattr(devices, "pick_device", lambda _: torch.device("cuda"))
+    with pytest.raises(ValueError, match=r"for the CPU, and the device is 'cuda'.*in float16"):
+        load(checkpoint("small"), precision="int8")

@@ -18,12 +18,12 @@ def slowly(one, guide, radius, epsilon):
         for y in range(row + radius, row + 3 * radius + 1):
             for x in range(column + radius, column + 3 * radius + 1):
                 window = np.s_[y - radius : y + radius + 1, x - radius : x + radius + 1]
-                colours, wanted = image[window].reshape(-1, channels), p[window].ravel()
-                covariance = np.cov(colours.T, bias=True).reshape(channels, channels)
-                shared = (colours - colours.mean(0)).T @ wanted / len(wanted)
+                colors, wanted = image[window].reshape(-1, channels), p[window].ravel()
+                covariance = np.cov(colors.T, bias=True).reshape(channels, channels)
+                shared = (colors - colors.mean(0)).T @ wanted / len(wanted)
                 slope = np.linalg.solve(covariance + epsilon * np.eye(channels), shared)
                 here = image[row + 2 * radius, column + 2 * radius]
-                values.append(slope @ (here - colours.mean(0)) + wanted.mean())
+                values.append(slope @ (here - colors.mean(0)) + wanted.mean())
         result[row, column] = np.mean(values)
     return result
 

@@ -14,7 +14,7 @@ METHODS = ["guided", "random_walker"]
 
 
 def scene(size=96):
-    """A disc in colour on noise, its mask, and a blurred and shifted map of it."""
+    """A disc in color on noise, its mask, and a blurred and shifted map of it."""
     rng = np.random.default_rng(0)
     rows, columns = np.ogrid[:size, :size]
     mask = np.hypot(rows - size / 2, columns - size / 2) < size / 4
@@ -58,8 +58,8 @@ values = st.sampled_from([0, 0.3, 1, np.nan]) | st.floats(0, 1, width=32)
 def test_results_are_probabilities(method, data):
     height, width = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
     maps = data.draw(hnp.arrays(np.float32, (2, height, width), elements=values.map(np.float32)))
-    colours = data.draw(st.sampled_from([(), (1,), (3,)]))
-    image = data.draw(hnp.arrays(np.uint8, (height, width, *colours)))
+    colors = data.draw(st.sampled_from([(), (1,), (3,)]))
+    image = data.draw(hnp.arrays(np.uint8, (height, width, *colors)))
     before = maps.copy()
     found = refine_edges(maps, image, method=method)
     assert found.shape == maps.shape

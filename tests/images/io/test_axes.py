@@ -12,8 +12,8 @@ NAMED = {
     "words": (["Time", "Channel", "Height", "Width"], (2, 3, 8, 18), "tcyx"),
     "other words": (["frames", "plane", "rows", "columns"], (2, 5, 8, 18), "tzyx"),
     "columns before rows": ("xy", (18, 8), "xy"),
-    "colours first": ("syx", (4, 8, 18), "syx"),
-    "colours by name": (["row", "col", "rgb"], COLOUR, "yxs"),
+    "colors first": ("syx", (4, 8, 18), "syx"),
+    "colors by name": (["row", "col", "rgb"], COLOUR, "yxs"),
     "channels last, three of them": ("yxc", COLOUR, "yxc"),
     "more axes than five": ("abtczyx", (1, 1, 2, 3, 5, 8, 18), "abtczyx"),
 }
@@ -25,8 +25,8 @@ UNNAMED = {
     "RGB": (COLOUR, None, "yxs"),
     "RGBA": ((8, 18, 4), None, "yxs"),
     "a stack of RGB": ((5, 8, 18, 3), None, "zyxs"),
-    "three columns, said to be no colours": (COLOUR, False, "zyx"),
-    "colours, as was said": (COLOUR, True, "yxs"),
+    "three columns, said to be no colors": (COLOUR, False, "zyx"),
+    "colors, as was said": (COLOUR, True, "yxs"),
     "two columns of gray": ((8, 3), None, "yx"),
 }
 BAD = {
@@ -36,18 +36,18 @@ BAD = {
     "a name and its synonym": (["y", "row", "x"], (5, 8, 18), None, "wanted different names"),
     "no rows": ("zx", GRAY, None, "'y' for rows and 'x' for columns"),
     "no columns": (["lat", "y"], GRAY, None, "Got the axes ('lat', 'y')"),
-    "two colours": (
+    "two colors": (
         "yxs",
         (8, 18, 2),
         None,
         "length 3 (RGB) or 4 (RGBA). Name an axis of channels",
     ),
-    "colours and channels": ("cyxs", (2, 8, 18, 3), None, "not both"),
+    "colors and channels": ("cyxs", (2, 8, 18, 3), None, "not both"),
     "a number": (None, (), None, "The image has shape ()"),
     "a line": (None, (5,), None, "wanted (height, width) for gray"),
     "six axes": (None, (1,) * 6, None, "Name the axes of others, such as axes='tzyx'"),
-    "a line of colours": (None, (4, 3), True, "The image has shape (4, 3)"),
-    "colours of length 7": (None, (4, 5, 7), True, "wanted a colour axis 's' of length 3"),
+    "a line of colors": (None, (4, 3), True, "The image has shape (4, 3)"),
+    "colors of length 7": (None, (4, 5, 7), True, "wanted an axis of colors 's', of length 3"),
 }
 
 

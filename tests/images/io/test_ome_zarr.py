@@ -70,7 +70,7 @@ def test_a_new_image_is_read_back_as_it_was_described(tmp_path, monkeypatch):
     steps = [one["coordinateTransformations"] for one in image["datasets"]]
     assert [[step["type"] for step in made] for made in steps] == [["scale", "translation"]] * 3
     assert steps[2][0]["scale"] == [2, 1, 2, 1]
-    # The centre of a pixel of level 2 is that of the 4 x 4 pixels under it.
+    # The center of a pixel of level 2 is that of the 4 x 4 pixels under it.
     assert steps[2][1]["translation"] == [7, 0, 10 + 1.5 * 0.5, 20 + 1.5 * 0.25]
 
 

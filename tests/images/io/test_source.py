@@ -13,7 +13,7 @@ from napari_clipseg.images.io.source import as_source
 from seeing import Recorded
 
 ROWS = {name: row for name, *row in table()}
-WRONG_SHAPE = "wanted (height, width) for gray or (height, width, 3) for colour"
+WRONG_SHAPE = "wanted (height, width) for gray or (height, width, 3) for RGB"
 ONE = np.zeros((8, 18))
 BAD = {
     "complex": (np.ones((4, 4), complex), TypeError, "complex128"),
@@ -104,9 +104,9 @@ def test_every_kind_says_what_it_is_and_reads_its_planes(
     assert source.channels == (3 if "c" in axes else 1)
     last = tuple(n - 1 for n in source.planes_shape)
     pixels = source.open().read(0, last, slice(2, 7), slice(5, 6), channels=range(source.channels))
-    colours = next((name for name in "csa" if name in axes), "")
-    wanted = image(f"{planes}yx{colours}", dtype)[last][2:7, 5:6]
-    np.testing.assert_array_equal(pixels, wanted[..., :3] if colours else wanted[..., None])
+    colors = next((name for name in "csa" if name in axes), "")
+    wanted = image(f"{planes}yx{colors}", dtype)[last][2:7, 5:6]
+    np.testing.assert_array_equal(pixels, wanted[..., :3] if colors else wanted[..., None])
 
 
 @st.composite

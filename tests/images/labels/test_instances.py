@@ -232,8 +232,8 @@ def test_nothing_gives_nothing(semantic, options):
     ("options", "message"),
     [
         (
-            {"split": "colour"},
-            "Got split='colour'; wanted one of 'none', 'distance', 'probability'",
+            {"split": "color"},
+            "Got split='color'; wanted one of 'none', 'distance', 'probability'",
         ),
         ({"min_size": -1}, "Got min_size=-1; wanted a number that is not negative"),
         ({"min_distance": np.nan}, "Got min_distance=nan"),

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label
 
-from napari_clipseg.images.labels.regions import fill_holes, kept, majority
+from napari_clipseg.images.labels.regions import fill_holes, majority, select
 
-pictures = hnp.arrays(
+planes = hnp.arrays(
     np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
 )
 
@@ -19,7 +19,7 @@ def drawn(*rows):
     return np.array([[0 if c == "." else int(c) for c in row] for row in rows], np.int32)
 
 
-@given(pictures, st.integers(0, 2), st.integers(0, 2))
+@given(planes, st.integers(0, 2), st.integers(0, 2))
 def test_the_majority_of_each_window(classes, up, side):
     smooth = majority(classes, (up, side))
     padded = np.pad(classes, ((up, up), (side, side)), mode="edge")
@@ -61,17 +61,17 @@ def test_filled_holes(before, most, after):
     np.testing.assert_array_equal(filled, drawn(*after))
 
 
-@given(pictures)
+@given(planes)
 def test_filling_changes_background_only(objects):
     filled = fill_holes(objects)
     np.testing.assert_array_equal(filled[objects > 0], objects[objects > 0])
     np.testing.assert_array_equal(fill_holes(filled), filled)
 
 
-@given(pictures, st.integers(0, 4), st.integers(0, 9), st.booleans())
-def test_what_is_kept(classes, least, most, drop_border):
+@given(planes, st.integers(0, 4), st.integers(0, 9), st.booleans())
+def test_which_objects_are_selected(classes, least, most, drop_border):
     objects = label(classes, background=0).astype(np.int32)[:, ::-1]  # numbered in no order
-    result = kept(objects, least, most, drop_border)
+    result = select(objects, least, most, drop_border)
     wanted = []
     for number in dict.fromkeys(objects.ravel().tolist()):  # in reading order
         mask = objects == number

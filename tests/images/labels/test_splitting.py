@@ -10,10 +10,10 @@ from skimage.measure import label
 from napari_clipseg.images.labels.splitting import split_touching
 
 
-def discs(*centres, radius=10.0, shape=(40, 60), squeeze=1.0):
+def discs(*centers, radius=10.0, shape=(40, 60), squeeze=1.0):
     """Draw discs; rows are `squeeze` times as high."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    where = [(squeeze * (rows - y)) ** 2 + (columns - x) ** 2 <= radius**2 for y, x in centres]
+    where = [(squeeze * (rows - y)) ** 2 + (columns - x) ** 2 <= radius**2 for y, x in centers]
     return np.any(where, axis=0).astype(np.int32)
 
 

@@ -48,17 +48,17 @@ def test_logitss_get_the_shape_of_the_tile(shape):
 
 
 def triangle(n_from, n_to):
-    """Weights of the old pixels in each new one: a triangle about its centre, one old pixel wide
+    """Weights of the old pixels in each new one: a triangle about its center, one old pixel wide
     to either side, or one new one where those are larger."""
     step = n_from / n_to
-    centres = (np.arange(n_to)[:, None] + 0.5) * step
-    distance = np.abs(np.arange(n_from) + 0.5 - centres)
+    centers = (np.arange(n_to)[:, None] + 0.5) * step
+    distance = np.abs(np.arange(n_from) + 0.5 - centers)
     weights = np.maximum(0, 1 - distance / max(step, 1))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 @given(maps, sides, sides)
-def test_resizing_is_bilinear_and_keeps_pixel_centres(logits, height, width):
+def test_resizing_is_bilinear_and_keeps_pixel_centers(logits, height, width):
     rows, columns = logits.shape[1:]
     wanted = triangle(rows, height) @ logits.astype(float) @ triangle(columns, width).T
     np.testing.assert_allclose(resized(logits, (height, width)), wanted, atol=1e-3)
@@ -85,12 +85,12 @@ def test_a_spot_stays_where_it_is(row, column, height, width):
     spot = np.zeros((1, 16, 16), np.float32)
     spot[0, row, column] = 1
     got = resized(spot, (height, width))[0].astype(float)
-    centre = [
+    center = [
         (np.arange(n) * got.sum(axis=1 - axis)).sum() / got.sum()
         for axis, n in enumerate(got.shape)
     ]
     wanted = (row + 0.5) * height / 16 - 0.5, (column + 0.5) * width / 16 - 0.5
-    assert centre == pytest.approx(wanted, abs=0.25)
+    assert center == pytest.approx(wanted, abs=0.25)
 
 
 @given(maps, sides, sides)

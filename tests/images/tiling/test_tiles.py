@@ -89,8 +89,8 @@ def test_what_is_averaged_stays_where_it_is(length, monkeypatch):
     ):
         seen = render_tile(opened(plane), PLAIN, (), tile, size=(7, 7))[..., 0]
         line = seen.mean(axis=1 - axis)
-        centres = (np.arange(7) + 0.5) * length / 7 - 0.5
-        np.testing.assert_allclose(line[1:-1], 10 + 2 * centres[1:-1], atol=1)
+        centers = (np.arange(7) + 0.5) * length / 7 - 0.5
+        np.testing.assert_allclose(line[1:-1], 10 + 2 * centers[1:-1], atol=1)
 
 
 def test_no_more_than_the_tile_is_read():
@@ -109,7 +109,7 @@ def test_the_level_that_is_asked_for_is_read():
     assert not fine.read.any()
 
 
-def test_colours_and_channels_are_seen_as_the_rendering_says():
+def test_colors_and_channels_are_seen_as_the_rendering_says():
     channels = np.stack([NOISE, NOISE.T.ravel().reshape(60, 90), 255 - NOISE])
     rendering = Rendering(((0, 255),) * 2, channels=(2, 0), gamma=1, invert=True)
     seen = render_tile(opened(channels, axes="cyx"), rendering, (), Tile(3, 4, 6, 7), size=(6, 7))

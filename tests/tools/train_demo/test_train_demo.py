@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_clipseg.engine.engine import load
+from napari_clipseg.engine.loading import load
 from scenes.layout import COLOUR_NAMES, KINDS, SIZE_NAMES
 from scenes.scenes import make_scene, truth_mask
 from train_demo.__main__ import main, parse

@@ -1,1 +1,1 @@
-"""edges."""
+"""Probability maps aligned with the edges of their image."""

@@ -1,4 +1,4 @@
-"""The guided filter: a map that follows the edges of a picture."""
+"""The guided filter: makes maps follow the edges of an image."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Float32 = NDArray[np.float32]
 
 
 def guided_filter(maps: Float32, guide: Float32, radius: int, epsilon: float) -> Float32:
-    """Smooth maps, but not across the edges of their guide.
+    """Smooth maps, but not across the edges of a guide image.
 
-    In each square window, a map is taken as linear in the guide: ``q = a · I + b`` with the least
-    ``(q - p)² + ε a²``; each pixel gets the mean of the windows that it lies in. (He, Sun and
-    Tang 2013, https://doi.org/10.1109/TPAMI.2012.213, equations 5, 6 and 8 for gray, 14 to 16 for
-    colour.) Outside the picture its edge goes on as in a mirror.
+    In each square window, the map is a linear function of the guide: ``q = a · I + b`` with the
+    least ``(q - p)² + ε a²``. Each pixel gets the mean over the windows that contain it. (He, Sun
+    and Tang 2013, https://doi.org/10.1109/TPAMI.2012.213, equations 5, 6 and 8 for gray, 14 to 16
+    for RGB.) At its borders the image is mirrored.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ def guided_filter(maps: Float32, guide: Float32, radius: int, epsilon: float) ->
     guide : ndarray of float32
         ``(height, width, channels)``, 0 to 1.
     radius : int
-        How many pixels a window reaches from its centre.
+        Pixels from the center of a window to its edge.
     epsilon : float
-        Variance of the guide, above 0, that begins to count as an edge.
+        Variance of the guide, above 0, from which on it counts as an edge.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def guided_filter(maps: Float32, guide: Float32, radius: int, epsilon: float) ->
         ``(maps, height, width)``.
     """
     channels = range(guide.shape[2])
-    # Variances are differences of squares: near 0, float32 has more digits left for them.
+    # Variances are differences of squares, which float32 computes more precisely near 0.
     image = np.moveaxis(guide, 2, 0) - guide.mean(axis=(0, 1))[:, None, None]
     means = [_box(image[i], radius) for i in channels]
     inverse = _inverse_covariance(image, means, radius, epsilon)
@@ -54,10 +54,10 @@ def guided_filter(maps: Float32, guide: Float32, radius: int, epsilon: float) ->
 
 
 def edge_share(guide: Float32, radius: int, epsilon: float) -> Float32:
-    """Return how much of a guide the guided filter would keep of itself.
+    """Return how much of its own variation the guided filter would keep of a guide.
 
     ``σ² / (σ² + ε)``, with the variance σ² of the channel that varies most (section 3.2 of
-    the paper), as the mean of the windows that a pixel lies in.
+    the paper), as the mean over the windows that contain a pixel.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def _box(values: Float32, radius: int) -> Float32:
 def _inverse_covariance(
     image: Float32, means: list[Float32], radius: int, epsilon: float
 ) -> dict[tuple[int, int], Float32]:
-    """Return the upper half of ``(Σ + ε U)⁻¹``, a ``(height, width)`` entry each."""
+    """Return the upper half of ``(Σ + ε U)⁻¹``; each entry is ``(height, width)``."""
     cov = {}
     for i, j in combinations_with_replacement(range(len(image)), 2):
         cov[i, j] = _box(image[i] * image[j], radius) - means[i] * means[j]

@@ -1,4 +1,4 @@
-"""Coarse maps pulled to the edges of their image."""
+"""Aligns the edges of coarse maps with those of their image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Method = Literal["guided", "random_walker"]
 
 # About half a patch: the published checkpoints see 22 of them a side, the bundled one 24.
 RADIUS_PART = 44
-# Strips of rows are worked on one by one, so that memory does not grow with the height.
+# Rows are refined in strips, so that memory does not grow with the height.
 STRIP_PIXELS = 1 << 19
-# How many rows beyond its strip a random walker knows.
+# Rows beyond its strip that a random walker knows.
 WALK_MARGIN = 64
 
 
@@ -32,7 +32,7 @@ def refine_edges(
     confident: tuple[float, float] = (0.1, 0.9),
     beta: float = 130.0,
 ) -> Float32:
-    """Pull the edges of probability maps to those of the image.
+    """Align the edges of probability maps with those of the image.
 
     Parameters
     ----------
@@ -40,27 +40,27 @@ def refine_edges(
         ``(prompts, height, width)``: floats from 0 to 1, or uint8, which stands for value /
         255. NaN counts as 0.
     image : ndarray of uint8
-        ``(height, width, 3)`` or ``(height, width)``: what the model saw.
+        ``(height, width, 3)`` or ``(height, width)``: as the model saw it.
     method : {"guided", "random_walker"}
         "guided": the guided filter, see `guided.guided_filter`. Where the image is flat the map
-        stays as it is. "random_walker": confident pixels stay, and random walks decide the
-        others, see `walker.walk`.
+        is not changed. "random_walker": confident pixels keep their values, and random walks
+        decide the others, see `walker.walk`.
     radius : int, optional
-        Of the guided filter: how many pixels its windows reach, about half a patch of the
-        model. By default a 44th of the shorter side, which fits one look at the whole plane.
+        For the guided filter: pixels from the center of its windows to their edge, about half
+        a patch of the model. By default a 44th of the shorter side, which fits a plane that was
+        segmented as a whole.
     epsilon : float
-        Of the guided filter: the variance, of a image from 0 to 1, that counts half as an
-        edge.
+        For the guided filter: variance, of an image from 0 to 1, that counts half as an edge.
     confident : tuple of float
-        Of the random walker: up to the first probability a pixel is out, from the second on
-        it is in.
+        For the random walker: a pixel is background up to the first probability, and object
+        from the second on.
     beta : float
-        Of the random walker: how much edges are avoided.
+        For the random walker: how much it avoids edges.
 
     Returns
     -------
     ndarray of float32
-        ``(prompts, height, width)``, 0 to 1. On a constant image, the maps as they were.
+        ``(prompts, height, width)``, 0 to 1. On a constant image, the given maps.
 
     Raises
     ------
@@ -68,6 +68,15 @@ def refine_edges(
         If the image is not of the maps' size, or an option is not possible.
     TypeError
         If the maps are neither floats nor uint8, or the image is not uint8.
+
+    Examples
+    --------
+    >>> image = np.zeros((30, 30), np.uint8)
+    >>> image[:, 15:] = 255
+    >>> coarse = np.tile(np.linspace(0, 1, 30, dtype=np.float32), (1, 30, 1))
+    >>> fine = refine_edges(coarse, image, radius=6)
+    >>> bool(np.ptp(fine[0, 15, 14:16]) > 4 * np.ptp(coarse[0, 15, 14:16]))
+    True
     """
     check_maps(probability, "(prompts, height, width)")
     _check_image(image, probability.shape)
@@ -77,7 +86,7 @@ def refine_edges(
         image = image[..., None]
     if radius is None:
         radius = max(1, min(height, width) // RADIUS_PART)
-    # A pixel's window reaches one radius, and the windows that it lies in another one.
+    # A pixel's window reaches one radius, and the windows around its pixels another one.
     margin = 2 * radius if method == "guided" else WALK_MARGIN
     contrast = float(image.std()) / 255
     result = np.empty(probability.shape, np.float32)
@@ -100,9 +109,9 @@ def refine_edges(
 
 def _check_image(image: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
     if image.dtype != np.uint8:
-        raise TypeError(f"The image is of type {image.dtype}; wanted uint8, what the model saw.")
-    colours = image.shape[2:]
-    if len(shape) != 3 or image.shape[:2] != shape[1:] or colours not in ((), (1,), (3,)):
+        raise TypeError(f"The image is of type {image.dtype}; wanted uint8, as the model saw it.")
+    colors = image.shape[2:]
+    if len(shape) != 3 or image.shape[:2] != shape[1:] or colors not in ((), (1,), (3,)):
         raise ValueError(
             f"The image has shape {image.shape}, the maps {shape}; wanted (height, width, 3) "
             f"or (height, width), and (prompts, height, width) of the same size."

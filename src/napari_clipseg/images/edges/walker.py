@@ -1,4 +1,4 @@
-"""The random walker: doubtful pixels go to the side that a walk along the picture leads to."""
+"""The random walker: decides uncertain pixels by walks that avoid the edges of an image."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from skimage.segmentation import random_walker
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-IN, OUT, DOUBTFUL, APART = 1, 2, 0, -1  # as scikit-image takes them
+OBJECT, BACKGROUND, UNCERTAIN, EXCLUDED = 1, 2, 0, -1  # as scikit-image numbers them
 TOLERANCE = 1e-4
+SLACK = 0.01  # of probabilities beyond 0 and 1, which are rounded to them
 
 
 def walk(one: Float32, guide: Float32, confident: tuple[float, float], beta: float) -> Float32:
-    """Decide the doubtful pixels of a map by random walks (Grady 2006).
+    """Decide the uncertain pixels of a map by random walks (Grady 2006).
 
-    Each doubtful pixel gets the chance that a walker from it, who avoids the edges of the
-    guide, comes to a pixel that is confidently in before one that is confidently out
+    Each uncertain pixel gets the probability that a walk from it, which avoids the edges of the
+    guide, reaches a confident pixel of the object before one of the background
     (https://doi.org/10.1109/TPAMI.2006.233).
 
     Parameters
@@ -28,47 +29,50 @@ def walk(one: Float32, guide: Float32, confident: tuple[float, float], beta: flo
     guide : ndarray of float32
         ``(height, width, channels)``.
     confident : tuple of float
-        Up to the first a pixel is out, from the second on it is in.
+        A pixel is background up to the first probability, and object from the second on.
     beta : float
-        How much edges are avoided, by the guide's own contrast.
+        How much edges are avoided, relative to the contrast of the guide.
 
     Returns
     -------
     ndarray of float32
-        ``(height, width)``, 0 to 1. Confident pixels keep their values, and so do doubtful ones
-        from which only one side, or none, can be reached. On a flat guide all do.
+        ``(height, width)``, 0 to 1. Confident pixels keep their values, and so do uncertain
+        pixels from which a walk can reach only one kind, or none, or that strong edges isolate. On
+        a flat guide all do.
     """
-    out, inside = one <= confident[0], one >= confident[1]
-    doubtful = _between(~(out | inside), inside, out)
+    outside, inside = one <= confident[0], one >= confident[1]
+    uncertain = _between(~(outside | inside), inside, outside)
     flat = (guide.min(axis=(0, 1)) == guide.max(axis=(0, 1))).all()
-    if flat or not doubtful.any():
+    if flat or not uncertain.any():
         return one
-    # Only what lies beside the doubtful pixels can end a walk.
-    ends = ndimage.binary_dilation(doubtful)
-    labels = np.full(one.shape, APART, np.int8)
-    labels[ends & inside] = IN
-    labels[ends & out] = OUT
-    labels[doubtful] = DOUBTFUL
+    # Only pixels beside the uncertain ones can end a walk.
+    ends = ndimage.binary_dilation(uncertain)
+    labels = np.full(one.shape, EXCLUDED, np.int8)
+    labels[ends & inside] = OBJECT
+    labels[ends & outside] = BACKGROUND
+    labels[uncertain] = UNCERTAIN
     chances = random_walker(
         guide,
         labels,
         beta=beta,
         mode="cg_j",
         tol=TOLERANCE,
-        prob_tol=1,  # what the solver leaves beyond 0 and 1 is cut off here
+        prob_tol=np.inf,  # checked below, pixel by pixel
         return_full_prob=True,
         channel_axis=2,
     )
     result = one.copy()
-    result[doubtful] = np.clip(chances[0][doubtful], 0, 1)
+    # At pixels that strong edges isolate the solver may fail.
+    solved = uncertain & (np.abs(chances[0] - 0.5) <= 0.5 + SLACK)
+    result[solved] = np.clip(chances[0][solved], 0, 1)
     return result
 
 
-def _between(doubtful: Mask, inside: Mask, out: Mask) -> Mask:
-    """Return the doubtful pixels from which both sides can be reached without a step over them."""
-    regions, count = ndimage.label(doubtful)
+def _between(uncertain: Mask, inside: Mask, outside: Mask) -> Mask:
+    """Return the uncertain pixels from which a walk over uncertain pixels can reach both kinds."""
+    regions, count = ndimage.label(uncertain)
     both = np.arange(count + 1) > 0
-    for side in (inside, out):
+    for side in (inside, outside):
         beside = np.unique(regions[ndimage.binary_dilation(side)])
         both &= np.isin(np.arange(count + 1), beside)
     result: Mask = both[regions]

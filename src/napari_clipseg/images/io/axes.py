@@ -1,13 +1,13 @@
-"""The names of an image's axes: what each is for, whatever its library calls it."""
+"""Names of the axes of an image, the same for all libraries."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 ROW, COLUMN = "y", "x"
-CHANNEL = "c"  # one intensity image each, such as one a dye
-SAMPLE = "s"  # the red, green and blue of one colour image, as tifffile calls it
-# Given in the order of OME-Zarr where nothing else is known.
+CHANNEL = "c"  # one intensity image per channel, such as one per dye
+SAMPLE = "s"  # red, green and blue of an RGB image, as tifffile calls it
+# By number of axes, in the order of OME-Zarr, where nothing else is known.
 UNNAMED = {2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
 MOST = max(UNNAMED)
 SYNONYMS = {
@@ -42,21 +42,21 @@ def name_axes(names: Sequence[str] | None, shape: Sequence[int], rgb: bool | Non
     Parameters
     ----------
     names : str or sequence of str, optional
-        One a letter (``"tzyx"``) or one an entry; "time", "channel", "height" and their like
-        are understood, upper case too. Other names are kept: planes lie along such axes. By
-        default the order of OME-Zarr: ``yx``, ``zyx``, ``tzyx``, ``tczyx``, with ``s`` last
-        for a colour image.
+        Letters (``"tzyx"``) or words; "time", "channel", "height" and similar words are
+        understood, in upper case too. Planes lie along axes of any other name. By default the
+        order of OME-Zarr: ``yx``, ``zyx``, ``tzyx``, ``tczyx``, with ``s`` last for an RGB
+        image.
     shape : sequence of int
-        Of the image.
+        Shape of the image.
     rgb : bool, optional
-        Whether the last axis holds colours. By default it does where no names are given, the
+        Whether the last axis holds colors. By default it does where no names are given, the
         image has three axes or more, and the last one has the length 3 or 4.
 
     Raises
     ------
     ValueError
-        If names and axes differ in number, a name is there twice, rows or columns are
-        missing, or a colour axis is not of the length 3 or 4.
+        If names and axes differ in number, a name occurs twice, rows or columns are
+        missing, or an axis of colors is not of the length 3 or 4.
     """
     if names is None:
         if rgb is None:
@@ -65,7 +65,7 @@ def name_axes(names: Sequence[str] | None, shape: Sequence[int], rgb: bool | Non
         if plain not in UNNAMED:
             raise ValueError(
                 f"The image has shape {tuple(shape)}; wanted (height, width) for gray or "
-                f"(height, width, 3) for colour, with at most {MOST - 2} axes before these. "
+                f"(height, width, 3) for RGB, with at most {MOST - 2} axes before these. "
                 f"Name the axes of others, such as axes='tzyx'."
             )
         axes: Axes = (*UNNAMED[plain], *(SAMPLE * rgb))
@@ -84,17 +84,17 @@ def name_axes(names: Sequence[str] | None, shape: Sequence[int], rgb: bool | Non
         )
     if SAMPLE in axes and shape[axes.index(SAMPLE)] not in (3, 4):
         raise ValueError(
-            f"The image has shape {tuple(shape)} and the axes {written!r}; wanted a colour axis "
-            f"{SAMPLE!r} of length 3 (RGB) or 4 (RGBA). Name an axis of channels {CHANNEL!r}."
+            f"The image has shape {tuple(shape)} and the axes {written!r}; wanted an axis "
+            f"of colors {SAMPLE!r}, of length 3 (RGB) or 4 (RGBA). Name an axis of channels "
+            f"{CHANNEL!r}."
         )
     if SAMPLE in axes and CHANNEL in axes:
         raise ValueError(
-            f"Got the axes {written!r}; wanted colours {SAMPLE!r} or channels {CHANNEL!r}, "
-            f"not both."
+            f"Got the axes {written!r}; wanted colors {SAMPLE!r} or channels {CHANNEL!r}, not both."
         )
     return axes
 
 
 def plane_axes(axes: Axes) -> Axes:
-    """Return the axes along which planes lie: all but rows, columns, channels and colours."""
+    """Return the axes along which planes lie: all but rows, columns, channels and colors."""
     return tuple(name for name in axes if name not in (ROW, COLUMN, CHANNEL, SAMPLE))

@@ -101,7 +101,7 @@ class BlockReader:
     def _block(
         self, index: Index, sliced: Sequence[int], parts: Sequence[tuple[int, int]]
     ) -> tuple[Any, ...]:
-        """Return the index of a block: an integer, or (start, stop), for each axis."""
+        """Return the index of a chunk: an integer, or (start, stop), for each axis."""
         block: list[Any] = list(index)
         for axis, part in zip(sliced, parts, strict=True):
             block[axis] = part
@@ -126,7 +126,7 @@ class BlockReader:
 
 
 def _edges(data: Any) -> list[NDArray[np.int_]] | None:
-    """Return where chunks begin and end along each axis, or None for what has no chunks."""
+    """Return the edges of the chunks along each axis, or None for data without chunks."""
     chunks = getattr(data, "chunks", None)
     if not chunks or len(chunks) != len(data.shape):
         return None

@@ -36,7 +36,7 @@ def is_layer(image: Any) -> bool:
 
 
 def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str, Any]:
-    """Return what an image layer says of itself, as `Source` takes it; no pixel is read.
+    """Return the attributes of a `Source` that an image layer has; no pixel is read.
 
     The labels of the axes count if they name rows and columns: then ``c`` is the channel axis,
     and rows and columns may be any two axes. Otherwise axes are named by their number.
@@ -51,8 +51,8 @@ def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str,
     Returns
     -------
     dict
-        ``levels``, ``axes``, ``contrast_limits``, ``gamma`` and ``colormap`` (these three not
-        for RGB layers, which napari shows without them), ``spacing``, ``unit``, ``name``.
+        ``levels``, ``axes``, ``spacing``, ``unit``, ``name``; and, except for RGB layers, which
+        napari shows without them, ``contrast_limits``, ``gamma`` and ``colormap``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where a probability map is written: memory, a memory map, or OME-Zarr with its pyramid."""
+"""Probability maps that are written in memory, in a memory map, or in OME-Zarr."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from napari_clipseg.images.probability import FULL, Float32
 
 DType = Literal["float32", "float16", "uint8"]
 DTYPES = ("float32", "float16", "uint8")
-# Of the free memory that one map may take: napari and the labels need the rest.
+# Share of the free memory that the maps may take: napari and the labels need the rest.
 SHARE_OF_MEMORY = 0.5
 NUMPY_SUFFIX, ZARR_SUFFIX = ".npy", ".zarr"
 
 
 class ProbabilityMap(ABC):
-    """A map that is written band by band.
+    """Probability maps that are written band by band.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class ProbabilityMap(ABC):
     @property
     @abstractmethod
     def data(self) -> Any:
-        """``(maps, *planes, height, width)``: an array, or a dask array of the file."""
+        """``(maps, *planes, height, width)``: an array, or a dask array of a file."""
 
     def write(self, plane: tuple[int, ...], rows: slice, probability: Float32) -> None:
         """Write rows of a plane: ``(maps, rows, width)``, 0 to 1."""
@@ -51,11 +51,11 @@ class ProbabilityMap(ABC):
 
     @abstractmethod
     def end_plane(self, plane: tuple[int, ...]) -> None:
-        """Do what is to be done when a plane is complete."""
+        """Finish a plane that is complete."""
 
 
 class InArray(ProbabilityMap):
-    """A map in memory, or in a memory-mapped ``.npy`` file."""
+    """Maps in memory, or in a memory-mapped ``.npy`` file."""
 
     def __init__(self, array: NDArray[Any], dtype: DType) -> None:
         super().__init__(dtype)
@@ -71,13 +71,13 @@ class InArray(ProbabilityMap):
         self._array[where] = values
 
     def end_plane(self, plane: tuple[int, ...]) -> None:
-        """Write what a memory map still holds back."""
+        """Write buffered values of a memory map to its file."""
         if isinstance(self._array, np.memmap):
             self._array.flush()
 
 
 class InOmeZarr(ProbabilityMap):
-    """A map as an OME-Zarr image, its maps as channels."""
+    """Maps as channels of an OME-Zarr image."""
 
     def __init__(
         self, path: Path, extent: Extent, maps: int, dtype: DType, metadata: Mapping[str, Any]

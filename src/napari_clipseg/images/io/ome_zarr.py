@@ -1,7 +1,7 @@
 """OME-Zarr groups: read as levels with named axes, and written level by level.
 
-The metadata are those of https://ngff.openmicroscopy.org, versions 0.4 and 0.5, of which only
-``multiscales`` is used.
+Of the metadata (https://ngff.openmicroscopy.org, versions 0.4 and 0.5) only ``multiscales`` is
+used.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ TYPES = {"t": "time", CHANNEL: "channel", "z": "space", ROW: "space", COLUMN: "s
 
 
 def is_ome_zarr(image: Any) -> bool:
-    """Return whether this is a zarr group that says it is an OME-Zarr image."""
+    """Return whether this is a zarr group with the metadata of an OME-Zarr image."""
     return hasattr(image, "attrs") and hasattr(image, "array_keys") and bool(_multiscales(image))
 
 
 def read_ome_zarr(group: Any) -> dict[str, Any]:
-    """Return levels, axes, spacing and unit of an OME-Zarr image.
+    """Return what an OME-Zarr image says of itself: levels, axes, spacing and unit.
 
     Parameters
     ----------
     group : zarr.Group
-        For which `is_ome_zarr` holds.
+        One for which `is_ome_zarr` is true.
     """
     image = _multiscales(group)[0]
     names = [one if isinstance(one, str) else one["name"] for one in image.get("axes", "tczyx")]
@@ -78,27 +78,27 @@ def create_ome_zarr(
     path : str or Path
         A folder that does not exist yet, or is empty.
     shape : sequence of int
-        Of the finest level; rows and columns are the last two axes.
+        Shape of the finest level; rows and columns are the last two axes.
     dtype : str
-        Of the values.
+        Type of the values.
     axes : sequence of str
         A name for each axis.
     scale, translate : sequence of float
-        Size of a pixel and place of the first one's centre along each axis, in units.
+        Size of a pixel, and center of the first one, along each axis, in units.
     unit : str
-        Of rows and columns.
+        Unit of rows and columns.
     metadata : mapping
         Attributes to write beside those of the format.
 
     Returns
     -------
     list of zarr.Array
-        Finest first; each next one is half as high and wide.
+        The finest first; each next level is half as high and wide.
 
     Raises
     ------
     FileExistsError
-        If something lies there.
+        If the path exists and is no empty folder.
     ModuleNotFoundError
         If zarr is not installed.
     """
@@ -123,7 +123,7 @@ def create_ome_zarr(
         factor[-2:] = 2**i
         chunks = (*(1 for _ in planes), min(CHUNK, h), min(CHUNK, w))
         levels.append(group.create_array(str(i), shape=(*planes, h, w), chunks=chunks, dtype=dtype))
-        # A coarse pixel's centre is that of the pixels under it.
+        # The center of a coarse pixel is that of the pixels under it.
         moved = np.asarray(translate) + np.asarray(scale) * (factor - 1) / 2
         transformations = [
             {"type": "scale", "scale": (np.asarray(scale) * factor).tolist()},

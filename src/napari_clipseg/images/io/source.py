@@ -1,4 +1,4 @@
-"""Any image as a lazy source with named axes; pixels are read plane by plane, part by part."""
+"""Any image as a lazy source with named axes, and a reader of parts of its planes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_clipseg.images.io.layers import is_layer, read_layer
 from napari_clipseg.images.io.ome_zarr import is_ome_zarr, read_ome_zarr
 
 REAL = "buif"  # numpy's letters for bool, integers and floats
-COLORS = 3  # of a color image; a fourth, transparency, is left out
+COLORS = 3  # of an RGB image; a fourth value, transparency, is left out
 
 Limits = tuple[float, float]
 
@@ -45,6 +45,16 @@ class Source:
         Unit of the spacing.
     name : str
         What errors call the image; empty if it has no name.
+
+    Examples
+    --------
+    >>> from napari_clipseg import as_source
+    >>> source = as_source(np.zeros((3, 2, 40, 60)), axes="zcyx", spacing=(0.5, 0.5), unit="um")
+    >>> source.shape, source.plane_axes, source.planes_shape, source.channels
+    ((40, 60), ('z',), (3,), 2)
+    >>> with source.open() as reader:
+    ...     reader.read(0, (1,), rows=slice(0, 10), channels=(0, 1)).shape
+    (10, 60, 2)
     """
 
     levels: tuple[Any, ...]
@@ -77,7 +87,7 @@ class Source:
 
     @property
     def channels(self) -> int:
-        """Number of channels; 1 for gray and for color images."""
+        """Number of channels; 1 for gray and for RGB images."""
         return self.length(CHANNEL, 0) if CHANNEL in self.axes else 1
 
     @property
@@ -93,7 +103,7 @@ class Source:
 
     @property
     def in_memory(self) -> bool:
-        """Whether reading costs nothing: a numpy array that is no memory map."""
+        """Whether the image is a numpy array, and no memory map: reading costs nothing."""
         return type(self.levels[0]) is np.ndarray
 
     def factor(self, level: int) -> tuple[float, float]:
@@ -154,17 +164,17 @@ class Reader:
         level : int
             0 is the finest.
         plane : sequence of int
-            Where the plane lies along `plane_axes`, in steps of the finest level.
+            Index along each of the source's `plane_axes`, in the finest level.
         rows, columns : slice
             In pixels of the level.
         channels : sequence of int
-            Which channels, for images that have them.
+            Indices of channels, for images with a channel axis.
 
         Returns
         -------
         ndarray
-            ``(rows, columns, channels)``, or ``(rows, columns, 3)`` for a color image; of the
-            source's own type. It may be a view of the user's data: not to be written to.
+            ``(rows, columns, channels)``, or ``(rows, columns, 3)`` for an RGB image; in the
+            image's own type. It may be a view of the image: do not write to it.
         """
         source = self.source
         at: dict[str, Any] = {ROW: rows, COLUMN: columns, SAMPLE: slice(0, COLORS)}
@@ -193,32 +203,41 @@ def as_source(
     spacing: tuple[float, float] | None = None,
     unit: str | None = None,
 ) -> Source:
-    """Take any image as a source; its pixels are not read.
+    """Return any image as a source; no pixel is read.
 
     Parameters
     ----------
-    image : array-like, layer, OME-Zarr group, or sequence of arrays
+    image : array-like, layer, OME-Zarr group, sequence of arrays, or Source
         A numpy, dask, zarr or xarray array (or anything else with ``shape``, ``dtype`` and
-        slices) of two to five axes or more; a napari image layer; an OME-Zarr group opened
-        with zarr; a list of arrays that are ever coarser levels of one image.
+        slices) of two axes or more; a napari image layer; an OME-Zarr group opened with zarr;
+        a list of arrays that are ever coarser levels of one image.
     axes : str or sequence of str, optional
-        Names of the axes, see `axes.name_axes`. By default those that the image knows.
+        Names of the axes, see `axes.name_axes`. By default the image's own names.
     rgb : bool, optional
-        Whether the last axis holds colors, where `axes` does not say.
+        Whether the last axis holds colors, if `axes` is not given.
     contrast_limits : tuple of float, optional
-        Values shown as black and as white; by default the layer's, if it is one.
+        Values shown as black and as white; by default those of the layer, if it is one.
     spacing : tuple of float, optional
-        Height and width of a pixel, in units; by default what the image knows, or 1.
+        Height and width of a pixel, in units; by default the image's own spacing, or 1.
     unit : str, optional
-        Of the spacing.
+        Unit of the spacing.
 
     Raises
     ------
     TypeError
-        If the values are no real numbers.
+        If the values are no real numbers, or it is a layer of another kind.
     ValueError
         If an axis is empty, the names do not fit, a level is not coarser than the one before,
         or the spacing is not above 0.
+
+    Examples
+    --------
+    >>> source = as_source(np.zeros((3, 7, 32, 48), np.uint8), axes="czyx")
+    >>> source.shape, source.channels, source.plane_axes, source.planes_shape
+    ((32, 48), 3, ('z',), (7,))
+    >>> with source.open() as reader:
+    ...     reader.read(0, (6,), slice(0, 8), slice(0, 4), channels=[0, 2]).shape
+    (8, 4, 2)
     """
     known = _known(image, axes)
     levels = tuple(_as_array(level) for level in known.pop("levels"))
@@ -286,7 +305,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _as_array(value: Any) -> Any:
-    """Return what can be sliced; lists and the like become numpy arrays."""
+    """Return an array that can be sliced; a list becomes a numpy array."""
     if isinstance(value, Mapping) or hasattr(value, "array_keys"):  # a zarr group is no mapping
         raise TypeError(
             f"The image is of type {type(value).__name__}; wanted an array, a layer or an OME-Zarr "

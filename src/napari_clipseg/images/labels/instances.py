@@ -1,4 +1,4 @@
-"""Semantic labels to instances: each object with a number of its own."""
+"""Semantic labels to instances: one label per object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage import measure
 
 from napari_clipseg.images.labels.linking import matches
-from napari_clipseg.images.labels.regions import fill_holes, kept, majority
+from napari_clipseg.images.labels.regions import fill_holes, majority, select
 from napari_clipseg.images.labels.splitting import split_touching
 from napari_clipseg.images.probability import Maps, as_unit
 
@@ -21,31 +21,40 @@ Split = Literal["none", "distance", "probability"]
 
 @dataclass(frozen=True)
 class InstanceOptions:
-    """How objects are told apart, and which of them are kept.
+    """How objects are separated, and which of them are kept.
 
-    Lengths are in the unit of the spacing, areas in its square: pixels where it is 1.
+    Lengths are in the unit of the spacing, areas in its square: pixels where the spacing is 1.
 
     Attributes
     ----------
     split : {"none", "distance", "probability"}
-        Objects are connected parts (8 neighbours), split further by a watershed at necks
-        ("distance") or at dips of the probability ("probability").
+        Objects are connected components (8 neighbors). A watershed splits them further, at
+        necks ("distance") or at minima of the probability ("probability").
     min_distance : float
-        Of two peaks nearer than this along both axes, only the higher is a seed to split at.
+        Of two peaks nearer than this along both axes, only the higher one is a seed.
     min_size, max_size : float
-        Least and greatest area of an object in its plane; `max_size` None for no limit.
+        Smallest and largest area of an object in its plane; None stands for no limit.
     fill_holes : bool or float
-        Whether holes are filled, or the greatest area of a hole that is.
+        Whether holes are filled, or the largest area of a hole that is filled.
     smooth : float
-        A class keeps a pixel where it has the majority of the square window that reaches
-        this far; 0 leaves outlines as they are.
+        Distance from the center of a square window to its edge: a class keeps a pixel where it
+        has the majority of the window. 0 does not change outlines.
     drop_border : bool
-        Whether objects that touch the edge of their plane are left out.
+        Whether objects that touch the edge of their plane are removed.
     link : bool
-        Whether objects that overlap from plane to plane, along the first axis of planes, get
-        one number.
+        Whether objects that overlap in neighboring planes, along the first axis of planes,
+        get the same label.
     least_overlap : float
-        The least intersection over union of two linked objects.
+        Least intersection over union of two linked objects.
+
+    Examples
+    --------
+    >>> InstanceOptions(split="distance", min_size=20).min_size
+    20
+    >>> InstanceOptions(split="shape")
+    Traceback (most recent call last):
+    ...
+    ValueError: Got split='shape'; wanted one of 'none', 'distance', 'probability'.
     """
 
     split: Split = "none"
@@ -64,7 +73,7 @@ class InstanceOptions:
         Raises
         ------
         ValueError
-            If one of them is not possible.
+            If a value is not possible.
         """
         if self.split not in get_args(Split):
             wanted = ", ".join(map(repr, get_args(Split)))
@@ -90,34 +99,39 @@ def instance_labels(
     options: InstanceOptions | None = None,
     spacing: Sequence[float] = (1, 1),
 ) -> Int32:
-    """Give each object of semantic labels a number of its own.
+    """Give each object of semantic labels a label of its own.
 
-    Objects of different classes never merge. Each plane is taken by itself; `options.link`
-    joins what belongs together afterwards.
+    Objects of different classes never merge. Each plane is labelled separately; `options.link`
+    joins the parts of an object afterwards.
 
     Parameters
     ----------
     semantic : ndarray of int
         ``(*planes, height, width)``: 0 for background, else a class.
     probability : ndarray, optional
-        ``(prompts, *planes, height, width)`` as `semantic_labels` takes them; needed for
-        ``split="probability"`` alone, where the greatest probability of a pixel counts.
+        ``(prompts, *planes, height, width)`` as `semantic_labels` takes them; needed only for
+        ``split="probability"``, which uses the greatest probability of each pixel.
     options : InstanceOptions, optional
-        By default the connected parts, all of them.
+        By default all connected components.
     spacing : sequence of float
-        Height and width of a pixel. Where it is longer, its last two entries are these.
+        Height and width of a pixel; of a longer sequence the last two values.
 
     Returns
     -------
     ndarray of int32
-        ``(*planes, height, width)``: 0 for background, else the object's number, counted from
-        1 without gaps, in the order of the first pixels: planes, then rows, then columns.
+        ``(*planes, height, width)``: 0 for background, otherwise the label of the object, from
+        1 without gaps, in the order of first pixels: by plane, then row, then column.
 
     Raises
     ------
     ValueError
         If the shapes do not fit, a spacing is not positive, or the split needs a probability
-        and there is none.
+        and none is given.
+
+    Examples
+    --------
+    >>> instance_labels(np.array([[1, 1, 0, 1, 2]])).tolist()
+    [[1, 1, 0, 2, 3]]
     """
     options = options or InstanceOptions()
     pixel = pixel_size(spacing)
@@ -147,13 +161,13 @@ def instance_labels(
         new = np.flatnonzero(numbers[1:] == 0) + 1
         numbers[new] = count + 1 + np.arange(len(new))
         count += len(new)
-        # All are within the table; without the mode NumPy would make a copy to be sure.
+        # No index is out of range; without the mode NumPy would make a copy to check.
         np.take(numbers, objects, out=result[plane], mode="clip")
     return result
 
 
 def pixel_size(spacing: Sequence[float]) -> tuple[float, float]:
-    """Return height and width of a pixel: the last two entries of a spacing.
+    """Return height and width of a pixel: the last two values of a spacing.
 
     Raises
     ------
@@ -173,22 +187,22 @@ def _of_plane(
     options: InstanceOptions,
     pixel: tuple[float, float],
 ) -> Int32:
-    """Return ``(height, width)``: the objects of one plane, numbered from 1 in reading order."""
+    """Return ``(height, width)``: the objects of a plane, numbered from 1 in reading order."""
     area = pixel[0] * pixel[1]
     if options.smooth:
         rows, columns = (round(options.smooth / one) for one in pixel)
         semantic = majority(semantic, (rows, columns))
     objects: Int32 = measure.label(semantic, background=0, connectivity=2).astype(np.int32)
     if options.fill_holes:
-        all_of_them = isinstance(options.fill_holes, bool)
-        most = np.inf if all_of_them else options.fill_holes / area
+        every = isinstance(options.fill_holes, bool)
+        most = np.inf if every else options.fill_holes / area
         objects = fill_holes(objects, most)
     if options.split != "none":
         objects = split_touching(objects, likelihood, options.min_distance, pixel)
     most = np.inf if options.max_size is None else options.max_size / area
     if options.split == "none" and not (options.min_size or options.drop_border or most < np.inf):
         return objects  # scikit-image has numbered them in reading order
-    return kept(objects, options.min_size / area, most, options.drop_border)
+    return select(objects, options.min_size / area, most, options.drop_border)
 
 
 def _check_fits(probability: Maps | None, shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Objects of neighbouring planes that are one: matched by their overlap."""
+"""Links the parts of an object in neighboring planes, by their overlap."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ Labels = NDArray[np.integer]
 
 
 def object_classes(instances: Labels, semantic: Labels) -> Int32:
-    """Return the class that most of each object's labelled pixels have.
+    """Return the class of each object: the most frequent class of its pixels.
 
     Parameters
     ----------
     instances : ndarray of int
-        ``(*planes, height, width)``: 0 for background, else an object's number.
+        ``(*planes, height, width)``: 0 for background, otherwise the label of an object.
     semantic : ndarray of int
-        Of the same shape: 0 for background, else a class.
+        Of the same shape: 0 for background, otherwise a class.
 
     Returns
     -------
     ndarray of int32
-        ``(greatest number + 1,)``: the class of each number, so that ``classes[instances]`` is a
-        semantic map again. 0 for background, for numbers that no object has, and for
-        objects without a pixel of any class. Of equally frequent classes the first.
+        ``(greatest label + 1,)``: the class of each label, so that ``classes[instances]`` are
+        semantic labels again. 0 for background, for labels without object, and for objects
+        without a pixel of any class. If classes are equally frequent, the first one.
 
     Raises
     ------
     ValueError
         If the shapes differ.
+
+    Examples
+    --------
+    >>> object_classes(np.array([[1, 1, 0, 2]]), np.array([[3, 3, 0, 1]])).tolist()
+    [0, 3, 1]
     """
     if instances.shape != semantic.shape:
         raise ValueError(
@@ -42,7 +47,7 @@ def object_classes(instances: Labels, semantic: Labels) -> Int32:
         where = (instances[plane] > 0) & (semantic[plane] > 0)
         numbers, its = instances[plane][where].astype(np.int64), semantic[plane][where]
         if numbers.size:
-            first = int(numbers.min())  # a plane of a large stack holds few of its numbers
+            first = int(numbers.min())  # a plane of a large stack has few of its labels
             found = np.bincount((numbers - first) * classes + its)
             found.resize(-(-len(found) // classes), classes)
             votes[first : first + len(found)] += found
@@ -55,20 +60,20 @@ def matches(
 ) -> Int32:
     """Match the objects of a plane with those of the plane before it, one to one.
 
-    Greedily: of all pairs of one class, the two that overlap most are matched first, by
-    intersection over union, then the next two that are both still free.
+    Greedily: of all pairs of the same class, the pair with the greatest intersection over union
+    is matched first, then the next pair whose objects are both still free.
 
     Parameters
     ----------
     before, after : tuple of ndarray of int
         Instances and classes of a plane, ``(height, width)`` each.
     least_overlap : float
-        Pairs with a smaller intersection over union are no match.
+        Pairs with a smaller intersection over union are not matched.
 
     Returns
     -------
     ndarray of int32
-        ``(greatest number after + 1,)``: the number before of each number after; 0 for none.
+        ``(greatest label after + 1,)``: the label before of each label after; 0 for none.
     """
     old, new = before[0], after[0]
     matched = np.zeros(int(new.max(initial=0)) + 1, np.int32)

@@ -1,4 +1,4 @@
-"""A table of the objects: where each one lies, how large it is, how sure the model was."""
+"""A table of the objects: position, size, shape and mean probability of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_clipseg.images.probability import Maps, as_unit
 Labels = NDArray[np.integer]
 Columns = dict[str, NDArray[Any]]
 
-# Of an object in several planes these are taken where it is largest.
+# For an object in several planes these are measured in the plane where it is largest.
 SHAPE = ("axis_major_length", "axis_minor_length", "eccentricity")
 
 
@@ -32,41 +32,49 @@ def object_table(
     Parameters
     ----------
     instances : ndarray of int
-        ``(*planes, height, width)``: 0 for background, else an object's number. The numbers
-        need not be without gaps.
+        ``(*planes, height, width)``: 0 for background, otherwise the label of an object. Labels
+        may have gaps.
     semantic : ndarray of int
-        Of the same shape: 0 for background, else k for the k-th of `prompts`, counted from 1.
+        Of the same shape: 0 for background, k for the k-th of `prompts`, counted from 1.
     probability : ndarray
-        ``(prompts, *planes, height, width)`` as `semantic_labels` takes them, but for those
-        that were not wanted.
+        ``(prompts, *planes, height, width)`` as `semantic_labels` takes them, without those of
+        negative prompts.
     prompts : sequence of str
-        What each map was asked with.
+        Name of the prompt of each map.
     spacing : sequence of float, optional
-        Of the planes, the rows and the columns, or of the last two alone; what is missing is 1.
+        Spacing of planes, rows and columns, or of the last two only; the default is 1.
     unit : str
-        Of the spacing of rows and columns.
+        Unit of the spacing of rows and columns.
 
     Returns
     -------
     dict of ndarray
-        Columns of equal length, a row an object, by rising numbers; fit for
-        ``napari.layers.Labels(features=...)``:
+        Columns of equal length with one row per object, sorted by label, as
+        ``napari.layers.Labels(features=...)`` takes them:
 
-        - ``index``: its number.
-        - ``prompt``: the one that most of its pixels belong to; empty if there is none.
-        - ``area``: in `unit` squared. Of an object in several planes the sum of its areas.
-        - ``planes``: in how many planes it lies; only where there are planes.
-        - ``centroid-0``, ...: along each axis, its spacing times its index.
+        - ``index``: the label.
+        - ``prompt``: the prompt of most of its pixels; empty if there is none.
+        - ``area``: in `unit` squared; the sum over its planes.
+        - ``planes``: number of planes it lies in; only for images with planes.
+        - ``centroid-0``, ...: along each axis, in the unit of its spacing.
         - ``axis_major_length``, ``axis_minor_length``, ``eccentricity``: of the ellipse with the
           same second moments, in `unit`; in the plane where the object is largest.
-        - ``mean_probability``: of its prompt, over its pixels.
-        - ``bbox-0``, ...: first index along each axis, then the last along each, exclusive.
-        - ``unit``: of lengths.
+        - ``mean_probability``: mean of the map of its prompt over its pixels.
+        - ``bbox-0``, ...: first index along each axis, then the end (exclusive) along each.
+        - ``unit``: unit of lengths.
 
     Raises
     ------
     ValueError
-        If shapes or numbers do not fit each other.
+        If shapes, labels or prompts do not fit each other.
+
+    Examples
+    --------
+    >>> labels = np.zeros((20, 20), int)
+    >>> labels[2:6, 3:8] = 1
+    >>> table = object_table(labels, labels, np.ones((1, 20, 20)), ["cells"], (0.5, 0.5), "um")
+    >>> table["prompt"].tolist(), table["area"].tolist(), table["centroid-0"].tolist()
+    (['cells'], [5.0], [1.75])
     """
     axes = instances.ndim
     if probability.shape != (len(prompts), *instances.shape):
@@ -81,7 +89,7 @@ def object_table(
             f"The labels name prompt {classes.max()}, but there are {len(prompts)} prompts. "
             f"Give one for each class."
         )
-    if not instances.size:  # scikit-image measures no empty array; a blank one has its columns
+    if not instances.size:  # scikit-image measures no empty array; a blank one has the same columns
         instances = np.zeros((1,) * axes, np.int32)
         probability = np.zeros((len(prompts), *instances.shape), np.float32)
     found = [
@@ -112,7 +120,7 @@ def _of_plane(
     """Return a row for each object in a plane ``(height, width)``; maps ``(prompts, ...)``."""
     present = np.flatnonzero(np.bincount(objects.ravel(), minlength=1))
     present = present[present > 0]
-    # Counted from 1, whatever numbers the plane holds: scikit-image looks at each up to the last.
+    # Renumbered from 1: scikit-image visits each number up to the greatest.
     own = np.zeros(int(objects.max(initial=0)) + 1, np.int32)
     own[present] = 1 + np.arange(len(present))
     table = regionprops_table(
@@ -141,7 +149,7 @@ def _of_plane(
 def _merged(
     rows: Columns, classes: NDArray[np.int32], prompts: Sequence[str], axes: int, unit: str
 ) -> Columns:
-    """Make one row of an object's rows in several planes."""
+    """Merge the rows of each object in several planes into one."""
     index, where = np.unique(rows["index"], return_inverse=True)
     count, pixels = len(index), rows["pixels"]
 

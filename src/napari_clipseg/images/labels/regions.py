@@ -1,4 +1,4 @@
-"""Regions of one plane made better: outlines smoothed, holes filled, some left out."""
+"""The regions of one plane cleaned up: outlines smoothed, holes filled, objects selected."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Classes = NDArray[np.integer]
 def majority(classes: Classes, reach: tuple[int, int]) -> Classes:
     """Give each pixel to the class that has more than half of the window around it.
 
-    Background counts as a class, too. Specks and thin parts go, small gaps close, and
-    straight outlines stay where they are. Outside the plane its edge goes on.
+    Background counts as a class, too. Specks and thin parts disappear, small gaps close, and
+    straight outlines stay where they are. Outside the plane its edge pixels are repeated.
 
     Parameters
     ----------
     classes : ndarray of int
         ``(height, width)``, 0 for background.
     reach : tuple of int
-        How many pixels the window reaches up and down, and to either side.
+        Pixels from the center of the window to its edge, along rows and columns.
 
     Returns
     -------
     ndarray of int
-        ``(height, width)``. Where no class has the majority there is background.
+        ``(height, width)``; background where no class has the majority.
     """
     window = tuple(2 * one + 1 for one in reach)
     smooth = np.zeros_like(classes)
@@ -42,17 +42,17 @@ def majority(classes: Classes, reach: tuple[int, int]) -> Classes:
 
 
 def fill_holes(objects: Int32, most_pixels: float = np.inf) -> Int32:
-    """Fill the holes of objects: background that one object alone encloses.
+    """Fill the holes of objects: background that is enclosed by a single object.
 
-    Background is connected through edges of pixels, objects through corners, too. A gap
-    between objects is no hole, nor is a bay at the edge of the plane.
+    Background pixels are connected through their edges, pixels of objects through corners,
+    too. A gap between objects is no hole, nor is a bay at the edge of the plane.
 
     Parameters
     ----------
     objects : ndarray of int32
         ``(height, width)``, 0 for background.
     most_pixels : float
-        Larger holes stay.
+        Larger holes are not filled.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def fill_holes(objects: Int32, most_pixels: float = np.inf) -> Int32:
     least = np.full(len(sizes), np.iinfo(np.int32).max, np.int32)
     greatest = np.zeros(len(sizes), np.int32)
     for step in (-objects.shape[1], -1, 1, objects.shape[1]):
-        # No hole is at the edge: each of its pixels has four neighbours.
+        # No hole is at the edge: each of its pixels has four neighbors.
         beside = objects.ravel()[where + step]
         np.minimum.at(least, gap[beside > 0], beside[beside > 0])
         np.maximum.at(greatest, gap, beside)
@@ -80,8 +80,8 @@ def fill_holes(objects: Int32, most_pixels: float = np.inf) -> Int32:
     return filled
 
 
-def kept(objects: Int32, least_pixels: float, most_pixels: float, drop_border: bool) -> Int32:
-    """Leave out objects that are too small, too large, or cut by the edge of the plane.
+def select(objects: Int32, least_pixels: float, most_pixels: float, drop_border: bool) -> Int32:
+    """Remove objects that are too small, too large, or cut by the edge of the plane.
 
     Returns
     -------

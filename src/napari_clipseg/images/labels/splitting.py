@@ -1,4 +1,4 @@
-"""Touching objects told apart: a watershed from peaks, one object at a time."""
+"""Splits touching objects by a watershed, one object at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-# Peaks that pixels alone make: of a blur of one pixel little is left of them.
+# A blur of one pixel removes peaks that come from the steps of pixels alone.
 BLUR_SIGMA = 1.0
-# Two parts stay one unless the way between them dips by this share of the lower peak. Of
-# distances: unless the neck is this much narrower than the narrower part, and half a pixel more
-# on each side, which is what the pixels' own steps can make.
+# Two parts are joined again unless the height between them falls by this share of the lower peak.
+# For distances: unless the neck is this much narrower than the narrower part, and half a pixel more
+# on each side, because of the steps of pixels.
 LEAST_DIP = 0.1
 LEAST_STEP = 0.5
 
@@ -26,11 +26,11 @@ def split_touching(
     min_distance: float,
     pixel: tuple[float, float] = (1, 1),
 ) -> Int32:
-    """Split objects at their necks, or at the dips of a probability map.
+    """Split objects at their necks, or at the minima of a probability map.
 
-    The height of a pixel is its distance to the nearest pixel that is not of the object, or its
-    probability. Each peak floods what is nearest downhill (Meyer's watershed); then parts
-    are joined again where the dip between them is shallow, the shallowest first.
+    The height of a pixel is its distance to the nearest pixel outside the object, or its
+    probability. The peaks are the seeds of a watershed (Meyer's algorithm); then parts are
+    joined again where the minimum between them is shallow, the shallowest first.
 
     Parameters
     ----------
@@ -39,14 +39,15 @@ def split_touching(
     likelihood : ndarray of float32, optional
         ``(height, width)``: the heights; by default the distances.
     min_distance : float
-        Of two peaks nearer than this along both axes only the higher counts.
+        Of two peaks nearer than this along both axes, only the higher one is a seed.
     pixel : tuple of float
         Height and width of a pixel, in the unit of `min_distance`.
 
     Returns
     -------
     ndarray of int32
-        ``(height, width)``: a part of each split object keeps its number, others get new ones.
+        ``(height, width)``: one part of each split object keeps its number, the others get new
+        numbers.
     """
     result = objects.copy()
     count = int(objects.max(initial=0))
@@ -66,7 +67,7 @@ def split_touching(
 
 
 def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
-    """Return the distance of each pixel of an object to the nearest outside of it."""
+    """Return the distance of each pixel of an object to the nearest pixel outside."""
     framed = np.zeros([n + 2 for n in mask.shape], np.bool_)
     framed[1:-1, 1:-1] = mask
     far = ndimage.distance_transform_edt(framed, sampling=pixel)
@@ -74,9 +75,9 @@ def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
 
 
 def _split(mask: Mask, height: Float32, reach: list[int], step: float) -> Int32:
-    """Return ``(height, width)``: the parts of one object from 1, 0 outside."""
+    """Return ``(height, width)``: the parts of one object, numbered from 1; 0 outside."""
     height = ndimage.gaussian_filter(np.where(mask, height, 0), BLUR_SIGMA, mode="nearest")
-    height[~mask] = 0  # a blurred hole can be higher than what is around it
+    height[~mask] = 0  # a blurred hole can be higher than its surroundings
     window = [2 * r + 1 for r in reach]
     highest = ndimage.maximum_filter(height, window, mode="nearest")
     peaks = (height == highest) & mask
@@ -91,14 +92,14 @@ def _split(mask: Mask, height: Float32, reach: list[int], step: float) -> Int32:
 
 
 def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float) -> bool:
-    """Whether a watershed would be for nothing: its parts would all be joined again."""
+    """Whether all parts of a watershed would be joined again."""
     neck = (1 - LEAST_DIP) * float(height[peaks].max()) - step
     ridge = ndimage.label((height > neck) & mask)[0][peaks]
     return bool(ridge[0] and (ridge == ridge[0]).all())
 
 
 def _seeds(peaks: Mask, window: list[int]) -> Int32:
-    """Number the peaks; of those in one window, which are equally high, the last one stays."""
+    """Number the peaks; of equally high ones in one window, the last one stays."""
     order = np.where(peaks, np.arange(peaks.size, dtype=np.int32).reshape(peaks.shape), -1)
     last = (order == ndimage.maximum_filter(order, window, mode="nearest")) & peaks
     seeds: Int32 = np.cumsum(last, dtype=np.int32).reshape(last.shape) * last
@@ -106,7 +107,7 @@ def _seeds(peaks: Mask, window: list[int]) -> Int32:
 
 
 def _ways(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
-    """Return the highest way between each two parts that touch, through edges of pixels."""
+    """Return the greatest height at which two touching parts meet, through edges of pixels."""
     count = int(parts.max()) + 1
     pairs, ways = [], []
     for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
@@ -121,9 +122,9 @@ def _ways(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
 
 
 def _joined(peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float) -> Int32:
-    """Join parts whose dip is shallow; return the new number of each, from 1 without gaps."""
+    """Join parts with a shallow minimum between them; return the new number of each, from 1."""
     peaks = peaks.copy()
-    above = list(range(len(peaks)))  # what each part was joined to, or itself
+    above = list(range(len(peaks)))  # the part that each was joined to, or itself
 
     def joint(part: int) -> int:
         while above[part] != part:

@@ -1,4 +1,4 @@
-"""Probability maps and a threshold to labels."""
+"""Probability maps to semantic labels: one label per prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Int32 = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 Threshold = float | Sequence[float]
 
-# What one pass over the prompts works on stays in the processor's cache.
+# The maps are labelled in blocks that fit into the processor's cache.
 BLOCK_PIXELS = 1 << 17
 SAMPLED_PIXELS = 1_000_000
 
@@ -40,19 +40,19 @@ def semantic_labels(
     low_threshold: Threshold | None = None,
     negative: Iterable[int] = (),
 ) -> Int32:
-    """Give each pixel to its likeliest prompt among those that are above their thresholds.
+    """Label each pixel with the most probable of the prompts that are above their threshold.
 
     Parameters
     ----------
     probability : ndarray
         ``(prompts, *planes, height, width)``: floats from 0 to 1, or uint8, which stands for
-        value / 255. NaN is above no threshold.
+        value / 255. NaN is never above a threshold.
     threshold : float, or sequence of float
-        A prompt may have a pixel where its probability is above this; one for all prompts,
-        or one each.
+        Probability above which a prompt may label a pixel; one for all prompts, or one per
+        prompt.
     low_threshold : float, or sequence of float, optional
-        For hysteresis: where a prompt is above this only, it may have the pixel if, within
-        the plane, a path of such pixels leads to one above `threshold`.
+        For hysteresis: a prompt may also label pixels above this, if within the plane they
+        are connected to one above `threshold`.
     negative : iterable of int
         Negative prompts, counted from 0: their pixels become background.
 
@@ -60,14 +60,22 @@ def semantic_labels(
     -------
     ndarray of int32
         ``(*planes, height, width)``: 0 for background, k for the k-th prompt that is
-        not negative, counted from 1. Of equally likely prompts the first one wins.
+        not negative, counted from 1. If prompts are equally probable, the first one wins.
 
     Raises
     ------
     ValueError
-        If the maps, a threshold, their number or `negative` do not fit; the message says how.
+        If the maps, a threshold, their number or `negative` cannot be used.
     TypeError
         If the maps are neither floats nor uint8.
+
+    Examples
+    --------
+    >>> maps = np.array([[[0.9, 0.6, 0.2]], [[0.1, 0.8, 0.3]]])
+    >>> semantic_labels(maps, 0.5).tolist()
+    [[1, 2, 0]]
+    >>> semantic_labels(maps, 0.5, negative=[1]).tolist()
+    [[1, 0, 0]]
     """
     check_maps(probability)
     count = len(probability)
@@ -90,37 +98,44 @@ def semantic_labels(
         winners = _winners(part, levels, None if admitted is None else admitted[:, block])
         if numbering is None:
             flat[block] = winners
-        else:  # all are within the table; without the mode NumPy would make a copy to be sure
+        else:  # no index is out of range; without the mode NumPy would make a copy to check
             np.take(numbering, winners, out=flat[block], mode="clip")
     return labels
 
 
 def otsu_threshold(probability: Maps) -> float:
-    """Return the threshold that parts the probabilities best into low and high ones.
+    """Return the threshold that best separates low and high probabilities.
 
     Otsu's method (https://doi.org/10.1109/TSMC.1979.4310076): the threshold with the least
-    variance on its two sides, here of a regular sample of about a million pixels.
+    variance within each class, for a regular sample of about a million pixels.
 
     Parameters
     ----------
     probability : ndarray
-        Maps of any shape, one threshold for all; floats from 0 to 1, or uint8, which stands
-        for value / 255. NaN is left out.
+        Maps of any shape: floats from 0 to 1, or uint8, which stands for value / 255. NaN is
+        left out.
 
     Returns
     -------
     float
-        0 to 1. If all pixels have one value, that value: nothing is above it.
+        One threshold for all maps, 0 to 1. If all pixels have one value, that value: no pixel is
+        above it.
 
     Raises
     ------
     ValueError
         If no pixel has a finite value.
+
+    Examples
+    --------
+    >>> maps = np.repeat(np.array([[[0.1], [0.9]]]), 10, axis=2)
+    >>> 0.1 < otsu_threshold(maps) < 0.9
+    True
     """
     step = max(1, int(np.ceil(np.sqrt(probability.size / SAMPLED_PIXELS))))
     sample = as_unit(np.asarray(probability[..., ::step, ::step]))
     sample = sample[np.isfinite(sample)]
-    if not sample.size:  # every sampled pixel is NaN, others may not be
+    if not sample.size:  # all sampled pixels are NaN, but others may not be
         whole = as_unit(np.asarray(probability))
         sample = whole[np.isfinite(whole)]
     if not sample.size:
@@ -132,7 +147,7 @@ def otsu_threshold(probability: Maps) -> float:
 
 
 def _winners(maps: Maps, levels: Sequence[Any], admitted: Mask | None) -> NDArray[Any]:
-    """Return ``(n,)``, the number of each pixel's prompt, of maps ``(prompts, n)``."""
+    """Return ``(n,)``: the number of the prompt of each pixel, for maps ``(prompts, n)``."""
     lowest = min(levels)
     number = np.zeros(maps.shape[1], np.min_scalar_type(len(maps)))
     best = np.full(maps.shape[1], lowest, maps.dtype)
@@ -142,7 +157,7 @@ def _winners(maps: Maps, levels: Sequence[Any], admitted: Mask | None) -> NDArra
             better &= one > level
         if admitted is not None:
             better &= admitted[k - 1]
-        # Numbers only grow, and a maximum is several times as fast as writing under a mask.
+        # Numbers only grow, and a maximum is several times faster than writing under a mask.
         np.maximum(number, better * number.dtype.type(k), out=number)
         if k < len(maps):
             np.copyto(best, one, where=better)
@@ -150,7 +165,7 @@ def _winners(maps: Maps, levels: Sequence[Any], admitted: Mask | None) -> NDArra
 
 
 def _level(threshold: float, dtype: np.dtype[Any]) -> Any:
-    """Return the threshold as the maps store it: the greatest value that is not above it."""
+    """Return the threshold in the type of the maps: the greatest value not above it."""
     if dtype != np.uint8:
         return np.float32(threshold)
     values = as_unit(np.arange(FULL + 1, dtype=np.uint8))
@@ -158,7 +173,7 @@ def _level(threshold: float, dtype: np.dtype[Any]) -> Any:
 
 
 def _hysteresis(probability: Maps, lows: Sequence[float], highs: Sequence[float]) -> Mask:
-    """Return ``(prompts, pixels)``, True where a prompt may have the pixel."""
+    """Return ``(prompts, pixels)``: True where a prompt may label the pixel."""
     for low, high in zip(lows, highs, strict=True):
         if low > high:
             raise ValueError(
@@ -179,13 +194,13 @@ def _one_each(threshold: Threshold, count: int) -> list[float]:
     given = [check_threshold(one) for one in np.ravel(threshold)]
     if len(given) != count:
         raise ValueError(
-            f"Got {len(given)} thresholds for {count} prompts; give one for all, or one each."
+            f"Got {len(given)} thresholds for {count} prompts; give one for all, or one per prompt."
         )
     return given
 
 
 def _numbering(count: int, negative: Iterable[int]) -> Int32 | None:
-    """Return the label of each winner's number, or None where it is the number itself."""
+    """Return the label of each prompt's number, or None if it is the number itself."""
     left_out = set(negative)
     if not left_out:
         return None

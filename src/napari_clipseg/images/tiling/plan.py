@@ -17,7 +17,7 @@ FLOAT32 = 4  # bytes
 
 @dataclass(frozen=True)
 class Detail:
-    """How closely the model looks at a plane: as a whole, or tile by tile.
+    """How finely the model sees a plane: as a whole, or tile by tile.
 
     Attributes
     ----------
@@ -116,6 +116,12 @@ class Plan:
         Number of maps, one per prompt.
     extent : Extent
         Planes, size and place of the maps.
+
+    Examples
+    --------
+    >>> from napari_clipseg import plan
+    >>> print(plan(np.zeros((3, 300, 400), dtype=np.uint8), ["nuclei", "rings"], detail="fine"))
+    3 planes of 300 x 400 pixels, in 6 tiles of 192 x 192 pixels: 18 tiles; ...
     """
 
     level: int
@@ -162,7 +168,7 @@ class Plan:
             side = max(tile.height, tile.width)  # a tile that a narrow plane cut short
         patches = self.side / side / self.patch
         rows, columns = (max(1, round(n * patches)) for n in (tile.height, tile.width))
-        # Of a line only, one patch high, the shape is not kept: attention is over all patches.
+        # A line of patches does not keep its shape: attention is over all of its patches.
         most = max(1, 2 * (self.side // self.patch) ** 2 // min(rows, columns))
         return self.patch * min(rows, most), self.patch * min(columns, most)
 

@@ -1,4 +1,4 @@
-"""From a source and choices to a plan: pure, nothing is read."""
+"""Makes the plan of a run; no pixel of the image is read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_plan(
     region: Sequence[Sequence[float]] | NDArray[np.floating] | None = None,
     level: int | None = None,
 ) -> Plan:
-    """Plan a run.
+    """Plan a run: its planes, level, tiles, and the extent of its maps.
 
     Parameters
     ----------
@@ -45,23 +45,33 @@ def make_plan(
     maps : int
         Number of maps, one per prompt.
     detail : Detail, optional
-        How closely to look; by default at each plane as a whole.
+        How finely each plane is seen; by default as a whole.
     planes : mapping, optional
-        From the name of an axis to one position, or a slice or range of them; all planes by
-        default. Positions below 0 count from the end.
+        From the name of an axis to an index, or a slice or range of indices; all planes by
+        default. Indices below 0 count from the end.
     region : array-like, optional
         ``(corners, 2)``, row and column of each corner in pixels of the finest level: two for
-        a rectangle (its corners belong to it), more for an outline. All by default.
+        a rectangle (the corners belong to it), more for an outline. By default the whole plane.
     level : int, optional
-        Which to read. By default the coarsest that is fine enough.
+        Level to read. By default the coarsest that is fine enough.
 
     Raises
     ------
     ValueError
-        If there is no such axis, position or level, or the region lies beside the image or
+        If there is no such axis, index or level, or the region lies beside the image or
         encloses no area.
     TypeError
-        If planes are neither one number nor a slice or range of them.
+        If planes are neither an index nor a slice or range of indices.
+
+    Examples
+    --------
+    >>> from napari_clipseg.images.io.source import as_source
+    >>> source = as_source(np.zeros((40, 512, 512), np.uint8), axes="zyx")
+    >>> plan = make_plan(source, side=352, patch=16, planes={"z": slice(0, 40, 2)})
+    >>> plan.shape, plan.tile_count, plan.extent.plane_steps
+    ((1, 20, 512, 512), 20, (2,))
+    >>> print(plan)
+    20 planes of 512 x 512 pixels, as a whole: 20 tiles; a map of 20 MB, 7 MB to work with
     """
     detail = detail or Detail()
     index = [_positions(source, name, n, planes) for name, n in _lengths(source).items()]
@@ -120,23 +130,23 @@ def make_plan(
 
 
 def spread(length: int, tile: int, overlap: float, shift: float = 0) -> list[int]:
-    """Return where tiles begin that cover an axis evenly, each overlapping the next.
+    """Return the first pixel of each tile, so that tiles cover an axis evenly and overlap.
 
     Parameters
     ----------
     length : int
-        Of the axis.
+        Length of the axis.
     tile : int
         Side of a tile, at most the length.
     overlap : float
-        Least share of the side that two neighbours have in common.
+        Least share of the side that two neighbors have in common.
     shift : float
-        Share of a step by which all are moved back, the first to before the axis begins.
+        Share of a step by which all tiles are moved back; the first then begins before the axis.
     """
     if tile >= length:
         return [0]
     step = max(1, math.floor(tile * (1 - overlap)))
-    back = min(round(shift * step), tile - 1)  # the first one still sees a pixel
+    back = min(round(shift * step), tile - 1)  # a pixel of the axis stays in the first
     last = length - tile
     count = 1 + math.ceil((last + back) / step)
     return [round(first) for first in np.linspace(-back, last, count).tolist()]
@@ -188,7 +198,7 @@ def _tile(source: Source, detail: Detail, side: int) -> float | None:
 def _level(
     source: Source, tile: float | None, side: int, corners: NDArray[np.float64] | None
 ) -> int:
-    """Return the coarsest level that shows what is looked at in no fewer pixels than needed."""
+    """Return the coarsest level in which a tile has no fewer pixels than the model needs."""
     seen: Sequence[float] = source.shape
     if corners is not None:
         inside = corners.clip(-0.5, np.subtract(source.shape, 0.5))

@@ -13,25 +13,25 @@ from napari_clipseg.images.tiling.plan import Tile
 
 
 def blending_weights(starts: Sequence[int], tile: int, first: int, length: int) -> Float32:
-    """Return the weight of each tile at each pixel of an axis; they sum to one everywhere.
+    """Return the weight of each tile at each pixel of an axis; the weights of a pixel sum to 1.
 
-    Within an overlap the weight falls as half a cosine wave does, so that the blend and
-    its slope have no step; elsewhere it is 1. Where three tiles or more overlap, the products
-    of their slopes are brought to the sum 1.
+    Within an overlap the weight falls like half a cosine wave, so that neither the blend nor
+    its slope has a step; elsewhere it is 1. Where three tiles or more overlap, the products
+    of their slopes are divided by their sum.
 
     Parameters
     ----------
     starts : sequence of int
         First pixel of each tile, in order.
     tile : int
-        Length of each.
+        Length of a tile.
     first, length : int
-        The part of the axis that is wanted; the tiles cover it.
+        The part of the axis to compute; the tiles cover it.
 
     Returns
     -------
     ndarray of float32
-        ``(tiles, length)``; 0 outside of a tile.
+        ``(tiles, length)``; 0 outside a tile.
     """
     at = np.arange(first, first + length) + 0.5
     weights = np.zeros((len(starts), length))
@@ -53,14 +53,14 @@ def _rise(share: NDArray[np.floating]) -> NDArray[np.floating]:
 def on_pixels(logits: Float32, tile: Tile, rows: slice, columns: slice) -> Float32:
     """Resize the logits of a tile to the pixels of a part of it, bilinearly.
 
-    Pixel centres stay where they are; a part has the same values as the whole would have.
+    Pixel centers stay where they are; a part has the values that it has in the whole.
 
     Parameters
     ----------
     logits : ndarray of float32
         ``(maps, rows, columns)``: those of the whole tile.
     tile : Tile
-        Where it lies.
+        The tile.
     rows, columns : slice
         A part of the tile, in pixels of the plane.
 
@@ -90,7 +90,7 @@ class Stitcher:
     tiles : sequence of Tile
         The tiles of a plane: a grid, row by row.
     rows, columns : slice
-        The part of the plane that is wanted.
+        The part of the plane to compute.
     """
 
     def __init__(self, tiles: Sequence[Tile], rows: slice, columns: slice) -> None:

@@ -1,4 +1,4 @@
-"""What a tile of a plane looks like to the model, with as little read as that takes."""
+"""A tile of a plane as the model sees it; no more is read than it needs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
 from napari_clipseg.images.tiling.plan import Tile
 
-# A tile of more pixels is averaged while it is read, never held whole.
+# A tile of more pixels is averaged while it is read; it is never in memory as a whole.
 MOST_PIXELS = 4096**2
-# How much finer than the model's square such averages stay: what Pillow's own thumbnails use,
-# which then differ little from a resize of all pixels.
+# How much finer than the model's square such averages stay. Pillow uses the same number for its
+# thumbnails: they then differ little from a resize of all pixels.
 GAP = 3
 
 
@@ -30,8 +30,8 @@ def render_tile(
 ) -> NDArray[np.uint8]:
     """Return what the model sees of a tile.
 
-    Where the tile reaches beyond the plane, the plane is mirrored, so that no edge shows
-    that is not in the image.
+    Where the tile reaches beyond the plane, the plane is mirrored, so that the model sees no
+    edge that is not in the image.
 
     Parameters
     ----------

@@ -1,0 +1,136 @@
+"""A run: its tiles rendered, segmented and put together, plane by plane."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.images.edges.refine import refine_edges
+from napari_clipseg.images.io.maps import ProbabilityMap
+from napari_clipseg.images.io.source import Reader
+from napari_clipseg.images.rendering import Rendering
+from napari_clipseg.images.tiling.mosaic import Mosaic, batches
+from napari_clipseg.images.tiling.plan import Plan
+from napari_clipseg.results import Segmentation
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    done, total : int
+        Steps.
+    message : str
+        What comes next, for a progress bar's text.
+    partial : Segmentation, optional
+        What is done so far; the rest of its map is still 0.
+
+    Examples
+    --------
+    >>> from napari_clipseg import Progress
+    >>> Progress(2, 5, "Segmenting the image").done
+    2
+    """
+
+    done: int
+    total: int
+    message: str
+    partial: Segmentation | None = field(default=None, repr=False)
+
+
+class Run:
+    """The tiles of a run, rendered, segmented and put together; planes are finished in order.
+
+    Tiles are streamed across planes, so that a stack of one tile a plane fills the engine's batch.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the image.
+    rendering : Rendering
+        How the model sees its pixels.
+    plan : Plan
+        Which tiles.
+    engine : Engine
+        What segments them.
+    embeddings : ndarray of float32
+        ``(maps, projection_dim)``: the prompts.
+    written : ProbabilityMap
+        Where the maps are written.
+    result : Segmentation
+        What the run will give, still without its map.
+
+    Attributes
+    ----------
+    any_finite : bool
+        Whether a pixel of the planes that are done was a finite number.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        rendering: Rendering,
+        plan: Plan,
+        engine: Engine,
+        embeddings: NDArray[np.float32],
+        written: ProbabilityMap,
+        result: Segmentation,
+    ) -> None:
+        self._reader, self._rendering, self._plan = reader, rendering, plan
+        self._engine, self._embeddings, self._written = engine, embeddings, written
+        self._partial = replace(result, probability=written.data, complete=False)
+        self._refine_edges = result.recipe.refine_edges
+        self._mosaics: dict[int, Mosaic] = {}  # of the planes that are begun
+        self.any_finite = False
+
+    def steps(self, total: int, *, whole_bands: bool) -> Generator[Progress, None, None]:
+        """Run all tiles; yield before each batch."""
+        done, places = 2, list(np.ndindex(*self._plan.extent.planes_shape))
+        for batch in batches(self._plan, self._engine.batch_size):
+            # A new one each time: it keeps the labels that were made of it.
+            yield Progress(
+                done, total, self._message(batch[0][0], done - 1), replace(self._partial)
+            )
+            for number, _ in batch:
+                if number not in self._mosaics:
+                    self._mosaics[number] = self._mosaic(number, whole_bands)
+            images = [self._mosaics[number].render(tile) for number, tile in batch]
+            features = self._engine.encode(images, resize=False)
+            all_logits = self._engine.decode(features, self._embeddings)
+            done += len(batch)
+            for (number, tile), logits in zip(batch, all_logits, strict=True):
+                mosaic, at = self._mosaics[number], places[number]
+                for rows, band in mosaic.add(tile, logits):
+                    self._written.write(at, rows, band)
+                if mosaic.complete:
+                    if self._refine_edges:
+                        message = "Following the image's edges"
+                        yield Progress(done, total, message, replace(self._partial))
+                        self._refine(mosaic, at)
+                    self._written.end_plane(at)
+                    self.any_finite |= mosaic.any_finite
+                    del self._mosaics[number]
+
+    def _mosaic(self, number: int, whole_bands: bool) -> Mosaic:
+        plane = self._plan.extent.planes[number]
+        return Mosaic(self._reader, self._rendering, self._plan, plane, whole_bands=whole_bands)
+
+    def _message(self, number: int, tile: int) -> str:
+        planes, tiles = len(self._plan.extent.planes), self._plan.tile_count
+        where = f"plane {number + 1} of {planes}, " if planes > 1 else ""
+        of_tiles = f"tile {tile} of {tiles}" if tiles > 1 else ""
+        return "Segmenting the image" + (f": {where}{of_tiles}" if where or of_tiles else "")
+
+    def _refine(self, mosaic: Mosaic, at: tuple[int, ...]) -> None:
+        maps = self._written.data[(slice(None), *at)]
+        radius = max(1, round(self._plan.patch_pixels / 2))
+        refined = refine_edges(maps, mosaic.render_region(), radius=radius)
+        # What is not finite, or outside of the region, stays 0.
+        rows = slice(0, self._plan.height)
+        self._written.write(at, rows, np.where(maps > 0, refined, np.float32(0)))
