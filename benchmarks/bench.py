@@ -108,7 +108,9 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, shape of {SIZE}")
     print_table(seconds, processes)
     print_floor(median(seconds[NEW][OURS]), count, median(rates))
-    agreement = label_agreement(load("demo", device="cpu"), load("demo", device="cpu", precision="int8"))
+    agreement = label_agreement(
+        load("demo", device="cpu"), load("demo", device="cpu", precision="int8")
+    )
     print(f"int8 on the bundled checkpoint: label IoU {agreement:.4f}; wanted: at least {SAME}.")
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from demo_prompts import prompts_for
 from demo_scenes import make_scene
-from napari_clipseg.engine.runtime.devices import pick_device
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.loading import load
+from napari_clipseg.engine.runtime.devices import pick_device
 from napari_clipseg.sample_data import SAMPLES, load_sample
 
 FIRST_SEED = 6_000_000
