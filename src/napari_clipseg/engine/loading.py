@@ -73,11 +73,12 @@ def load(
     >>> engine.name, engine.size, engine.precision, engine.batch_size
     ('demo', (192, 192), 'float32', 1)
     """
-    from napari_clipseg.engine.runtime.devices import pick_device
+    from napari_clipseg.engine.runtime import devices
 
-    place = pick_device(device)
-    _require_precision(precision, place.type)
-    if place.type == "cpu":
+    place = devices.pick_device(device)
+    on_cpu = place == devices.CPU
+    _require_precision(precision, str(place), on_cpu)
+    if on_cpu:
         precision = precision or "float32"
     folder = locate(model)
     with _lock:
@@ -95,18 +96,18 @@ def load(
         return _loaded[key]
 
 
-def _require_precision(precision: str | None, device: str) -> None:
+def _require_precision(precision: str | None, device: str, on_cpu: bool) -> None:
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(
             f"The precision is {precision!r}; wanted one of {', '.join(map(repr, PRECISIONS))}, or "
             f"None for the best."
         )
-    if precision == "int8" and device != "cpu":
+    if precision == "int8" and not on_cpu:
         raise ValueError(
             f"The precision 'int8' is for the CPU, and the device is {device!r}. Add device='cpu', "
             f"or leave precision out: a GPU computes in float16."
         )
-    if precision == "float16" and device == "cpu":
+    if precision == "float16" and on_cpu:
         raise ValueError(
             "The precision 'float16' is for a GPU, and the device is 'cpu'. Leave precision out "
             "for float32, or choose 'int8'."
@@ -117,6 +118,7 @@ def _load(name: str, state: FolderState, device: torch.device, precision: str | 
     from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
     from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
     from napari_clipseg.engine.runtime.batching import Placed
+    from napari_clipseg.engine.runtime.devices import CPU
     from napari_clipseg.engine.runtime.int8 import quantize_vision
     from napari_clipseg.engine.runtime.kernels import use_fast_kernels
 
@@ -126,7 +128,7 @@ def _load(name: str, state: FolderState, device: torch.device, precision: str | 
         quantize_vision(network)
     use_fast_kernels(network)
     placed = Placed(network.to(device), device)
-    if device.type != "cpu" and precision != "float32":
+    if device != CPU and precision != "float32":
         half = _in_float16(placed, processor)
         if half is None and precision == "float16":
             warnings.warn(

@@ -228,7 +228,7 @@ def _download_files(
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import WeakFileLock
 
-    from napari_clipseg.engine.hub.transfer import fetch
+    from napari_clipseg.engine.hub.transfer import download_file
 
     repository = repository_folder(listing.name, cache_dir)
     locks = repository.parent / ".locks" / repository.name
@@ -243,7 +243,7 @@ def _download_files(
         url = hf_hub_url(listing.name, file.name, revision=listing.commit, endpoint=endpoint)
         # The same lock that huggingface_hub uses for this file.
         with WeakFileLock(locks / f"{file.digest.value}.lock", timeout=LOCK_WAIT):
-            for done in fetch(file, url, repository / "blobs" / file.digest.value):
+            for done in download_file(file, url, repository / "blobs" / file.digest.value):
                 yield DownloadProgress(before + done, listing.size, file.name)
         before += file.size
 

@@ -27,7 +27,7 @@ PAUSE = 1.0  # seconds before the next try
 PARTIAL_CONTENT = 206  # HTTP: the server sends the range that was asked for
 
 
-def fetch(file: RemoteFile, url: str, blob: Path) -> Generator[int, None, None]:
+def download_file(file: RemoteFile, url: str, blob: Path) -> Generator[int, None, None]:
     """Download a file to ``blob``, which exists only once it is complete and verified.
 
     Parameters

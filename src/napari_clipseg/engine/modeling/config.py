@@ -97,7 +97,7 @@ class CLIPSegTextConfig(_TowerConfig):
     Parameters
     ----------
     vocab_size : int
-        Number of tokens known.
+        Number of tokens in the vocabulary.
     hidden_size, intermediate_size : int
         Width of the tokens, and of the hidden layer of each MLP.
     num_hidden_layers, num_attention_heads : int
@@ -326,7 +326,7 @@ class CLIPSegConfig(BaseConfig):
         """Build from the mapping that a ``config.json`` holds.
 
         Older files hold the towers a second time as ``text_config_dict`` and
-        ``vision_config_dict``; where those are filled in, they win.
+        ``vision_config_dict``; values in those are preferred.
         """
         known = {item.name for item in fields(cls)}
         picked = {key: value for key, value in values.items() if key in known}
@@ -368,7 +368,7 @@ def _require_indices(config: BaseConfig, *names: str) -> None:
 def _require_numbers(config: BaseConfig, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if not (_is_int(value) or isinstance(value, float)) or not math.isfinite(value):
+        if not _is_int(value) and not (isinstance(value, float) and math.isfinite(value)):
             raise _wrong(config, name, "a number")
 
 

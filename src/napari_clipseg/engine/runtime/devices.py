@@ -29,6 +29,8 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         place = None
     if place is None or place.type not in available:
         raise ValueError(f"There is no device {str(device)!r} here; there is {available}.")
+    if place.type == "cpu":
+        return CPU  # "cpu:0" is the same
     count = torch.cuda.device_count() if place.type == "cuda" else 1
     if (place.index or 0) >= count:
         raise ValueError(
