@@ -270,6 +270,26 @@ BAD_FIELDS = {
     "too few names": ({"prompts": ["a", "b"], "names": ["c"]}, ValueError, "1 names for 2 prompts"),
     "weights": ({"prompts": "a", "weights": "abc"}, ValueError, "The weights are 'abc'; wanted"),
     "a field that is none": ({"prompts": "a", "detial": "fine"}, TypeError, "detial"),
+    "names as a text": ({"prompts": "a", "names": "b"}, TypeError, "names is 'b'; wanted a list"),
+    "a blank name": ({"prompts": {"": "a"}}, ValueError, "Got '' as a prompt's name"),
+    "a number for a name": ({"prompts": {1: "a"}}, ValueError, "Got 1 as a prompt's name"),
+    "planes of a number": ({"prompts": "a", "planes": 3}, TypeError, "planes is 3; wanted a map"),
+    "a level of a text": (
+        {"prompts": "a", "level": "1"},
+        TypeError,
+        "level is '1'; wanted a whole",
+    ),
+    "an appearance of a mapping": (
+        {"prompts": "a", "appearance": {"gamma": 2}},
+        TypeError,
+        "appearance is {'gamma': 2}; wanted an Appearance",
+    ),
+    "objects of a bool": (
+        {"prompts": "a", "instances": True},
+        TypeError,
+        "instances is True; wanted InstanceOptions()",
+    ),
+    "a detail of a list": ({"prompts": "a", "detail": [5]}, ValueError, "The tile size is [5]"),
 }
 
 
@@ -278,6 +298,11 @@ def test_bad_fields_are_refused(fields, error, says):
     with pytest.raises(error) as caught:
         Recipe(**fields)
     assert says in str(caught.value)
+
+
+def test_an_unknown_field_of_a_call_is_named_with_the_known_ones():
+    with pytest.raises(TypeError, match=r"no field 'treshold'; a recipe has prompts, names,"):
+        segment(RGB, "dog", treshold=0.5)
 
 
 def test_a_recipe_cannot_be_changed():
@@ -386,6 +411,17 @@ def test_the_recipe_of_a_saved_layer_gives_equal_labels(fields, checkpoint, tmp_
 def test_a_layer_without_a_recipe_is_refused(layer, says):
     with pytest.raises(ValueError, match=says):
         Recipe.of(layer)
+
+
+@pytest.mark.parametrize("path", ["map.zarr", Path("recipe.json")], ids=str)
+def test_a_path_is_refused_with_the_cure(path):
+    with pytest.raises(TypeError, match=r"open it first: zarr.open_group.* Recipe.load"):
+        Recipe.of(path)
+
+
+@pytest.mark.parametrize("image", [RGB, RGB[..., 0]], ids=["rgb", "gray"])
+def test_the_recipe_of_an_image_without_channels_names_none(image, engine):
+    assert segment(image, "dog", model=engine).recipe.appearance.channels is None
 
 
 def test_the_recipe_of_an_ome_zarr(engine, checkpoint, tmp_path):

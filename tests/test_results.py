@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari.layers import Layer
+from napari.layers import Image, Layer
 
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.labels.instances import InstanceOptions
@@ -16,6 +16,8 @@ from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labe
 from napari_clipseg.images.uncertainty import disagreement
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
+from napari_clipseg.segmentation import segment
+from seeing import Seeing
 
 RANDOM = np.random.default_rng(0)
 # Two prompts and a negative one, on two planes; of things, not of noise.
@@ -36,7 +38,7 @@ def result(probability, threshold=0.5, *, negative=0, path=None, **fields):
         width=probability.shape[-1],
         **extent,
     )
-    return Segmentation(probability, threshold, recipe, made, path)
+    return Segmentation(probability, threshold, recipe, made, path=path)
 
 
 def lazy(maps):
@@ -204,6 +206,29 @@ def test_layers_of_a_result_without_a_layer():
     np.testing.assert_array_equal(labels, made.labels)
     layer = Layer.create(labels, options, kind)
     assert layer.data_to_world((1, 2, 3)) == (1, 2, 3)
+
+
+def test_layers_of_an_image_whose_axes_were_given():
+    channels = Image(np.zeros((3, 12, 20), np.uint8), scale=(1, 2, 3))
+    found = segment(channels, "x", axes="cyx", model=Seeing(12))
+    labels, options, kind = found.to_layers(channels)[-1]
+    made = Layer.create(labels, options, kind)
+    assert made.data.shape == (12, 20)
+    np.testing.assert_allclose(made.scale, (2, 3))
+    assert options["metadata"]["napari_clipseg"]["axes"] == ["c", "y", "x"]
+
+
+def test_a_layer_of_other_axes_is_refused():
+    found = segment(np.zeros((12, 20), np.uint8), "x", model=Seeing(12))
+    with pytest.raises(ValueError, match="Got 2 names 'yx' for the axes of an image of shape"):
+        found.to_layers(Image(np.zeros((3, 12, 20))))
+
+
+def test_labels_have_the_table_of_their_objects():
+    made = result(MAPS, 0.6, instances=InstanceOptions())
+    features = made.to_layers()[-1][1]["features"]
+    np.testing.assert_array_equal(features["area"], made.objects["area"])
+    assert "features" not in made.to_layers(features=False)[-1][1]
 
 
 def test_metadata_of_layers_are_json():

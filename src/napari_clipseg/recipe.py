@@ -133,9 +133,17 @@ class Recipe:
         wanted = as_prompts(prompts)
         if not wanted:
             raise ValueError("Got no prompt; give a text such as 'nuclei', or a reference image.")
+        _require_kind("names", names, list | tuple, "a list of texts")
+        for name in names:
+            if name is not None and not (isinstance(name, str) and name.strip()):
+                raise ValueError(f"Got {name!r} as a prompt's name; wanted a text, or None.")
         if len(names) not in (0, len(wanted)):
             raise ValueError(f"Got {len(names)} names for {len(wanted)} prompts; give one each.")
-        if isinstance(detail, str | float | int):
+        _require_kind("planes", planes, Mapping | None, "a mapping such as {'z': 3}")
+        _require_kind("level", level, int | np.integer | None, "a whole number")
+        _require_kind("appearance", appearance, Appearance | None, "an Appearance")
+        _require_kind("instances", instances, InstanceOptions | None, "InstanceOptions()")
+        if not isinstance(detail, Detail):
             detail = Detail(detail)  # type: ignore[arg-type]  # it says what it takes
         values = {
             "prompts": wanted,
@@ -278,6 +286,8 @@ class Recipe:
         ------
         ValueError
             If it has no recipe.
+        TypeError
+            If it is a path.
 
         Examples
         --------
@@ -287,6 +297,11 @@ class Recipe:
         >>> Recipe.of(options["metadata"]).prompts
         ('nuclei',)
         """
+        if isinstance(layer, str | Path):
+            raise TypeError(
+                f"Got the path {str(layer)!r}; open it first: zarr.open_group(path) for an "
+                f"OME-Zarr, Recipe.load(path) for a saved recipe."
+            )
         # A zarr group has metadata, too, of another kind.
         metadata = getattr(layer, "attrs", None) or getattr(layer, "metadata", None) or layer
         record = dict(metadata).get(METADATA) if isinstance(metadata, Mapping) else None
@@ -300,7 +315,17 @@ class Recipe:
 
 
 def as_recipe(prompts: Recipe | Prompts, fields: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with fields changed, or one made of prompts and fields."""
+    """Return a recipe with fields changed, or one made of prompts and fields.
+
+    Raises
+    ------
+    TypeError
+        If there is no such field.
+    """
+    known = [field.name for field in dataclasses.fields(Recipe)]
+    for name in fields:
+        if name not in known:
+            raise TypeError(f"There is no field {name!r}; a recipe has {', '.join(known)}.")
     if isinstance(prompts, Recipe):
         return prompts.replace(**fields)
     return Recipe(prompts, **fields)
@@ -313,6 +338,11 @@ def check_thresholds(threshold: Threshold, low_threshold: float | None, maps: in
     if threshold is None or isinstance(threshold, str):
         threshold = 1.0  # known later
     semantic_labels(np.zeros((maps, 1, 1), np.float32), threshold, low_threshold=low_threshold)
+
+
+def _require_kind(field: str, value: object, kind: Any, wanted: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{field} is {value!r}; wanted {wanted}.")
 
 
 def _checked_weights(weights: str | None) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_clipseg.images.io.axes import COLUMN, ROW, Axes
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.layers import placement, to_layer_order
 from napari_clipseg.images.io.source import Source, as_source
@@ -43,10 +44,12 @@ class Segmentation:
     threshold : float or sequence of float
         Probability above which a pixel is labelled; for all prompts, or one each.
     recipe : Recipe
-        What gives this result again: with the hash of the weights, and with the numbers that
-        contrast and threshold came to.
+        What gives this result again: with the hash of the weights, the contrast in numbers, and
+        the checkpoint's threshold if none was given.
     extent : Extent
         What part of the image the map covers, and how its pixels lie on it.
+    axes : tuple of str
+        Names of the image's axes, as it was read.
     path : Path, optional
         Where the map is, if in a file.
     complete : bool
@@ -67,6 +70,7 @@ class Segmentation:
     threshold: float | Sequence[float]
     recipe: Recipe
     extent: Extent
+    axes: Axes = (ROW, COLUMN)
     path: Path | None = None
     complete: bool = True
 
@@ -171,7 +175,7 @@ class Segmentation:
         numbers = self.threshold if threshold is None else threshold_of(recipe, self.probability)
         return replace(self, recipe=recipe, threshold=numbers)
 
-    def to_layers(self, layer: Any = None) -> list[LayerData]:
+    def to_layers(self, layer: Any = None, *, features: bool = True) -> list[LayerData]:
         """Return the maps and the labels as napari takes layers.
 
         Parameters
@@ -179,12 +183,19 @@ class Segmentation:
         layer : napari image layer, optional
             What was segmented: its results get its place, its units and its order of axes. By
             default they lie on an image layer of plain pixels.
+        features : bool
+            Whether the labels get their `objects` as features; not for maps in a file.
 
         Returns
         -------
         list of tuple
             ``(data, keyword arguments, type)``: an image a prompt, then the labels. Add one with
             ``viewer.add_layer(Layer.create(*one))``. Their metadata hold the recipe.
+
+        Raises
+        ------
+        ValueError
+            If the layer has another number of axes than the image that was segmented.
 
         Examples
         --------
@@ -193,8 +204,12 @@ class Segmentation:
         >>> [(options["name"], kind) for _, options, kind in layers]
         [('nuclei', 'image'), ('nuclei · labels', 'labels')]
         """
-        source = None if layer is None else as_source(layer)
-        place = _plain_placement(self.extent) if layer is None else placement(layer, self.extent)
+        # The axes may have been given beside the image, and not stand in the layer's labels.
+        source = None if layer is None else as_source(layer, axes=self.axes)
+        if source is None:
+            place = _plain_placement(self.extent)
+        else:
+            place = placement(layer, self.extent, source.axes)
         names, title = self.prompt_names, "" if layer is None else f"{layer.name} · "
         record = self._record(layer)
         layers: list[LayerData] = []
@@ -216,6 +231,8 @@ class Segmentation:
         }
         if self.recipe.instances is None:
             options["colormap"] = label_colors(len(names))
+        if features and isinstance(self.probability, np.ndarray):
+            options["features"] = self.objects
         return [*layers, (_ordered(self.labels, source), options, "labels")]
 
     def _record(self, layer: Any) -> dict[str, Any]:
@@ -228,6 +245,7 @@ class Segmentation:
             "version": __version__,
             "source": "" if layer is None else layer.name,
             "source_id": "" if layer is None else str(layer.unique_id),
+            "axes": list(self.axes),
             "plane": list(planes[0]) if len(planes) == 1 else "all",
             "threshold": threshold,
             "complete": self.complete,

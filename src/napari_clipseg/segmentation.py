@@ -148,8 +148,11 @@ def segment_steps(
     embeddings = engine.embed(recipe.all_prompts)  # type: ignore[arg-type]
     with source.open() as reader:
         rendering = resolve(reader, recipe.appearance, plan.extent.planes)
-        recipe = recipe.replace(appearance=rendering.appearance)
-        result = _empty_result(recipe, plan, engine, output)
+        appearance = rendering.appearance
+        if source.channels == 1:  # of another image with channels, it would show one alone
+            appearance = replace(appearance, channels=None)
+        recipe = recipe.replace(appearance=appearance)
+        result = replace(_empty_result(recipe, plan, engine, output), axes=source.axes)
         written = create_map(
             plan.extent,
             len(recipe.all_prompts),
@@ -170,8 +173,9 @@ def _require_weights(recipe: Recipe, engine: Engine) -> None:
     if recipe.weights is not None and recipe.weights != engine.weights:
         raise CheckpointError(
             f"The recipe was made with other weights of {recipe.model!r}: {recipe.weights}, and "
-            f"those here are {engine.weights}. Get the weights that it was made with; or take "
-            f"recipe.replace(weights=None) to go on with those here, with another result."
+            f"those here are {engine.weights or 'not known'}. Get the weights that it was made "
+            f"with; or take recipe.replace(weights=None) to go on with those here, with another "
+            f"result."
         )
 
 
@@ -187,7 +191,7 @@ def _empty_result(
     path = None if output is None else Path(output)
     if output is not None:  # a file records them at once
         recipe = recipe.replace(weights=engine.weights)
-    return Segmentation(None, numbers, recipe, plan.extent, path)
+    return Segmentation(None, numbers, recipe, plan.extent, path=path)
 
 
 def _metadata(result: Segmentation) -> dict[str, Any]:

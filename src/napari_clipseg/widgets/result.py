@@ -50,7 +50,7 @@ class Result:
         self._viewer = viewer
         self._source = source
         self._segmentation = segmentation
-        *maps, labels = segmentation.to_layers(source)
+        *maps, labels = segmentation.to_layers(source, features=False)
         for one in maps:
             self._show(one)
         self.labels_layer: Labels = self._show_labels(labels)
@@ -75,7 +75,8 @@ class Result:
         if not self.is_shown:
             return
         self._segmentation = self._segmentation.relabel(threshold=threshold, instances=instances)
-        self.labels_layer = self._show_labels(self._segmentation.to_layers(self._source)[-1])
+        made = self._segmentation.to_layers(self._source, features=False)[-1]
+        self.labels_layer = self._show_labels(made)
         self._measure.start()  # once the threshold rests
 
     def measure(self) -> None:

@@ -58,8 +58,12 @@ class Detail:
     shift: float = 0.0
 
     def __post_init__(self) -> None:
-        named = self.tile_size in ("whole", "medium", "fine")
-        if not named and (isinstance(self.tile_size, str) or not 0 < self.tile_size < math.inf):
+        size = self.tile_size
+        if isinstance(size, str):
+            possible = size in ("whole", "medium", "fine")
+        else:
+            possible = np.isscalar(size) and 0 < size < math.inf
+        if not possible:
             raise ValueError(
                 f"The tile size is {self.tile_size!r}; wanted 'whole', 'medium', 'fine', or a "
                 f"side above 0 such as 512."
