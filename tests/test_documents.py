@@ -59,3 +59,12 @@ def test_python_blocks_run(document: Path, tmp_path, monkeypatch) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks_of(document.read_text(encoding="utf-8")):
         exec(compile(block, str(document), "exec"), names)
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    package = page.partition("src/napari_clipseg/\n")[2].partition("\ntests/")[0]
+    named = re.findall(r"^ +([\w/]+\.py) ", package, re.MULTILINE)
+    found = [path.name for path in (ROOT / "src").rglob("*.py")]
+    inner = [name for name in found if name != "__init__.py"]
+    assert sorted(named) == sorted([*inner, "__init__.py"])

@@ -59,7 +59,7 @@ def load_sample(name: str) -> Sample:
 
 
 def shapes() -> list[LayerData]:
-    """Coloured shapes on a plain ground, as an RGB image layer."""
+    """Colored shapes on a plain ground, as an RGB image layer."""
     return _as_layer("shapes")
 
 

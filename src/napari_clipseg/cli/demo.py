@@ -20,7 +20,7 @@ from napari_clipseg.sample_data import SAMPLES, Sample, load_sample
 if TYPE_CHECKING:  # asking for help is to be quick
     from napari_clipseg.results import Segmentation
 
-# One colour a label, in the order of the dock's colormaps.
+# One color a label, in the order of the dock's colormaps.
 COLORS = np.array(
     [(255, 0, 255), (0, 255, 0), (0, 255, 255), (255, 255, 0), (255, 0, 0), (0, 0, 255)], np.uint8
 )
@@ -146,7 +146,7 @@ def draw(sample: Sample, result: Segmentation, path: Path) -> None:
 
 
 def overlay(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Return an RGB image ``(height, width, 3)`` with each label's colour mixed in by half."""
+    """Return an RGB image ``(height, width, 3)`` with each label's color mixed in by half."""
     colored = COLORS[(labels - 1) % len(COLORS)]
     mixed = (image.astype(np.uint16) + colored) // 2
     return np.where(labels[..., None] > 0, mixed, image).astype(np.uint8)

@@ -62,7 +62,7 @@ class Detail:
         if isinstance(size, str):
             possible = size in ("whole", "medium", "fine")
         else:
-            possible = np.isscalar(size) and 0 < size < math.inf
+            possible = isinstance(size, int | float | np.number) and 0 < size < math.inf
         if not possible:
             raise ValueError(
                 f"The tile size is {self.tile_size!r}; wanted 'whole', 'medium', 'fine', or a "
