@@ -20,7 +20,7 @@ from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.tiling.planning import Planes
 from napari_clipseg.prompts import Prompt, Prompts, as_prompts, own_names, resolved
-from napari_clipseg.recipe_json import fields_of, prompts_to_json, recipe_to_dict, to_text
+from napari_clipseg.recipe_json import fields_of, fields_to_dict, prompts_to_json, to_text
 
 Threshold: TypeAlias = float | Sequence[float] | Literal["otsu"] | None
 Region: TypeAlias = Sequence[Sequence[float]] | NDArray[np.floating[Any]]
@@ -216,11 +216,16 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the JSON holds: strings, numbers, lists and mappings only."""
-        return recipe_to_dict(self, *self._json_prompts)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields_to_dict({**fields, **self._json_prompts})
 
     @cached_property
-    def _json_prompts(self) -> tuple[list[Any], list[Any]]:
-        return prompts_to_json(self.resolve())
+    def _json_prompts(self) -> dict[str, list[Any]]:
+        resolved = self.resolve()
+        return {
+            "prompts": prompts_to_json(resolved.prompts, self.names),
+            "negative_prompts": prompts_to_json(resolved.negative_prompts),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "The recipe") -> Recipe:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.prompts import Prompt
 
-if TYPE_CHECKING:
-    from napari_clipseg.recipe import Recipe
-
 FORMAT = "napari-clipseg recipe"
 # What makes the next version of an older one: the first makes version 2 of version 1, and so on.
 UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
@@ -32,32 +29,27 @@ INNERMOST_LIST = re.compile(r"\[\s*([^\[\]{}\"]*?)\s*\]")
 SHOWN_CHARACTERS = 60
 
 
-def prompts_to_json(recipe: Recipe) -> tuple[list[Any], list[Any]]:
-    """Return prompts and negative prompts as JSON values; those of the recipe are resolved."""
-    names = recipe.names or (None,) * len(recipe.prompts)
-    prompts = zip(recipe.prompts, names, strict=True)
-    return (
-        [_prompt_to_json(prompt, name) for prompt, name in prompts],
-        [_prompt_to_json(prompt) for prompt in recipe.negative_prompts],
-    )
+def prompts_to_json(prompts: Sequence[Any], names: Sequence[str | None] = ()) -> list[Any]:
+    """Return resolved prompts, and their names if they have any, as JSON values."""
+    named = zip(prompts, names or (None,) * len(prompts), strict=True)
+    return [_prompt_to_json(prompt, name) for prompt, name in named]
 
 
-def recipe_to_dict(
-    recipe: Recipe, prompts: list[Any], negative_prompts: list[Any]
-) -> dict[str, Any]:
-    """Return the JSON values of a recipe; of its prompts, what `prompts_to_json` gave."""
-    appearance = recipe.appearance
+def fields_to_dict(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON values of a recipe's fields; of its prompts, what `prompts_to_json` gave."""
+    planes, region, instances = fields["planes"], fields["region"], fields["instances"]
+    appearance = fields["appearance"]
     return {
         "format": FORMAT,
         "version": version(),
-        "prompts": prompts,
-        "negative_prompts": negative_prompts,
-        "model": recipe.model,
-        "weights": recipe.weights,
-        "detail": _plain(asdict(recipe.detail)),
-        "planes": None if recipe.planes is None else _planes_to_json(recipe.planes),
-        "region": None if recipe.region is None else np.asarray(recipe.region, float).tolist(),
-        "level": recipe.level,
+        "prompts": fields["prompts"],
+        "negative_prompts": fields["negative_prompts"],
+        "model": fields["model"],
+        "weights": fields["weights"],
+        "detail": _plain(asdict(fields["detail"])),
+        "planes": None if planes is None else _planes_to_json(planes),
+        "region": None if region is None else np.asarray(region, float).tolist(),
+        "level": _plain(fields["level"]),
         "appearance": {
             "contrast": _plain(appearance.contrast),
             "percentiles": _plain(appearance.percentiles),
@@ -66,10 +58,10 @@ def recipe_to_dict(
             "channels": _plain(appearance.channels),
             "colormap": _colormap_to_json(appearance.colormap),
         },
-        "threshold": _plain(recipe.threshold),
-        "low_threshold": _plain(recipe.low_threshold),
-        "instances": None if recipe.instances is None else _plain(asdict(recipe.instances)),
-        "refine_edges": recipe.refine_edges,
+        "threshold": _plain(fields["threshold"]),
+        "low_threshold": _plain(fields["low_threshold"]),
+        "instances": None if instances is None else _plain(asdict(instances)),
+        "refine_edges": fields["refine_edges"],
     }
 
 
