@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, opened, some_finite
-from napari_clipseg.images import rendering as module
+from napari_clipseg.images import contrast as module
 from napari_clipseg.images.contrast import SAMPLED_PIXELS
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.rendering import Appearance, Rendering, resolve
