@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
+from napari_clipseg.images.io.disk import create_npy, tell_no_room
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
 from napari_clipseg.images.probability import FULL, Float32
@@ -83,6 +85,7 @@ class InOmeZarr(ProbabilityMap):
         self, path: Path, extent: Extent, maps: int, dtype: DType, metadata: Mapping[str, Any]
     ) -> None:
         super().__init__(dtype)
+        self._path, self._shape = path, (maps, *extent.shape)
         # The format wants time first, then channels, then space.
         time = extent.axes.index("t") if "t" in extent.axes else None
         others = [i for i in range(len(extent.axes)) if i != time]
@@ -97,16 +100,17 @@ class InOmeZarr(ProbabilityMap):
             at * size / factor
             for at, size, factor in zip(extent.origin, extent.spacing, extent.factor, strict=True)
         )
-        self._levels = create_ome_zarr(
-            path,
-            (*lengths, extent.height, extent.width),
-            dtype,
-            (*names, ROW, COLUMN),
-            scale=(*steps, height, width),
-            translate=(*starts, top, left),
-            unit=extent.unit,
-            metadata=metadata,
-        )
+        with self._room():
+            self._levels = create_ome_zarr(
+                path,
+                (*lengths, extent.height, extent.width),
+                dtype,
+                (*names, ROW, COLUMN),
+                scale=(*steps, height, width),
+                translate=(*starts, top, left),
+                unit=extent.unit,
+                metadata=metadata,
+            )
 
     @property
     def data(self) -> Any:
@@ -118,13 +122,19 @@ class InOmeZarr(ProbabilityMap):
         return whole.transpose((*order, whole.ndim - 2, whole.ndim - 1))
 
     def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
-        for number, one in enumerate(values):
-            self._levels[0][(*self._at(plane, number), rows)] = one
+        with self._room():
+            for number, one in enumerate(values):
+                self._levels[0][(*self._at(plane, number), rows)] = one
 
     def end_plane(self, plane: tuple[int, ...]) -> None:
         """Fill the coarser levels."""
-        for number in range(self._levels[0].shape[self._lead.index(None)]):
-            write_coarser(self._levels, self._at(plane, number))
+        with self._room():
+            for number in range(self._shape[0]):
+                write_coarser(self._levels, self._at(plane, number))
+
+    def _room(self) -> AbstractContextManager[None]:
+        nbytes = math.prod(self._shape) * self.dtype.itemsize * 4 // 3  # and the coarser levels
+        return tell_no_room(self._path, self._shape, nbytes, incomplete=True)
 
     def _at(self, plane: tuple[int, ...], number: int) -> tuple[int, ...]:
         return tuple(number if i is None else plane[i] for i in self._lead)
@@ -162,6 +172,9 @@ def create_map(
         If the map would take more than half of the free memory.
     FileExistsError
         If the path exists.
+    OSError
+        If the disk has no room for the map. A ``.npy`` file is refused beforehand; how far an
+        OME-Zarr compresses is known only while it is written.
     """
     if dtype not in DTYPES:
         raise ValueError(f"Got the type {dtype!r} for the map; wanted one of {', '.join(DTYPES)}.")
@@ -179,8 +192,7 @@ def create_map(
         )
     if path.exists():
         raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    return InArray(array, dtype)
+    return InArray(create_npy(path, shape, dtype), dtype)
 
 
 def _require_memory(shape: tuple[int, ...], dtype: DType) -> None:
