@@ -20,6 +20,45 @@ NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # Disks that cannot reserve room say so in different ways.
 CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 BLOCK = bytes(1 << 20)
+NUMPY_SUFFIX, ZARR_SUFFIX = ".npy", ".zarr"
+
+
+def output_path(output: str | Path) -> Path:
+    """Return where a map is written, whole: it stays true when the current folder changes.
+
+    Raises
+    ------
+    ValueError
+        If it ends neither in ``.npy`` nor in ``.zarr``.
+    FileNotFoundError
+        If its folder does not exist.
+    FileExistsError
+        If it exists, and is no empty folder for an OME-Zarr.
+    """
+    path = Path(os.path.expanduser(output)).absolute()
+    if path.suffix not in (NUMPY_SUFFIX, ZARR_SUFFIX):
+        raise ValueError(
+            f"The map cannot be written into {str(output)!r}; wanted a name that ends in "
+            f"{ZARR_SUFFIX} (OME-Zarr) or {NUMPY_SUFFIX} (numpy)."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {path.parent} for {path.name}. Make it first, or choose another "
+            f"one."
+        )
+    empty = path.suffix == ZARR_SUFFIX and path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty:
+        raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
+    return path
+
+
+def require_map(path: Path) -> None:
+    """Raise FileNotFoundError if a folder that a map was written into is there no more."""
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"The map in {path} is gone: the folder was moved or deleted. Put it back, or segment "
+            f"the image again."
+        )
 
 
 def create_npy(path: Path, shape: tuple[int, ...], dtype: str) -> Maps:

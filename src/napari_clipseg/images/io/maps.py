@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
-from napari_clipseg.images.io.disk import create_npy, tell_no_room
+from napari_clipseg.images.io.disk import (
+    ZARR_SUFFIX,
+    create_npy,
+    output_path,
+    require_map,
+    tell_no_room,
+)
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
 from napari_clipseg.images.probability import FULL, Float32
@@ -22,7 +28,6 @@ DType = Literal["float32", "float16", "uint8"]
 DTYPES = ("float32", "float16", "uint8")
 # Share of the free memory that the maps may take: napari and the labels need the rest.
 SHARE_OF_MEMORY = 0.5
-NUMPY_SUFFIX, ZARR_SUFFIX = ".npy", ".zarr"
 
 
 class ProbabilityMap(ABC):
@@ -78,6 +83,19 @@ class InArray(ProbabilityMap):
             self._array.flush()
 
 
+class _Finest:
+    """The finest level of an OME-Zarr map; of a folder that is gone, zarr would read zeros."""
+
+    def __init__(self, level: Any, path: Path) -> None:
+        self._level, self._path = level, path
+        self.shape, self.dtype, self.chunks = level.shape, level.dtype, level.chunks
+        self.ndim = level.ndim
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        require_map(self._path)
+        return np.asarray(self._level[where])
+
+
 class InOmeZarr(ProbabilityMap):
     """Maps as channels of an OME-Zarr image."""
 
@@ -117,11 +135,13 @@ class InOmeZarr(ProbabilityMap):
         """A dask array of the finest level, maps first."""
         import dask.array
 
-        whole = dask.array.from_zarr(self._levels[0])
+        finest = _Finest(self._levels[0], self._path)
+        whole = dask.array.from_array(finest, chunks=finest.chunks, name=False)
         order = [self._lead.index(None), *(self._lead.index(i) for i in range(len(self._lead) - 1))]
         return whole.transpose((*order, whole.ndim - 2, whole.ndim - 1))
 
     def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        require_map(self._path)
         with self._room():
             for number, one in enumerate(values):
                 self._levels[0][(*self._at(plane, number), rows)] = one
@@ -172,6 +192,8 @@ def create_map(
         If the map would take more than half of the free memory.
     FileExistsError
         If the path exists.
+    FileNotFoundError
+        If its folder does not.
     OSError
         If the disk has no room for the map. A ``.npy`` file is refused beforehand; how far an
         OME-Zarr compresses is known only while it is written.
@@ -182,16 +204,9 @@ def create_map(
     if output is None:
         _require_memory(shape, dtype)
         return InArray(np.zeros(shape, dtype), dtype)
-    path = Path(output)
+    path = output_path(output)
     if path.suffix == ZARR_SUFFIX:
         return InOmeZarr(path, extent, maps, dtype, metadata or {})
-    if path.suffix != NUMPY_SUFFIX:
-        raise ValueError(
-            f"The map cannot be written into {str(path)!r}; wanted a name that ends in "
-            f"{ZARR_SUFFIX} (OME-Zarr) or {NUMPY_SUFFIX} (numpy)."
-        )
-    if path.exists():
-        raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
     return InArray(create_npy(path, shape, dtype), dtype)
 
 
