@@ -529,6 +529,40 @@ def test_otsu_finds_a_threshold_for_each_prompt(output, engine, tmp_path):
     np.testing.assert_array_equal(np.asarray(result.labels), semantic_labels(maps, wanted))
 
 
+def two_shades(low, high):
+    image = np.full((12, 12), low, np.uint8)
+    image[:6] = high
+    return image
+
+
+# The checkpoint's own threshold is 0.5; Otsu's lies between what the two shades give.
+LOW = {
+    "above the checkpoint's": (two_shades(170, 250), 0.7),
+    "above Otsu's": (two_shades(20, 60), 0.4),
+    "an all-black image": (two_shades(0, 0), 0.3),
+    "a white one": (two_shades(255, 255), 0.3),
+}
+
+
+@pytest.mark.parametrize(("image", "low"), LOW.values(), ids=LOW)
+@pytest.mark.parametrize("output", [None, "map.zarr"], ids=["memory", "file"])
+def test_a_low_threshold_is_at_most_what_otsu_finds(image, low, output, tmp_path):
+    path = None if output is None else tmp_path / output
+    options = {"model": Seeing(12), "appearance": PLAIN, "threshold": "otsu", "output": path}
+    result = segment(image, "x", low_threshold=low, **options)
+    (high,) = result.threshold
+    maps = np.asarray(result.probability)
+    wanted = semantic_labels(maps, high, low_threshold=min(low, high))
+    np.testing.assert_array_equal(np.asarray(result.labels), wanted)
+    assert result.recipe.low_threshold == low
+    assert result.relabel(low_threshold=0.99).labels.shape == (12, 12)
+    partial = segment_steps(
+        as_source(image), result.recipe.replace(weights=None), engine=Seeing(12)
+    )
+    *_, last = partial
+    assert last.partial.labels.shape == (12, 12)
+
+
 def test_another_word_for_a_threshold_is_refused_before_the_model_is_loaded(tmp_path):
     with pytest.raises(ValueError, match="The threshold is 'auto'; wanted 'otsu'"):
         segment(RGB, "dog", model=tmp_path, threshold="auto")

@@ -185,8 +185,10 @@ def _empty_result(recipe: Recipe, plan: Plan, engine: Engine, path: Path | None)
     default = engine.config.default_threshold
     if recipe.threshold is None:
         recipe = recipe.replace(threshold=default)
-    numbers = default if recipe.threshold == OTSU else threshold_of(recipe, None)
-    check_thresholds(numbers, recipe.low_threshold, len(recipe.all_prompts))
+    numbers: float | Sequence[float] = default
+    if recipe.threshold != OTSU:
+        numbers = threshold_of(recipe, None)
+        check_thresholds(numbers, recipe.low_threshold, len(recipe.all_prompts))
     if path is not None:  # a file records them at once
         recipe = recipe.replace(weights=engine.weights)
     return Segmentation(None, numbers, recipe, plan.extent, path)

@@ -91,11 +91,9 @@ def test_a_disk_that_fills_during_a_run_has_the_same_words(step, tmp_path, monke
     else:  # the coarser levels
         written.write((), slice(0, 512), np.ones((2, 512, 700), np.float32))
         monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    go_on = {"write": lambda: write_noise(written), "end_plane": lambda: written.end_plane(())}
     with pytest.raises(OSError, match="There is no room") as caught:
-        if step == "write":
-            write_noise(written)
-        else:
-            written.end_plane(())
+        go_on[step]()
     assert all(part in str(caught.value) for part in SAYS)
     assert str(caught.value).endswith("What map.zarr holds is incomplete.")
 
