@@ -155,6 +155,8 @@ def test_transformations_of_level_and_image_are_multiplied():
     ]
     group.attrs["multiscales"] = [image]
     assert as_source(group).spacing == (1, 0.5)
+    # The level's translation is scaled with it.
+    assert as_source(group).translation == (4.5, 2.25)
 
 
 def test_axes_may_have_long_names():

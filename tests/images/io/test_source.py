@@ -222,12 +222,25 @@ def test_ome_zarr_knows_its_pixels(version):
     assert source.factor(1) == (2, 2)
 
 
+@pytest.mark.parametrize("translation", [(1,), (np.nan, 1), (1, np.inf)], ids=str)
+def test_translations_are_two_finite_numbers(translation):
+    with pytest.raises(ValueError, match="wanted the row and column of the first pixel, in units"):
+        as_source(ONE, translation=translation)
+
+
 def test_what_the_caller_says_wins():
     shown = layer(image("tyx", "uint16"), "tyx")
-    source = as_source(shown, axes="zyx", contrast_limits=(3, 4), spacing=(2, 2), unit="parsec")
+    source = as_source(
+        shown,
+        axes="zyx",
+        contrast_limits=(3, 4),
+        spacing=(2, 2),
+        translation=(5, 6),
+        unit="parsec",
+    )
     assert source.axes == ("z", "y", "x")
     assert source.contrast_limits == (3, 4)
-    assert (source.spacing, source.unit) == ((2, 2), "parsec")
+    assert (source.spacing, source.translation, source.unit) == ((2, 2), (5, 6), "parsec")
     assert as_source(np.zeros((4, 5, 3)), rgb=False).plane_axes == ("z",)
 
 

@@ -110,22 +110,24 @@ class InOmeZarr(ProbabilityMap):
         self._lead = [*([] if time is None else [time]), None, *others]
         lengths = [maps if i is None else extent.planes_shape[i] for i in self._lead]
         names = [CHANNEL if i is None else extent.axes[i] for i in self._lead]
+        # Readers expect steps above 0: planes that were asked for backwards lie forwards.
+        self._last = [
+            length - 1 if step < 0 else None
+            for length, step in zip(extent.planes_shape, extent.plane_steps, strict=True)
+        ]
+        along = zip(extent.plane_starts, extent.plane_steps, self._last, strict=True)
+        firsts = [start + step * (last or 0) for start, step, last in along]
         # How far planes lie apart is not known, only their numbers.
-        steps = [1 if i is None else extent.plane_steps[i] for i in self._lead]
-        starts = [0 if i is None else extent.plane_starts[i] for i in self._lead]
-        height, width = extent.spacing
-        top, left = (
-            at * size / factor
-            for at, size, factor in zip(extent.origin, extent.spacing, extent.factor, strict=True)
-        )
+        steps = [1 if i is None else abs(extent.plane_steps[i]) for i in self._lead]
+        starts = [0 if i is None else firsts[i] for i in self._lead]
         with self._room():
             self._levels = create_ome_zarr(
                 path,
                 (*lengths, extent.height, extent.width),
                 dtype,
                 (*names, ROW, COLUMN),
-                scale=(*steps, height, width),
-                translate=(*starts, top, left),
+                scale=(*steps, *extent.spacing),
+                translate=(*starts, *extent.place),
                 unit=extent.unit,
                 metadata=metadata,
             )
@@ -138,7 +140,9 @@ class InOmeZarr(ProbabilityMap):
         finest = _Finest(self._levels[0], self._path)
         whole = dask.array.from_array(finest, chunks=finest.chunks, name=False)
         order = [self._lead.index(None), *(self._lead.index(i) for i in range(len(self._lead) - 1))]
-        return whole.transpose((*order, whole.ndim - 2, whole.ndim - 1))
+        maps_first = whole.transpose((*order, whole.ndim - 2, whole.ndim - 1))
+        flips = (slice(None, None, 1 if last is None else -1) for last in self._last)
+        return maps_first[(slice(None), *flips)]
 
     def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
         require_map(self._path)
@@ -157,7 +161,10 @@ class InOmeZarr(ProbabilityMap):
         return tell_no_room(self._path, self._shape, nbytes, incomplete=True)
 
     def _at(self, plane: tuple[int, ...], number: int) -> tuple[int, ...]:
-        return tuple(number if i is None else plane[i] for i in self._lead)
+        places = [
+            at if last is None else last - at for at, last in zip(plane, self._last, strict=True)
+        ]
+        return tuple(number if i is None else places[i] for i in self._lead)
 
 
 def create_map(

@@ -27,7 +27,7 @@ def is_ome_zarr(image: Any) -> bool:
 
 
 def read_ome_zarr(group: Any) -> dict[str, Any]:
-    """Return what an OME-Zarr image says of itself: levels, axes, spacing and unit.
+    """Return what an OME-Zarr image says of itself: levels, axes, spacing, translation, unit.
 
     Parameters
     ----------
@@ -37,12 +37,15 @@ def read_ome_zarr(group: Any) -> dict[str, Any]:
     image = _multiscales(group)[0]
     names = [one if isinstance(one, str) else one["name"] for one in image.get("axes", "tczyx")]
     units = [None if isinstance(one, str) else one.get("unit") for one in image.get("axes", names)]
-    scale = np.ones(len(names))
+    scale, translation = np.ones(len(names)), np.zeros(len(names))
     # The image's own transformation, if there is one, comes after that of the level.
     for made in (image["datasets"][0], image):
         for step in made.get("coordinateTransformations", ()):
             if step["type"] == "scale":
                 scale = scale * np.asarray(step["scale"], dtype=float)
+                translation = translation * np.asarray(step["scale"], dtype=float)
+            elif step["type"] == "translation":
+                translation = translation + np.asarray(step["translation"], dtype=float)
     levels = [group[one["path"]] for one in image["datasets"]]
     known = name_axes(names, levels[0].shape)
     row, column = known.index(ROW), known.index(COLUMN)
@@ -50,6 +53,7 @@ def read_ome_zarr(group: Any) -> dict[str, Any]:
         "levels": levels,
         "axes": known,
         "spacing": (float(scale[row]), float(scale[column])),
+        "translation": (float(translation[row]), float(translation[column])),
         "unit": units[row] or "pixel",
     }
 

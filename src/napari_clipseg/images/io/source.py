@@ -41,8 +41,10 @@ class Source:
         ``(colors, 3)``: the colors of a gray image, from black to white; None for gray.
     spacing : tuple of float
         Height and width of a pixel of the finest level, in units.
+    translation : tuple of float
+        Where the center of the first pixel lies, row and column, in units.
     unit : str
-        Unit of the spacing.
+        Unit of spacing and translation.
     name : str
         What errors call the image; empty if it has no name.
 
@@ -63,6 +65,7 @@ class Source:
     gamma: float = 1.0
     colormap: NDArray[np.uint8] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
+    translation: tuple[float, float] = (0.0, 0.0)
     unit: str = "pixel"
     name: str = ""
 
@@ -201,6 +204,7 @@ def as_source(
     rgb: bool | None = None,
     contrast_limits: Limits | None = None,
     spacing: tuple[float, float] | None = None,
+    translation: tuple[float, float] | None = None,
     unit: str | None = None,
 ) -> Source:
     """Return any image as a source; no pixel is read.
@@ -219,8 +223,11 @@ def as_source(
         Values shown as black and as white; by default those of the layer, if it is one.
     spacing : tuple of float, optional
         Height and width of a pixel, in units; by default the image's own spacing, or 1.
+    translation : tuple of float, optional
+        Where the center of the first pixel lies, row and column, in units; by default where the
+        image itself says, or 0.
     unit : str, optional
-        Unit of the spacing.
+        Unit of spacing and translation.
 
     Raises
     ------
@@ -228,7 +235,7 @@ def as_source(
         If the values are no real numbers, or it is a layer of another kind.
     ValueError
         If an axis is empty, the names do not fit, a level is not coarser than the one before,
-        or the spacing is not above 0.
+        the spacing is not above 0, or the translation is not finite.
 
     Examples
     --------
@@ -244,7 +251,12 @@ def as_source(
     own_axes = known.pop("axes", None)
     if axes is None and rgb is None:
         axes = own_axes
-    given = {"contrast_limits": contrast_limits, "spacing": spacing, "unit": unit}
+    given = {
+        "contrast_limits": contrast_limits,
+        "spacing": spacing,
+        "translation": translation,
+        "unit": unit,
+    }
     known |= {name: value for name, value in given.items() if value is not None}
     for level in levels:
         if np.dtype(level.dtype).kind not in REAL:
@@ -276,6 +288,11 @@ def _check(source: Source) -> None:
     if len(source.spacing) != 2 or not all(0 < one < np.inf for one in source.spacing):
         raise ValueError(
             f"Got the spacing {source.spacing}; wanted height and width of a pixel, above 0."
+        )
+    if len(source.translation) != 2 or not np.isfinite(source.translation).all():
+        raise ValueError(
+            f"Got the translation {source.translation}; wanted the row and column of the first "
+            f"pixel, in units."
         )
 
 

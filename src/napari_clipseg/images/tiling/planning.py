@@ -112,6 +112,7 @@ def make_plan(
         origin=(origin[0], origin[1]),
         factor=factor,
         spacing=(source.spacing[0] * factor[0], source.spacing[1] * factor[1]),
+        translation=source.translation,
         unit=source.unit,
     )
     return Plan(
