@@ -10,12 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_clipseg.images.io import ome_zarr as module
-from napari_clipseg.images.io.ome_zarr import (
-    create_ome_zarr,
-    is_ome_zarr,
-    read_ome_zarr,
-    write_coarser,
-)
+from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
+from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
 from napari_clipseg.images.io.source import as_source
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, SAMPLE, Axes, name_axes, plane_axes
 from napari_clipseg.images.io.chunks import BlockReader
 from napari_clipseg.images.io.layers import is_layer, read_layer
-from napari_clipseg.images.io.ome_zarr import is_ome_zarr, read_ome_zarr
+from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
 
 REAL = "buif"  # numpy's letters for bool, integers and floats
 COLORS = 3  # of an RGB image; a fourth value, transparency, is left out
@@ -307,7 +307,7 @@ def _known(image: Any, axes: str | Sequence[str] | None) -> dict[str, Any]:
     if is_layer(image):
         return read_layer(image, axes)
     if is_ome_zarr(image):
-        return read_ome_zarr(image)
+        return read_ome_zarr(image, axes)
     if hasattr(image, "dims") and hasattr(image, "coords"):  # xarray
         # Not its `data`: those of a file that is open would be loaded whole.
         names = [str(name) for name in image.dims]
