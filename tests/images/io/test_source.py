@@ -228,6 +228,13 @@ def test_translations_are_two_finite_numbers(translation):
         as_source(ONE, translation=translation)
 
 
+@pytest.mark.parametrize("limits", [(2, 1), (np.nan, 1), (0, np.inf), (1,), (1, 2, 3)], ids=str)
+def test_contrast_limits_are_two_finite_values(limits):
+    with pytest.raises(ValueError, match=r"Got the contrast limits .*; wanted two finite values"):
+        as_source(ONE, contrast_limits=limits)
+    assert as_source(ONE, contrast_limits=(1, 1)).contrast_limits == (1, 1)
+
+
 def test_what_the_caller_says_wins():
     shown = layer(image("tyx", "uint16"), "tyx")
     source = as_source(

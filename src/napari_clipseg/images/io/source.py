@@ -289,6 +289,14 @@ def _check(source: Source) -> None:
         raise ValueError(
             f"Got the spacing {source.spacing}; wanted height and width of a pixel, above 0."
         )
+    limits = source.contrast_limits
+    if limits is not None and not (
+        len(limits) == 2 and np.isfinite(limits).all() and limits[0] <= limits[1]
+    ):
+        raise ValueError(
+            f"Got the contrast limits {limits}; wanted two finite values, that of black not above "
+            f"that of white."
+        )
     if len(source.translation) != 2 or not np.isfinite(source.translation).all():
         raise ValueError(
             f"Got the translation {source.translation}; wanted the row and column of the first "
