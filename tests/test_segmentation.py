@@ -121,6 +121,38 @@ def test_pixels_that_are_no_numbers_have_probability_0():
     assert (first == 0).sum() == 1
 
 
+@pytest.mark.parametrize("colors", [False, True], ids=["gray", "RGB"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("lazy", [False, True], ids=["numpy", "dask"])
+def test_masked_pixels_have_probability_0_and_the_others_their_own(dtype, lazy, colors):
+    import dask.array
+
+    image = NOISE[0].astype(dtype)
+    image = np.dstack([image] * 3) if colors else image
+    mask = np.zeros(image.shape, bool)
+    mask[3:9, 10:30] = True
+    given_image = np.ma.array(image, mask=mask)
+    if lazy:
+        given_image = dask.array.from_array(given_image, chunks=9)
+    options = {"model": Seeing(36), "axes": "yxs" if colors else "yx", "detail": 20}
+    options["appearance"] = Appearance(contrast=(0, 255))
+    result = segment(given_image, "x", **options)
+    assert not result.probability[0, 3:9, 10:30].any()
+    plain = np.where(mask, 0, image).astype(dtype)
+    wanted = segment(plain, "x", **options).probability
+    kept = ~mask.reshape(24, 54, -1).any(axis=2)
+    np.testing.assert_array_equal(result.probability[0, kept], wanted[0, kept])
+    auto = segment(given_image, "x", **{**options, "appearance": None}).recipe.appearance
+    whole = {"uint8": 255, "uint16": 65535, "float32": 1}[dtype]
+    seen = image[~mask] if not colors else np.array([0, whole])
+    assert np.ravel(auto.contrast)[-1] == pytest.approx(seen.max(), abs=1)
+
+
+def test_an_image_that_is_masked_all_over_is_refused():
+    with pytest.raises(ValueError, match="no finite pixel"):
+        segment(np.ma.masked_all((12, 12), np.uint8), "x", model=Seeing(12))
+
+
 def test_of_a_lazy_image_only_the_tiles_planes_and_region_are_read():
     import dask.array
 
