@@ -138,6 +138,11 @@ BAD = {
     "one corner": ({"region": [(0, 0)]}, "The region has shape (1, 2); wanted (corners, 2)"),
     "corners in 3D": ({"region": [(0, 0, 0), (0, 5, 5)]}, "The region has shape (2, 3)"),
     "corners nowhere": ({"region": [(0, 0), (np.nan, 5)]}, "wanted finite numbers"),
+    "corners of 1e300": (
+        {"region": [(0, 0), (1e300, 5)]},
+        "wanted finite numbers of pixels, at most 1e+09 from the first one",
+    ),
+    "an outline of 1e300": ({"region": [(0, 0), (-1e300, 5), (9, 9)]}, "wanted finite numbers"),
     "below the image": ({"region": [(8.6, 0), (12, 4)]}, "lies beside the image of 8 x 9 pixels"),
     "left of the image": ({"region": [(0, -9), (3, -2)]}, "Draw it over the image"),
     "an outline without area": ({"region": [(0, 0), (3, 3), (6, 6)]}, "encloses no area. Draw"),

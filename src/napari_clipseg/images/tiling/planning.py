@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.geometry import encloses_area
+from napari_clipseg.images.geometry import check_corners, encloses_area
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.source import Source
 from napari_clipseg.images.tiling.plan import Detail, Plan, Tile
@@ -223,8 +223,7 @@ def _corners(region: Sequence[Sequence[float]] | NDArray[np.floating]) -> NDArra
             f"The region has shape {corners.shape}; wanted (corners, 2): row and column of two "
             f"corners of a rectangle, or of all corners of an outline."
         )
-    if not np.isfinite(corners).all():
-        raise ValueError(f"The region has corners {corners.tolist()}; wanted finite numbers.")
+    check_corners(corners, "The region")
     if len(corners) > 2 and not encloses_area(corners):
         raise ValueError(
             "The region encloses no area. Draw an outline around what is to be segmented."
