@@ -147,6 +147,9 @@ def segment_steps(
     engine = engine or load(recipe.model)
     _require_weights(recipe, engine)
     plan = plan_of(source, recipe, engine)
+    if recipe.instances is not None:
+        extent = plan.extent
+        recipe.instances.check_fits(extent.height, extent.width, extent.spacing)
     total = 2 + plan.tile_count
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve()
