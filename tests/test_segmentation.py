@@ -121,6 +121,38 @@ def test_pixels_that_are_no_numbers_have_probability_0():
     assert (first == 0).sum() == 1
 
 
+@pytest.mark.parametrize("colors", [False, True], ids=["gray", "RGB"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("lazy", [False, True], ids=["numpy", "dask"])
+def test_masked_pixels_have_probability_0_and_the_others_their_own(dtype, lazy, colors):
+    import dask.array
+
+    image = NOISE[0].astype(dtype)
+    image = np.dstack([image] * 3) if colors else image
+    mask = np.zeros(image.shape, bool)
+    mask[3:9, 10:30] = True
+    given_image = np.ma.array(image, mask=mask)
+    if lazy:
+        given_image = dask.array.from_array(given_image, chunks=9)
+    options = {"model": Seeing(36), "axes": "yxs" if colors else "yx", "detail": 20}
+    options["appearance"] = Appearance(contrast=(0, 255))
+    result = segment(given_image, "x", **options)
+    assert not result.probability[0, 3:9, 10:30].any()
+    plain = np.where(mask, 0, image).astype(dtype)
+    wanted = segment(plain, "x", **options).probability
+    kept = ~mask.reshape(24, 54, -1).any(axis=2)
+    np.testing.assert_array_equal(result.probability[0, kept], wanted[0, kept])
+    auto = segment(given_image, "x", **{**options, "appearance": None}).recipe.appearance
+    whole = {"uint8": 255, "uint16": 65535, "float32": 1}[dtype]
+    seen = image[~mask] if not colors else np.array([0, whole])
+    assert np.ravel(auto.contrast)[-1] == pytest.approx(seen.max(), abs=1)
+
+
+def test_an_image_that_is_masked_all_over_is_refused():
+    with pytest.raises(ValueError, match="no finite pixel"):
+        segment(np.ma.masked_all((12, 12), np.uint8), "x", model=Seeing(12))
+
+
 def test_of_a_lazy_image_only_the_tiles_planes_and_region_are_read():
     import dask.array
 
@@ -527,6 +559,40 @@ def test_otsu_finds_a_threshold_for_each_prompt(output, engine, tmp_path):
     assert list(result.threshold) == wanted
     assert wanted[0] != wanted[1]
     np.testing.assert_array_equal(np.asarray(result.labels), semantic_labels(maps, wanted))
+
+
+def two_shades(low, high):
+    image = np.full((12, 12), low, np.uint8)
+    image[:6] = high
+    return image
+
+
+# The checkpoint's own threshold is 0.5; Otsu's lies between what the two shades give.
+LOW = {
+    "above the checkpoint's": (two_shades(170, 250), 0.7),
+    "above Otsu's": (two_shades(20, 60), 0.4),
+    "an all-black image": (two_shades(0, 0), 0.3),
+    "a white one": (two_shades(255, 255), 0.3),
+}
+
+
+@pytest.mark.parametrize(("image", "low"), LOW.values(), ids=LOW)
+@pytest.mark.parametrize("output", [None, "map.zarr"], ids=["memory", "file"])
+def test_a_low_threshold_is_at_most_what_otsu_finds(image, low, output, tmp_path):
+    path = None if output is None else tmp_path / output
+    options = {"model": Seeing(12), "appearance": PLAIN, "threshold": "otsu", "output": path}
+    result = segment(image, "x", low_threshold=low, **options)
+    (high,) = result.threshold
+    maps = np.asarray(result.probability)
+    wanted = semantic_labels(maps, high, low_threshold=min(low, high))
+    np.testing.assert_array_equal(np.asarray(result.labels), wanted)
+    assert result.recipe.low_threshold == low
+    assert result.relabel(low_threshold=0.99).labels.shape == (12, 12)
+    partial = segment_steps(
+        as_source(image), result.recipe.replace(weights=None), engine=Seeing(12)
+    )
+    *_, last = partial
+    assert last.partial.labels.shape == (12, 12)
 
 
 def test_another_word_for_a_threshold_is_refused_before_the_model_is_loaded(tmp_path):

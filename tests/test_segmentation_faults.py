@@ -5,6 +5,7 @@ import pytest
 
 from cases import COLOUR
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.segmentation import segment
 
@@ -67,6 +68,20 @@ BAD = {
         "Edges are refined in memory",
     ),
     "another detail": (RGB, "dog", {"detail": "finest"}, ValueError, "The tile size is 'finest'"),
+    "millions of tiles": (
+        np.zeros((4000, 4000), np.uint8),
+        "dog",
+        {"detail": 4},
+        ValueError,
+        "1,776,889 on a plane of 4000 x 4000 pixels; wanted at most 500,000",
+    ),
+    "a window beyond the plane": (
+        RGB,
+        "dog",
+        {"instances": InstanceOptions(smooth=1e8)},
+        ValueError,
+        "Got smooth=100000000.0; on planes of 12 x 20 pixels wanted at most 20",
+    ),
     "no such axis": (RGB, "dog", {"planes": {"z": 0}}, ValueError, "Got planes along ['z']"),
     "axes that do not fit": (RGB, "dog", {"axes": "yx"}, ValueError, "Got 2 names 'yx'"),
     "a map of another type": (RGB, "dog", {"dtype": "int8"}, ValueError, "'int8' for the map"),

@@ -70,7 +70,7 @@ class Recipe:
         `images.labels.threshold.otsu_threshold`.
     low_threshold : float, optional
         For hysteresis: pixels above this are labelled, too, where they touch one above the
-        threshold.
+        threshold. Where "otsu" finds a lower threshold, that one counts.
     instances : InstanceOptions, optional
         Makes each object a label of its own; without it, each prompt is one label.
     refine_edges : bool

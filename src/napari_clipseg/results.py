@@ -86,7 +86,9 @@ class Segmentation:
         The likeliest prompt above its threshold wins; what a negative one wins is 0. A dask
         array where the map is one.
         """
-        low_threshold = self.recipe.low_threshold
+        low_threshold: Any = self.recipe.low_threshold
+        if low_threshold is not None and self.recipe.threshold == OTSU:
+            low_threshold = np.minimum(low_threshold, self.threshold)  # it was found after the run
         count = len(self.recipe.prompts)
         label = partial(
             semantic_labels,

@@ -11,6 +11,7 @@ from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import load
 from napari_clipseg.images.contrast import NOT_FINITE
+from napari_clipseg.images.io.disk import output_path
 from napari_clipseg.images.io.maps import DType, create_map
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.images.rendering import resolve
@@ -44,7 +45,8 @@ def segment(
     axes : str or sequence of str, optional
         Names of the image's axes, such as "tczyx"; see `images.io.axes.name_axes`.
     output : str or Path, optional
-        A new ``.zarr`` folder (OME-Zarr) or ``.npy`` file for the map; memory by default.
+        A new ``.zarr`` folder (OME-Zarr) or ``.npy`` file for the map, in a folder that exists;
+        memory by default.
     dtype : "float32", "float16" or "uint8"
         Of the map; in uint8, 255 stands for 1.
     **fields
@@ -67,6 +69,8 @@ def segment(
         field of that name.
     MemoryError
         If the map would not fit into memory, and no file is given for it.
+    OSError
+        If the output exists, its folder does not, or the disk has no room for the map.
 
     Examples
     --------
@@ -138,10 +142,14 @@ def segment_steps(
             f"Edges are refined in memory, and the map is to be written into {str(output)!r}. "
             f"Leave out one of the two."
         )
+    path = None if output is None else output_path(output)
     yield Progress(0, 1, "Loading the model")
     engine = engine or load(recipe.model)
     _require_weights(recipe, engine)
     plan = plan_of(source, recipe, engine)
+    if recipe.instances is not None:
+        extent = plan.extent
+        recipe.instances.check_fits(extent.height, extent.width, extent.spacing)
     total = 2 + plan.tile_count
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve()
@@ -152,16 +160,16 @@ def segment_steps(
         if source.channels == 1:  # of another image with channels, it would show one alone
             appearance = replace(appearance, channels=None)
         recipe = recipe.replace(appearance=appearance)
-        result = replace(_empty_result(recipe, plan, engine, output), axes=source.axes)
+        result = replace(_empty_result(recipe, plan, engine, path), axes=source.axes)
         written = create_map(
             plan.extent,
             len(recipe.all_prompts),
-            output=output,
+            output=path,
             dtype=dtype,
-            metadata=None if output is None else _metadata(result),
+            metadata=None if path is None else _metadata(result),
         )
         run = Run(reader, rendering, plan, engine, embeddings, written, result)
-        yield from run.steps(total, whole_bands=output is not None)
+        yield from run.steps(total, whole_bands=path is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)
     recipe = result.recipe.replace(weights=engine.weights)
@@ -179,17 +187,16 @@ def _require_weights(recipe: Recipe, engine: Engine) -> None:
         )
 
 
-def _empty_result(
-    recipe: Recipe, plan: Plan, engine: Engine, output: str | Path | None
-) -> Segmentation:
+def _empty_result(recipe: Recipe, plan: Plan, engine: Engine, path: Path | None) -> Segmentation:
     """Return a result without a map, its threshold a number."""
     default = engine.config.default_threshold
     if recipe.threshold is None:
         recipe = recipe.replace(threshold=default)
-    numbers = default if recipe.threshold == OTSU else threshold_of(recipe, None)
-    check_thresholds(numbers, recipe.low_threshold, len(recipe.all_prompts))
-    path = None if output is None else Path(output)
-    if output is not None:  # a file records them at once
+    numbers: float | Sequence[float] = default
+    if recipe.threshold != OTSU:
+        numbers = threshold_of(recipe, None)
+        check_thresholds(numbers, recipe.low_threshold, len(recipe.all_prompts))
+    if path is not None:  # a file records them at once
         recipe = recipe.replace(weights=engine.weights)
     return Segmentation(None, numbers, recipe, plan.extent, path=path)
 

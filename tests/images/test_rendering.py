@@ -108,7 +108,6 @@ def test_8_bit_colour_is_not_touched():
         ((5, 10), [0, 0, 255, 255]),
         ((-10, 10), [128, 191, 255, 255]),
         ((10, 10), [0, 0, 0, 255]),  # all that is above the one value is white
-        ((20, 10), [0, 0, 0, 255]),
         (np.array([0, 10]), [0, 128, 255, 255]),
     ],
     ids=str,
@@ -417,11 +416,26 @@ BAD_APPEARANCES = {
     "gamma of 0": ({"gamma": 0}, "wanted a number above 0, such as 0.7"),
     "gamma of NaN": ({"gamma": np.nan}, "Gamma is nan"),
     "another contrast": ({"contrast": "best"}, "The contrast is 'best'; wanted 'auto', 'dtype'"),
+    "reversed limits": (
+        {"contrast": (200, 10)},
+        "The contrast is (200, 10); wanted finite values, black not above white. To exchange "
+        "them: invert=True.",
+    ),
+    "reversed limits of one channel": ({"contrast": [(0, 1), (2, 1)]}, "black not above white"),
+    "limits of NaN": ({"contrast": (np.nan, 10)}, "wanted finite values"),
+    "limits of infinity": ({"contrast": (0, np.inf)}, "wanted finite values"),
+    "limits of text": ({"contrast": ("a", "b")}, "is ('a', 'b'); wanted (black, white), or one"),
+    "one limit": ({"contrast": 5}, "The contrast is 5; wanted (black, white), or one such pair"),
+    "no limits": ({"contrast": []}, "The contrast is []; wanted (black, white)"),
     "no channels": ({"channels": []}, "Got 0 channels; wanted one, or up to three"),
     "four channels": ({"channels": [0, 1, 2, 3]}, "Got 4 channels"),
     "a colormap's name": ({"colormap": "fire"}, "is 'fire'; wanted 'gray', or uint8 of shape"),
     "a list": ({"colormap": [[0, 0, 0]]}, "is [[0, 0, 0]]; wanted 'gray', or uint8"),
     "a colormap of floats": ({"colormap": np.zeros((5, 3))}, "float64 of shape (5, 3); wanted"),
+    "an empty colormap": (
+        {"colormap": np.zeros((0, 3), np.uint8)},
+        "uint8 of shape (0, 3); wanted uint8 of shape (colors, 3), of at least one color",
+    ),
     "an RGBA colormap": ({"colormap": np.zeros((5, 4), np.uint8)}, "uint8 of shape (colors, 3)"),
 }
 UNFIT = {

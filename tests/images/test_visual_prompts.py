@@ -254,6 +254,7 @@ BAD_EXAMPLES = {
     "one corner": ({"regions": [(1, 2)]}, "has shape (1, 2); wanted (corners, 2)"),
     "corners in 3D": ({"regions": [(1, 2, 3), (4, 5, 6)]}, "has shape (2, 3)"),
     "corners nowhere": ({"regions": [(1, 2), (np.nan, 6)]}, "wanted finite numbers"),
+    "corners of 1e300": ({"regions": [(1, 2), (1e300, 6)]}, "numbers of pixels, at most 1e+09"),
 }
 
 

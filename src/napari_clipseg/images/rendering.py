@@ -67,6 +67,8 @@ class Appearance:
             raise ValueError(
                 f"The contrast is {self.contrast!r}; wanted 'auto', 'dtype', or (black, white)."
             )
+        if not isinstance(self.contrast, str):
+            _check_limits(self.contrast)
         if self.channels is not None:
             if not 1 <= len(self.channels) <= CHANNELS:
                 raise ValueError(
@@ -241,7 +243,7 @@ def _limits(
     source, contrast = reader.source, appearance.contrast
     if not isinstance(contrast, str):
         pairs = np.atleast_2d(np.asarray(contrast, dtype=float))
-        if pairs.shape[1:] != (2,) or len(pairs) not in (1, len(channels)):
+        if len(pairs) not in (1, len(channels)):
             raise ValueError(
                 f"Got the contrast {contrast!r}; wanted (black, white), or one such pair for each "
                 f"of the {len(channels)} channels."
@@ -260,6 +262,23 @@ def _same(one: Any, other: Any) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in compared)
 
 
+def _check_limits(contrast: Any) -> None:
+    try:
+        pairs = np.atleast_2d(np.asarray(contrast, dtype=float))
+    except (TypeError, ValueError):
+        pairs = np.empty(0)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
+        raise ValueError(
+            f"The contrast is {contrast!r}; wanted (black, white), or one such pair for each "
+            f"channel."
+        )
+    if not np.isfinite(pairs).all() or (pairs[:, 0] > pairs[:, 1]).any():
+        raise ValueError(
+            f"The contrast is {contrast!r}; wanted finite values, black not above white. To "
+            f"exchange them: invert=True."
+        )
+
+
 def _check_colormap(colormap: Any) -> None:
     if colormap is None or (isinstance(colormap, str) and colormap == "gray"):
         return
@@ -267,10 +286,11 @@ def _check_colormap(colormap: Any) -> None:
         raise ValueError(
             f"The colormap is {colormap!r}; wanted 'gray', or uint8 of shape (colors, 3)."
         )
-    if colormap.ndim != 2 or colormap.shape[1] != 3 or colormap.dtype != "u1":
+    table = colormap.ndim == 2 and colormap.shape[1] == 3 and len(colormap) > 0
+    if not table or colormap.dtype != np.uint8:
         raise ValueError(
             f"The colormap is {colormap.dtype} of shape {colormap.shape}; wanted uint8 of shape "
-            f"(colors, 3)."
+            f"(colors, 3), of at least one color."
         )
 
 

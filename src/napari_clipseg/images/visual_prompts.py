@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import gaussian
 
-from napari_clipseg.images.geometry import encloses_area, outline_mask
+from napari_clipseg.images.geometry import check_corners, encloses_area, outline_mask
 from napari_clipseg.images.io.source import Reader, Source, as_source
 from napari_clipseg.images.rendering import Appearance, Rendering, resolve
 
@@ -192,11 +192,7 @@ def _outlines(regions: Any) -> tuple[NDArray[np.float64], ...]:
                 f"A region of the reference has shape {outline.shape}; wanted (corners, 2): row "
                 f"and column of two corners of a rectangle, or of all corners of an outline."
             )
-        if not np.isfinite(outline).all():
-            raise ValueError(
-                f"A region of the reference has the corners {outline.tolist()}; wanted finite "
-                f"numbers."
-            )
+        check_corners(outline, "A region of the reference")
     return tuple(_rectangle(outline) if len(outline) == 2 else outline for outline in outlines)
 
 

@@ -89,6 +89,22 @@ def test_rows_and_columns_have_the_size_of_their_own_axes():
     assert (other.spacing, other.unit) == ((2, 3), "micrometer")
 
 
+# name: transforms of a layer, and where its first pixel lies as far as an OME-Zarr can say it
+PLACES = {
+    "plain": ({}, (0, 0)),
+    "moved": ({"translate": (7, 10, -3), "scale": (1, 0.5, 2)}, (10, -3)),
+    "mirrored": ({"translate": (7, 10, -3), "scale": (1, -0.5, 2)}, (0, 0)),
+    "turned": ({"translate": (7, 10, -3), "rotate": [0, 0, 30]}, (0, 0)),
+    "sheared": ({"translate": (7, 10, -3), "shear": [0, 0, 0.3]}, (0, 0)),
+    "affine": ({"translate": (7, 10, -3), "affine": np.diag([1, 2, 1, 1])}, (0, 0)),
+}
+
+
+@pytest.mark.parametrize(("transforms", "place"), PLACES.values(), ids=PLACES)
+def test_a_layer_that_is_only_moved_keeps_its_place(transforms, place):
+    assert as_source(layer_of("zyx", **transforms)).translation == place
+
+
 COLORMAPS = {
     "gray": None,
     "gray_r": np.repeat(np.arange(255, -1, -1)[:, None], 3, axis=1),
@@ -134,7 +150,8 @@ def test_other_kinds_of_layers_are_refused_with_the_cure(kind):
 def test_an_empty_layer_is_refused_by_its_name():
     layer = layer_of("yx", name="void")
     blank = SimpleNamespace(
-        **{name: getattr(layer, name) for name in ("scale", "units", "axis_labels", "colormap")},
+        **{name: getattr(layer, name) for name in ("scale", "translate", "units", "axis_labels")},
+        **{name: getattr(layer, name) for name in ("rotate", "shear", "affine", "colormap")},
         **{name: getattr(layer, name) for name in ("contrast_limits", "gamma", "ndim", "name")},
         data=np.zeros((0, 8)),  # napari draws none
         data_to_world=layer.data_to_world,

@@ -120,6 +120,65 @@ def test_ome_zarr_knows_where_the_map_lies(tmp_path):
     assert as_source(group).unit == "micrometer"
 
 
+def placed(path, level=0):
+    """Scale and translation of a level of an OME-Zarr image, as its attributes say."""
+    image = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]
+    scale, translation = image["datasets"][level]["coordinateTransformations"]
+    return scale["scale"], translation["translation"]
+
+
+def test_a_map_lies_where_its_image_does(tmp_path):
+    shape = (40, 60)
+    image = zarr.open_group(zarr.storage.MemoryStore())
+    image.create_array("0", data=np.zeros(shape, np.uint8))
+    transformations = [
+        {"type": "scale", "scale": [0.5, 0.25]},
+        {"type": "translation", "translation": [100, 200]},
+    ]
+    dataset = {"path": "0", "coordinateTransformations": transformations}
+    image.attrs["multiscales"] = [{"axes": ["y", "x"], "datasets": [dataset]}]
+    source = as_source(image)
+    plan = make_plan(source, side=16, region=[(10, 10), (30, 50)])
+    create_map(plan.extent, plan.maps, output=tmp_path / "map.zarr")
+    assert placed(tmp_path / "map.zarr") == ([1, 0.5, 0.25], [0, 105, 202.5])
+    back = as_source(zarr.open_group(tmp_path / "map.zarr", mode="r"))
+    assert (back.spacing, back.translation) == ((0.5, 0.25), (105, 202.5))
+    # ... and so does the map of a map.
+    again = make_plan(back, side=16, region=[(2, 4), (8, 8)])
+    create_map(again.extent, again.maps, output=tmp_path / "again.zarr")
+    assert placed(tmp_path / "again.zarr")[1][-2:] == [106, 203.5]
+
+
+BACKWARDS = {
+    "all": ({"z": slice(None, None, -1)}, [0, 0], [1, 1]),
+    "every second": ({"z": range(4, -1, -2)}, [0, 0], [1, 2]),
+    "two axes": ({"z": slice(3, 0, -1), "t": slice(None, None, -1)}, [0, 1], [1, 1]),
+    "one": ({"z": range(3, 2, -1)}, [0, 3], [1, 1]),
+}
+
+
+@pytest.mark.parametrize(("planes", "starts", "steps"), BACKWARDS.values(), ids=BACKWARDS)
+def test_planes_asked_for_backwards_lie_forwards_in_a_file(planes, starts, steps, tmp_path):
+    written, plan = created(tmp_path, "map.zarr", planes=planes, maps=1)
+    for at, plane in zip(np.ndindex(*plan.extent.planes_shape), plan.extent.planes, strict=True):
+        value = 10 * plane[0] + plane[1]  # that of the plane in the image
+        written.write(at, slice(0, 30), np.full((1, 30, 40), value, np.float32))
+        written.end_plane(at)
+    # The map has its planes in the order that was asked for.
+    numbers = np.asarray(written.data)[0, ..., 0, 0].ravel()
+    assert numbers.tolist() == [10 * t + z for t, z in plan.extent.planes]
+    # The file has them in that of the image.
+    scale, translation = placed(tmp_path / "map.zarr")
+    assert (scale[0], scale[2]) == tuple(steps)
+    assert (translation[0], translation[2]) == tuple(starts)
+    stored = zarr.open_group(tmp_path / "map.zarr", mode="r")["0"][:, 0, :, 0, 0]
+    wanted = [
+        [10 * (starts[0] + i * steps[0]) + starts[1] + j * steps[1] for j in range(stored.shape[1])]
+        for i in range(stored.shape[0])
+    ]
+    np.testing.assert_array_equal(stored, wanted)
+
+
 def test_a_map_in_a_file_has_a_pyramid_of_means(tmp_path):
     written, _ = created(tmp_path, "map.zarr", shape=(700, 530), axes="yx", maps=2)
     values = RANDOM.random((2, 700, 530)).astype(np.float32)

@@ -10,12 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_clipseg.images.io import ome_zarr as module
-from napari_clipseg.images.io.ome_zarr import (
-    create_ome_zarr,
-    is_ome_zarr,
-    read_ome_zarr,
-    write_coarser,
-)
+from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
+from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
 from napari_clipseg.images.io.source import as_source
 
 
@@ -155,6 +151,8 @@ def test_transformations_of_level_and_image_are_multiplied():
     ]
     group.attrs["multiscales"] = [image]
     assert as_source(group).spacing == (1, 0.5)
+    # The level's translation is scaled with it.
+    assert as_source(group).translation == (4.5, 2.25)
 
 
 def test_axes_may_have_long_names():

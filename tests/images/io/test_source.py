@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +16,36 @@ from seeing import Recorded
 ROWS = {name: row for name, *row in table()}
 WRONG_SHAPE = "wanted (height, width) for gray or (height, width, 3) for RGB"
 ONE = np.zeros((8, 18))
+
+
+def unknown_chunks():
+    """A dask array that does not know how many rows it has."""
+    import dask.array
+
+    rows = dask.array.ones((8, 18), chunks=(4, 18))
+    return rows[dask.array.arange(8, chunks=4) > 2]
+
+
 BAD = {
     "complex": (np.ones((4, 4), complex), TypeError, "complex128"),
     "object": (np.array([[None]]), TypeError, "object"),
     "text": ([["a"]], TypeError, "<U1"),
-    "a file's name": ("cells.tif", TypeError, "<U9"),
+    "a file's name": (
+        "cells.tif",
+        TypeError,
+        "Got the text 'cells.tif' for an image; wanted its pixels. Read the file first, such as "
+        "with skimage.io.imread('cells.tif').",
+    ),
+    "a file's path": (Path("cells.tif"), TypeError, "Got the path 'cells.tif' for an image"),
+    "the name of an OME-Zarr": ("a.zarr", TypeError, "such as with zarr.open('a.zarr', mode='r')."),
+    "file names": (["a.tif", "b.tif"], TypeError, "Got the text 'a.tif' for an image"),
+    "dask of unknown size": (
+        unknown_chunks(),
+        ValueError,
+        "The image's shape (nan, 18) is not known; wanted whole numbers. Of a dask array, call "
+        "compute_chunk_sizes() first.",
+    ),
+    "a level of unknown size": ([np.zeros((16, 18)), unknown_chunks()], ValueError, "not known"),
     "dates": (np.zeros((2, 2), "M8[D]"), TypeError, "datetime64"),
     "nothing": (None, TypeError, "object"),
     "a mapping": ({"a": ONE}, TypeError, "type dict; wanted an array, a layer or an OME-Zarr"),
@@ -38,6 +64,24 @@ BAD = {
         "Put equal planes into one array with numpy.stack",
     ),
     "growing levels": ([ONE, np.zeros((16, 9))], ValueError, "fewer rows or columns"),
+    "a level of fewer channels": (
+        [np.zeros((3, 8, 18)), np.zeros((2, 4, 9))],
+        ValueError,
+        "The levels of the image have 3 and 2 channels; wanted as many in each",
+        "cyx",
+    ),
+    "a level of more channels": (
+        [np.zeros((3, 8, 18)), np.zeros((4, 4, 9))],
+        ValueError,
+        "have 3 and 4 channels",
+        "cyx",
+    ),
+    "a level without colors": (
+        [np.zeros((8, 18, 3)), np.zeros((4, 9, 1))],
+        ValueError,
+        "have 3 and 1 colors; wanted 3 or 4 in each",
+        "yxs",
+    ),
     "a level of complex numbers": ([ONE, np.ones((4, 9), complex)], TypeError, "complex128"),
 }
 
@@ -67,10 +111,12 @@ def test_lists_are_images_too():
     assert as_source([[1, 2, 3]]).shape == (1, 3)
 
 
-@pytest.mark.parametrize(("image", "error", "says"), BAD.values(), ids=BAD)
-def test_bad_images_are_refused_with_the_cure(image, error, says):
+@pytest.mark.parametrize(
+    ("image", "error", "says", "axes"), [(*row, None)[:4] for row in BAD.values()], ids=BAD
+)
+def test_bad_images_are_refused_with_the_cure(image, error, says, axes):
     with pytest.raises(error) as caught:
-        as_source(image)
+        as_source(image, axes=axes)
     assert says in str(caught.value)
 
 
@@ -188,6 +234,49 @@ def test_of_an_open_file_only_what_is_asked_for_is_read(tmp_path):
     assert (source.open().read(0, (2,), slice(10, 20), slice(0, 10)) == 1).all()
 
 
+def test_a_level_may_be_without_transparency():
+    source = as_source([np.zeros((8, 18, 4)), np.ones((4, 9, 3))], axes="yxs")
+    assert source.open().read(1, ()).shape == (4, 9, 3)
+
+
+def masked(values, *where):
+    mask = np.zeros(np.shape(values), bool)
+    mask[where] = True
+    return np.ma.array(values, mask=mask)
+
+
+def lazily_masked(values, *where):
+    import dask.array
+
+    chunks = tuple(max(1, n // 2) for n in np.shape(values))
+    return dask.array.from_array(masked(values, *where), chunks=chunks)
+
+
+MASKED = {"numpy": masked, "dask": lazily_masked}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int64", "float16", "float64"])
+@pytest.mark.parametrize("make", MASKED.values(), ids=MASKED)
+def test_what_is_masked_is_not_finite(make, dtype):
+    values = (np.arange(8 * 18).reshape(8, 18) % 100).astype(dtype)
+    given_image = make(values, slice(2, 5), slice(3, 9))
+    source = as_source(given_image)
+    assert source.dtype == dtype
+    pixels = source.open().read(0, (), slice(1, 7), slice(2, None))[..., 0]
+    missing = np.zeros((8, 18), bool)
+    missing[2:5, 3:9] = True
+    np.testing.assert_array_equal(np.isnan(pixels), missing[1:7, 2:])
+    np.testing.assert_array_equal(pixels, np.where(missing, np.nan, values)[1:7, 2:])
+
+
+def test_a_masked_array_without_a_masked_pixel_is_that_array():
+    image = np.arange(40, dtype=np.uint8).reshape(5, 8)
+    pixels = as_source(np.ma.array(image)).open().read(0, ())
+    assert pixels.dtype == np.uint8
+    assert as_source(np.ma.array(image)).in_memory
+    assert type(pixels) is np.ndarray
+
+
 LEVELED = {
     "arrays": lambda a: [a, a[:, ::2, ::2]],
     "a tuple": lambda a: (a, a[:, ::2, ::2]),
@@ -222,12 +311,32 @@ def test_ome_zarr_knows_its_pixels(version):
     assert source.factor(1) == (2, 2)
 
 
+@pytest.mark.parametrize("translation", [(1,), (np.nan, 1), (1, np.inf)], ids=str)
+def test_translations_are_two_finite_numbers(translation):
+    with pytest.raises(ValueError, match="wanted the row and column of the first pixel, in units"):
+        as_source(ONE, translation=translation)
+
+
+@pytest.mark.parametrize("limits", [(2, 1), (np.nan, 1), (0, np.inf), (1,), (1, 2, 3)], ids=str)
+def test_contrast_limits_are_two_finite_values(limits):
+    with pytest.raises(ValueError, match=r"Got the contrast limits .*; wanted two finite values"):
+        as_source(ONE, contrast_limits=limits)
+    assert as_source(ONE, contrast_limits=(1, 1)).contrast_limits == (1, 1)
+
+
 def test_what_the_caller_says_wins():
     shown = layer(image("tyx", "uint16"), "tyx")
-    source = as_source(shown, axes="zyx", contrast_limits=(3, 4), spacing=(2, 2), unit="parsec")
+    source = as_source(
+        shown,
+        axes="zyx",
+        contrast_limits=(3, 4),
+        spacing=(2, 2),
+        translation=(5, 6),
+        unit="parsec",
+    )
     assert source.axes == ("z", "y", "x")
     assert source.contrast_limits == (3, 4)
-    assert (source.spacing, source.unit) == ((2, 2), "parsec")
+    assert (source.spacing, source.translation, source.unit) == ((2, 2), (5, 6), "parsec")
     assert as_source(np.zeros((4, 5, 3)), rgb=False).plane_axes == ("z",)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -247,6 +249,26 @@ def test_nothing_gives_nothing(semantic, options):
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         InstanceOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("smooth", "spacing", "most"),
+    [(1e8, (1, 1), "8"), (1e308, (1e-300, 1e-300), "8e-300"), (5, (0.5, 2), "4"), (9, (1, 1), "8")],
+    ids=str,
+)
+def test_windows_beyond_the_plane_are_refused(smooth, spacing, most):
+    says = f"Got smooth={smooth}; on planes of 7 x 8 pixels wanted at most {most}, the longer side."
+    with pytest.raises(ValueError, match=re.escape(says)):
+        instance_labels(SEMANTIC, None, InstanceOptions(smooth=smooth), spacing)
+
+
+def test_a_window_of_the_whole_plane_is_possible():
+    assert instance_labels(SEMANTIC, None, InstanceOptions(smooth=8)).shape == SEMANTIC.shape
+
+
+def test_peaks_may_be_any_distance_apart():
+    far = InstanceOptions(split="distance", min_distance=1e308)
+    np.testing.assert_array_equal(instance_labels(SEMANTIC, None, far, (1e-150, 1e-150)), NUMBERED)
 
 
 def test_splitting_by_probability_needs_one_that_fits():

@@ -211,6 +211,33 @@ def test_nothing_is_above_otsus_threshold_of_a_constant_map(value):
     assert not semantic_labels(maps, otsu_threshold(maps)).any()
 
 
+NEAR = {
+    "a narrow range": (0.5, 0.50001),
+    "neighboring floats": (0.5, float(np.nextafter(np.float32(0.5), np.float32(1)))),
+    "the smallest floats": (0.0, 1e-45),
+    "neighbors of 1": (float(np.nextafter(np.float32(1), np.float32(0))), 1.0),
+}
+
+
+@pytest.mark.parametrize(("low", "high"), NEAR.values(), ids=NEAR)
+def test_otsu_parts_values_however_near(low, high):
+    maps = np.full((1, 6, 6), low, np.float32)
+    maps[0, :3] = high
+    threshold = otsu_threshold(maps)
+    assert low <= threshold < high
+    assert (semantic_labels(maps, threshold)[:3] == 1).all()
+    assert not semantic_labels(maps, threshold)[3:].any()
+
+
+@given(hnp.arrays(np.float32, (1, 4, 5), elements=st.floats(0, 1, width=32)))
+def test_otsu_finds_a_threshold_for_any_map(maps):
+    threshold = otsu_threshold(maps)
+    assert maps.min() <= threshold <= maps.max()
+    above = semantic_labels(maps, threshold) > 0
+    np.testing.assert_array_equal(above[None], maps > threshold)
+    assert above.any() == (maps.min() < maps.max())
+
+
 def test_otsu_needs_a_finite_pixel():
     with pytest.raises(ValueError, match="of the 4 pixels of the map none is finite"):
         otsu_threshold(np.full((1, 2, 2), np.nan, np.float32))

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import re
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.images.tiling.grid import spread
 from napari_clipseg.images.tiling.plan import Detail
-from napari_clipseg.images.tiling.planning import make_plan, spread
+from napari_clipseg.images.tiling.planning import make_plan
 from seeing import Recorded
 
 details = st.builds(
@@ -138,6 +142,11 @@ BAD = {
     "one corner": ({"region": [(0, 0)]}, "The region has shape (1, 2); wanted (corners, 2)"),
     "corners in 3D": ({"region": [(0, 0, 0), (0, 5, 5)]}, "The region has shape (2, 3)"),
     "corners nowhere": ({"region": [(0, 0), (np.nan, 5)]}, "wanted finite numbers"),
+    "corners of 1e300": (
+        {"region": [(0, 0), (1e300, 5)]},
+        "wanted finite numbers of pixels, at most 1e+09 from the first one",
+    ),
+    "an outline of 1e300": ({"region": [(0, 0), (-1e300, 5), (9, 9)]}, "wanted finite numbers"),
     "below the image": ({"region": [(8.6, 0), (12, 4)]}, "lies beside the image of 8 x 9 pixels"),
     "left of the image": ({"region": [(0, -9), (3, -2)]}, "Draw it over the image"),
     "an outline without area": ({"region": [(0, 0), (3, 3), (6, 6)]}, "encloses no area. Draw"),
@@ -200,6 +209,47 @@ def test_tiles_cover_a_region(first, last, detail):
         columns = slice(max(0, tile.left), tile.left + tile.width)
         covered[rows, columns] = True
     assert covered[made.rows, made.columns].all()
+
+
+# shape, detail, side of the model's square, what the error says
+TOO_MANY = {
+    "4 pixels": (
+        (4000, 4000),
+        Detail(4),
+        352,
+        "Tiles of 4 x 4 pixels would be 1,776,889 on a plane of 4000 x 4000 pixels; wanted at most "
+        "500,000. Take larger tiles, such as detail=352, or less overlap, or a region.",
+    ),
+    "1 pixel": ((20_000, 20_000), Detail(1), 352, "would be 400,000,000 on a plane"),
+    "a strip": ((1, 10**9), Detail(4), 352, "would be 333,333,333 on a plane"),
+    "much overlap": ((10_000, 10_000), Detail(10, overlap=0.9), 352, "such as detail=352, or less"),
+    "a plane like no other": ((10**9, 10**9), Detail("fine"), 352, "such as detail=2883584, or"),
+    "physical tiles": ((4000, 4000), Detail(4, physical=True), 352, "such as detail=352"),
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "detail", "side", "says"), TOO_MANY.values(), ids=TOO_MANY.keys()
+)
+def test_too_many_tiles_are_refused_before_they_are_made(shape, detail, side, says):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="Tiles of") as caught:
+            plan(shape, side=side, detail=detail)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert says in str(caught.value)
+    advised = int(re.search(r"detail=(\d+)", str(caught.value))[1])
+    if max(shape) < 10**6:
+        assert plan(shape, side=side, detail=Detail(advised, overlap=detail.overlap)).tile_count > 0
+
+
+def test_the_advice_for_too_many_tiles_is_in_pixels_of_the_finest_level():
+    with pytest.raises(ValueError, match="detail=256,") as caught:
+        plan((80_000, 80_000), (20_000, 20_000), side=16, detail=Detail(40), level=1)
+    assert "Tiles of 10 x 10 pixels" in str(caught.value)
+    assert "20000 x 20000" in str(caught.value)
 
 
 SLIDE = [(n, n) for n in (40_000, 20_000, 10_000, 5_000, 2_500, 1_250, 625)]

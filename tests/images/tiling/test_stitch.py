@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
+from napari_clipseg.images.tiling.grid import spread
 from napari_clipseg.images.tiling.plan import Tile
-from napari_clipseg.images.tiling.planning import spread
 from napari_clipseg.images.tiling.stitch import Stitcher, blending_weights, on_pixels, sigmoid
 
 SHAPES = {

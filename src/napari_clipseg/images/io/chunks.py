@@ -36,6 +36,9 @@ class BlockReader:
     def __init__(self, data: Any, most_bytes: int = MOST_BYTES) -> None:
         self._data = data
         self._edges = _edges(data)
+        self._dtype = np.dtype(data.dtype)
+        if is_masked(data):  # what is masked becomes NaN
+            self._dtype = np.result_type(data.dtype, np.float32)
         self._cache: ByteCache[NDArray[Any]] = ByteCache(most_bytes)
         self._closed = False
         self._lock = threading.Lock()
@@ -53,6 +56,8 @@ class BlockReader:
     def read(self, index: Index) -> NDArray[Any]:
         """Return ``data[index]``, for an index of one integer or slice per axis.
 
+        Of a masked array, floats with NaN where it is masked.
+
         Raises
         ------
         ValueError
@@ -65,14 +70,14 @@ class BlockReader:
             for one, length in zip(index, self._data.shape, strict=True)
         ]
         if self._edges is None or any(span and span[2] != 1 for span in spans):
-            return np.asarray(self._data[index])
+            return self._plain(self._data[index])
         sliced = [axis for axis, span in enumerate(spans) if span]
         wanted = [_touched(self._edges[axis], *spans[axis][:2]) for axis in sliced]  # type: ignore[index]
-        largest = self._data.dtype.itemsize
+        largest = self._dtype.itemsize
         for parts in wanted:
             largest *= max((stop - start for start, stop in parts), default=0)
         if not largest or largest > self._cache.limit // 4:
-            return np.asarray(self._data[index])
+            return self._plain(self._data[index])
         with self._lock:
             return self._assembled(index, spans, sliced, wanted)
 
@@ -88,7 +93,7 @@ class BlockReader:
         firsts = [spans[axis][0] for axis in sliced]  # type: ignore[index]
         lasts = [spans[axis][1] for axis in sliced]  # type: ignore[index]
         shape = [last - first for first, last in zip(firsts, lasts, strict=True)]
-        result = np.empty(shape, self._data.dtype)
+        result = np.empty(shape, self._dtype)
         for parts, values in zip(product(*wanted), found, strict=True):
             there, here = [], []
             for (start, stop), first, last in zip(parts, firsts, lasts, strict=True):
@@ -120,9 +125,19 @@ class BlockReader:
 
             lazy = compute(*lazy)  # in several threads
         for block, values in zip(missing, lazy, strict=True):
-            found[block] = np.asarray(values)
+            found[block] = self._plain(values)
             self._cache.put(block, found[block])
         return [found[block] for block in blocks]
+
+    def _plain(self, values: Any) -> NDArray[Any]:
+        if isinstance(values, np.ma.MaskedArray):
+            return np.ma.filled(values.astype(self._dtype), np.nan)
+        return np.asarray(values)
+
+
+def is_masked(data: Any) -> bool:
+    """Return whether this is a masked array, or a dask array of such."""
+    return isinstance(getattr(data, "_meta", data), np.ma.MaskedArray)
 
 
 def _edges(data: Any) -> list[NDArray[np.int_]] | None:

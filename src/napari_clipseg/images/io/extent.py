@@ -28,8 +28,10 @@ class Extent:
         Pixels of the finest level under one pixel of the map, down and across.
     spacing : tuple of float
         Height and width of a pixel of the map, in units.
+    translation : tuple of float
+        Where the center of the first pixel of the image's finest level lies, in units.
     unit : str
-        Unit of the spacing.
+        Unit of spacing and translation.
     """
 
     axes: Axes = ()
@@ -40,6 +42,7 @@ class Extent:
     origin: tuple[float, float] = (0.0, 0.0)
     factor: tuple[float, float] = (1.0, 1.0)
     spacing: tuple[float, float] = (1.0, 1.0)
+    translation: tuple[float, float] = (0.0, 0.0)
     unit: str = "pixel"
 
     @property
@@ -61,3 +64,10 @@ class Extent:
             second = self.planes[stride] if length > 1 else None
             steps.append(1 if second is None else second[axis] - self.planes[0][axis])
         return tuple(steps)
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Where the center of the map's first pixel lies, row and column, in units."""
+        parts = zip(self.translation, self.origin, self.spacing, self.factor, strict=True)
+        row, column = (first + at * size / factor for first, at, size, factor in parts)
+        return row, column

@@ -51,8 +51,8 @@ def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str,
     Returns
     -------
     dict
-        ``levels``, ``axes``, ``spacing``, ``unit``, ``name``; and, except for RGB layers, which
-        napari shows without them, ``contrast_limits``, ``gamma`` and ``colormap``.
+        ``levels``, ``axes``, ``spacing``, ``translation``, ``unit``, ``name``; and, except for RGB
+        layers, which napari shows without them, ``contrast_limits``, ``gamma`` and ``colormap``.
 
     Raises
     ------
@@ -81,8 +81,20 @@ def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str,
     of_scale = [name for name in names if name != SAMPLE]  # napari counts no axis of colors
     row, column = of_scale.index(ROW), of_scale.index(COLUMN)
     known["spacing"] = (abs(float(layer.scale[row])), abs(float(layer.scale[column])))
+    known["translation"] = _translation(layer, row, column)
     known["unit"] = str(layer.units[row])
     return known
+
+
+def _translation(layer: Any, row: int, column: int) -> tuple[float, float]:
+    """Return where the first pixel lies; 0 where a layer is turned, sheared or mirrored."""
+    straight = np.eye(layer.ndim)
+    affine = np.asarray(layer.affine.affine_matrix)
+    matrices = (np.asarray(layer.rotate), _shear(layer), affine[:-1, :-1])
+    at = [float(layer.translate[i]) + float(affine[i, -1]) for i in (row, column)]
+    moved = all(np.allclose(matrix, straight) for matrix in matrices)
+    plain = moved and layer.scale[row] > 0 and layer.scale[column] > 0
+    return (at[0], at[1]) if plain else (0.0, 0.0)
 
 
 def layer_axes(layer: Any) -> Axes:

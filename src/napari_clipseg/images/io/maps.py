@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
+from napari_clipseg.images.io.disk import (
+    ZARR_SUFFIX,
+    create_npy,
+    output_path,
+    require_map,
+    tell_no_room,
+)
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
 from napari_clipseg.images.probability import FULL, Float32
@@ -20,7 +28,6 @@ DType = Literal["float32", "float16", "uint8"]
 DTYPES = ("float32", "float16", "uint8")
 # Share of the free memory that the maps may take: napari and the labels need the rest.
 SHARE_OF_MEMORY = 0.5
-NUMPY_SUFFIX, ZARR_SUFFIX = ".npy", ".zarr"
 
 
 class ProbabilityMap(ABC):
@@ -76,6 +83,19 @@ class InArray(ProbabilityMap):
             self._array.flush()
 
 
+class _Finest:
+    """The finest level of an OME-Zarr map; of a folder that is gone, zarr would read zeros."""
+
+    def __init__(self, level: Any, path: Path) -> None:
+        self._level, self._path = level, path
+        self.shape, self.dtype, self.chunks = level.shape, level.dtype, level.chunks
+        self.ndim = level.ndim
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        require_map(self._path)
+        return np.asarray(self._level[where])
+
+
 class InOmeZarr(ProbabilityMap):
     """Maps as channels of an OME-Zarr image."""
 
@@ -83,51 +103,68 @@ class InOmeZarr(ProbabilityMap):
         self, path: Path, extent: Extent, maps: int, dtype: DType, metadata: Mapping[str, Any]
     ) -> None:
         super().__init__(dtype)
+        self._path, self._shape = path, (maps, *extent.shape)
         # The format wants time first, then channels, then space.
         time = extent.axes.index("t") if "t" in extent.axes else None
         others = [i for i in range(len(extent.axes)) if i != time]
         self._lead = [*([] if time is None else [time]), None, *others]
         lengths = [maps if i is None else extent.planes_shape[i] for i in self._lead]
         names = [CHANNEL if i is None else extent.axes[i] for i in self._lead]
+        # Readers expect steps above 0: planes that were asked for backwards lie forwards.
+        self._last = [
+            length - 1 if step < 0 else None
+            for length, step in zip(extent.planes_shape, extent.plane_steps, strict=True)
+        ]
+        along = zip(extent.plane_starts, extent.plane_steps, self._last, strict=True)
+        firsts = [start + step * (last or 0) for start, step, last in along]
         # How far planes lie apart is not known, only their numbers.
-        steps = [1 if i is None else extent.plane_steps[i] for i in self._lead]
-        starts = [0 if i is None else extent.plane_starts[i] for i in self._lead]
-        height, width = extent.spacing
-        top, left = (
-            at * size / factor
-            for at, size, factor in zip(extent.origin, extent.spacing, extent.factor, strict=True)
-        )
-        self._levels = create_ome_zarr(
-            path,
-            (*lengths, extent.height, extent.width),
-            dtype,
-            (*names, ROW, COLUMN),
-            scale=(*steps, height, width),
-            translate=(*starts, top, left),
-            unit=extent.unit,
-            metadata=metadata,
-        )
+        steps = [1 if i is None else abs(extent.plane_steps[i]) for i in self._lead]
+        starts = [0 if i is None else firsts[i] for i in self._lead]
+        with self._room():
+            self._levels = create_ome_zarr(
+                path,
+                (*lengths, extent.height, extent.width),
+                dtype,
+                (*names, ROW, COLUMN),
+                scale=(*steps, *extent.spacing),
+                translate=(*starts, *extent.place),
+                unit=extent.unit,
+                metadata=metadata,
+            )
 
     @property
     def data(self) -> Any:
         """A dask array of the finest level, maps first."""
         import dask.array
 
-        whole = dask.array.from_zarr(self._levels[0])
+        finest = _Finest(self._levels[0], self._path)
+        whole = dask.array.from_array(finest, chunks=finest.chunks, name=False)
         order = [self._lead.index(None), *(self._lead.index(i) for i in range(len(self._lead) - 1))]
-        return whole.transpose((*order, whole.ndim - 2, whole.ndim - 1))
+        maps_first = whole.transpose((*order, whole.ndim - 2, whole.ndim - 1))
+        flips = (slice(None, None, 1 if last is None else -1) for last in self._last)
+        return maps_first[(slice(None), *flips)]
 
     def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
-        for number, one in enumerate(values):
-            self._levels[0][(*self._at(plane, number), rows)] = one
+        require_map(self._path)
+        with self._room():
+            for number, one in enumerate(values):
+                self._levels[0][(*self._at(plane, number), rows)] = one
 
     def end_plane(self, plane: tuple[int, ...]) -> None:
         """Fill the coarser levels."""
-        for number in range(self._levels[0].shape[self._lead.index(None)]):
-            write_coarser(self._levels, self._at(plane, number))
+        with self._room():
+            for number in range(self._shape[0]):
+                write_coarser(self._levels, self._at(plane, number))
+
+    def _room(self) -> AbstractContextManager[None]:
+        nbytes = math.prod(self._shape) * self.dtype.itemsize * 4 // 3  # and the coarser levels
+        return tell_no_room(self._path, self._shape, nbytes, incomplete=True)
 
     def _at(self, plane: tuple[int, ...], number: int) -> tuple[int, ...]:
-        return tuple(number if i is None else plane[i] for i in self._lead)
+        places = [
+            at if last is None else last - at for at, last in zip(plane, self._last, strict=True)
+        ]
+        return tuple(number if i is None else places[i] for i in self._lead)
 
 
 def create_map(
@@ -162,6 +199,11 @@ def create_map(
         If the map would take more than half of the free memory.
     FileExistsError
         If the path exists.
+    FileNotFoundError
+        If its folder does not.
+    OSError
+        If the disk has no room for the map. A ``.npy`` file is refused beforehand; how far an
+        OME-Zarr compresses is known only while it is written.
     """
     if dtype not in DTYPES:
         raise ValueError(f"Got the type {dtype!r} for the map; wanted one of {', '.join(DTYPES)}.")
@@ -169,18 +211,10 @@ def create_map(
     if output is None:
         _require_memory(shape, dtype)
         return InArray(np.zeros(shape, dtype), dtype)
-    path = Path(output)
+    path = output_path(output)
     if path.suffix == ZARR_SUFFIX:
         return InOmeZarr(path, extent, maps, dtype, metadata or {})
-    if path.suffix != NUMPY_SUFFIX:
-        raise ValueError(
-            f"The map cannot be written into {str(path)!r}; wanted a name that ends in "
-            f"{ZARR_SUFFIX} (OME-Zarr) or {NUMPY_SUFFIX} (numpy)."
-        )
-    if path.exists():
-        raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    return InArray(array, dtype)
+    return InArray(create_npy(path, shape, dtype), dtype)
 
 
 def _require_memory(shape: tuple[int, ...], dtype: DType) -> None:

@@ -1,8 +1,4 @@
-"""OME-Zarr groups: read as levels with named axes, and written level by level.
-
-Of the metadata (https://ngff.openmicroscopy.org, versions 0.4 and 0.5) only ``multiscales`` is
-used.
-"""
+"""OME-Zarr images (https://ngff.openmicroscopy.org, version 0.5), written level by level."""
 
 from __future__ import annotations
 
@@ -13,51 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, name_axes
+from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
 
 VERSION = "0.5"
 CHUNK = 512  # pixels of a side
 SMALLEST = 512  # a level is added until its longer side is at most this
 TYPES = {"t": "time", CHANNEL: "channel", "z": "space", ROW: "space", COLUMN: "space"}  # of axes
-
-
-def is_ome_zarr(image: Any) -> bool:
-    """Return whether this is a zarr group with the metadata of an OME-Zarr image."""
-    return hasattr(image, "attrs") and hasattr(image, "array_keys") and bool(_multiscales(image))
-
-
-def read_ome_zarr(group: Any) -> dict[str, Any]:
-    """Return what an OME-Zarr image says of itself: levels, axes, spacing and unit.
-
-    Parameters
-    ----------
-    group : zarr.Group
-        One for which `is_ome_zarr` is true.
-    """
-    image = _multiscales(group)[0]
-    names = [one if isinstance(one, str) else one["name"] for one in image.get("axes", "tczyx")]
-    units = [None if isinstance(one, str) else one.get("unit") for one in image.get("axes", names)]
-    scale = np.ones(len(names))
-    # The image's own transformation, if there is one, comes after that of the level.
-    for made in (image["datasets"][0], image):
-        for step in made.get("coordinateTransformations", ()):
-            if step["type"] == "scale":
-                scale = scale * np.asarray(step["scale"], dtype=float)
-    levels = [group[one["path"]] for one in image["datasets"]]
-    known = name_axes(names, levels[0].shape)
-    row, column = known.index(ROW), known.index(COLUMN)
-    return {
-        "levels": levels,
-        "axes": known,
-        "spacing": (float(scale[row]), float(scale[column])),
-        "unit": units[row] or "pixel",
-    }
-
-
-def _multiscales(group: Any) -> Sequence[Any]:
-    attributes: Mapping[str, Any] = dict(group.attrs)
-    found: Sequence[Any] = attributes.get("ome", attributes).get("multiscales", [])
-    return found
 
 
 def create_ome_zarr(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, SAMPLE, Axes, name_axes, plane_axes
-from napari_clipseg.images.io.chunks import BlockReader
+from napari_clipseg.images.io.checks import check_level, check_source, refuse_paths
+from napari_clipseg.images.io.chunks import BlockReader, is_masked
 from napari_clipseg.images.io.layers import is_layer, read_layer
-from napari_clipseg.images.io.ome_zarr import is_ome_zarr, read_ome_zarr
+from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
 
-REAL = "buif"  # numpy's letters for bool, integers and floats
 COLORS = 3  # of an RGB image; a fourth value, transparency, is left out
 
 Limits = tuple[float, float]
@@ -41,8 +40,10 @@ class Source:
         ``(colors, 3)``: the colors of a gray image, from black to white; None for gray.
     spacing : tuple of float
         Height and width of a pixel of the finest level, in units.
+    translation : tuple of float
+        Where the center of the first pixel lies, row and column, in units.
     unit : str
-        Unit of the spacing.
+        Unit of spacing and translation.
     name : str
         What errors call the image; empty if it has no name.
 
@@ -63,6 +64,7 @@ class Source:
     gamma: float = 1.0
     colormap: NDArray[np.uint8] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
+    translation: tuple[float, float] = (0.0, 0.0)
     unit: str = "pixel"
     name: str = ""
 
@@ -104,7 +106,13 @@ class Source:
     @property
     def in_memory(self) -> bool:
         """Whether the image is a numpy array, and no memory map: reading costs nothing."""
-        return type(self.levels[0]) is np.ndarray
+        kind = type(self.levels[0])
+        return kind is np.ndarray or kind is np.ma.MaskedArray
+
+    @property
+    def may_have_gaps(self) -> bool:
+        """Whether pixels may be no finite numbers: floats, and what is masked."""
+        return self.dtype.kind == "f" or any(map(is_masked, self.levels))
 
     def factor(self, level: int) -> tuple[float, float]:
         """Return how many pixels of the finest level lie under one of a level, down and across."""
@@ -174,7 +182,8 @@ class Reader:
         -------
         ndarray
             ``(rows, columns, channels)``, or ``(rows, columns, 3)`` for an RGB image; in the
-            image's own type. It may be a view of the image: do not write to it.
+            image's own type; of masked arrays floats, NaN where masked. It may be a view of the
+            image: do not write to it.
         """
         source = self.source
         at: dict[str, Any] = {ROW: rows, COLUMN: columns, SAMPLE: slice(0, COLORS)}
@@ -201,6 +210,7 @@ def as_source(
     rgb: bool | None = None,
     contrast_limits: Limits | None = None,
     spacing: tuple[float, float] | None = None,
+    translation: tuple[float, float] | None = None,
     unit: str | None = None,
 ) -> Source:
     """Return any image as a source; no pixel is read.
@@ -219,16 +229,19 @@ def as_source(
         Values shown as black and as white; by default those of the layer, if it is one.
     spacing : tuple of float, optional
         Height and width of a pixel, in units; by default the image's own spacing, or 1.
+    translation : tuple of float, optional
+        Where the center of the first pixel lies, row and column, in units; by default where the
+        image itself says, or 0.
     unit : str, optional
-        Unit of the spacing.
+        Unit of spacing and translation.
 
     Raises
     ------
     TypeError
-        If the values are no real numbers, or it is a layer of another kind.
+        If the values are no real numbers, or it is a layer of another kind, or a path.
     ValueError
-        If an axis is empty, the names do not fit, a level is not coarser than the one before,
-        or the spacing is not above 0.
+        If an axis is empty or of unknown length, the names do not fit, a level is not coarser than
+        the one before, the spacing is not above 0, or the translation is not finite.
 
     Examples
     --------
@@ -239,48 +252,24 @@ def as_source(
     ...     reader.read(0, (6,), slice(0, 8), slice(0, 4), channels=[0, 2]).shape
     (8, 4, 2)
     """
+    refuse_paths(image)
     known = _known(image, axes)
     levels = tuple(_as_array(level) for level in known.pop("levels"))
     own_axes = known.pop("axes", None)
     if axes is None and rgb is None:
         axes = own_axes
-    given = {"contrast_limits": contrast_limits, "spacing": spacing, "unit": unit}
+    given = {
+        "contrast_limits": contrast_limits,
+        "spacing": spacing,
+        "translation": translation,
+        "unit": unit,
+    }
     known |= {name: value for name, value in given.items() if value is not None}
     for level in levels:
-        if np.dtype(level.dtype).kind not in REAL:
-            raise TypeError(
-                f"The image holds values of type {level.dtype}; wanted bool, integers or floats. "
-                f"Convert it first, for example with numpy.abs for complex numbers."
-            )
+        check_level(level)
     source = Source(levels, name_axes(axes, levels[0].shape, rgb), **known)
-    _check(source)
+    check_source(source)
     return source
-
-
-def _check(source: Source) -> None:
-    shapes = [tuple(level.shape) for level in source.levels]
-    for shape in shapes:
-        if 0 in shape:
-            name = f" {source.name!r}" if source.name else ""
-            raise ValueError(
-                f"The image{name} is empty: its shape is {shape}. Choose one with pixels."
-            )
-    for fine, coarse in pairwise(range(len(shapes))):
-        one, other = shapes[fine], shapes[coarse]
-        if len(one) != len(other) or not _coarser(source.shape_of(fine), source.shape_of(coarse)):
-            raise ValueError(
-                f"The levels of the image have the shapes {shapes}; wanted as many axes in each, "
-                f"and fewer rows or columns from one to the next. Put equal planes into one array "
-                f"with numpy.stack."
-            )
-    if len(source.spacing) != 2 or not all(0 < one < np.inf for one in source.spacing):
-        raise ValueError(
-            f"Got the spacing {source.spacing}; wanted height and width of a pixel, above 0."
-        )
-
-
-def _coarser(fine: tuple[int, int], coarse: tuple[int, int]) -> bool:
-    return all(a >= b for a, b in zip(fine, coarse, strict=True)) and fine != coarse
 
 
 def _known(image: Any, axes: str | Sequence[str] | None) -> dict[str, Any]:
@@ -290,7 +279,7 @@ def _known(image: Any, axes: str | Sequence[str] | None) -> dict[str, Any]:
     if is_layer(image):
         return read_layer(image, axes)
     if is_ome_zarr(image):
-        return read_ome_zarr(image)
+        return read_ome_zarr(image, axes)
     if hasattr(image, "dims") and hasattr(image, "coords"):  # xarray
         # Not its `data`: those of a file that is open would be loaded whole.
         names = [str(name) for name in image.dims]
@@ -311,4 +300,6 @@ def _as_array(value: Any) -> Any:
             f"The image is of type {type(value).__name__}; wanted an array, a layer or an OME-Zarr "
             f"group. Choose one of the arrays in it."
         )
+    if isinstance(value, np.ma.MaskedArray) and not np.ma.is_masked(value):
+        return np.asarray(value)
     return value if _is_array(value) else np.asarray(value)

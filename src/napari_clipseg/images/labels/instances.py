@@ -92,6 +92,28 @@ class InstanceOptions:
                 f"Got least_overlap={self.least_overlap}; wanted a part above 0 and up to 1."
             )
 
+    def check_fits(self, height: int, width: int, spacing: Sequence[float] = (1, 1)) -> None:
+        """Check the lengths against the planes that they are for.
+
+        Parameters
+        ----------
+        height, width : int
+            Of a plane, in pixels.
+        spacing : sequence of float
+            Height and width of a pixel.
+
+        Raises
+        ------
+        ValueError
+            If the window of `smooth` reaches farther than the plane.
+        """
+        most = max(height, width) * min(pixel_size(spacing))
+        if self.smooth > most:
+            raise ValueError(
+                f"Got smooth={self.smooth}; on planes of {height} x {width} pixels wanted at most "
+                f"{most:g}, the longer side."
+            )
+
 
 def instance_labels(
     semantic: NDArray[np.integer],
@@ -125,8 +147,8 @@ def instance_labels(
     Raises
     ------
     ValueError
-        If the shapes do not fit, a spacing is not positive, or the split needs a probability
-        and none is given.
+        If the shapes do not fit, a spacing is not positive, the split needs a probability and
+        none is given, or the window of `smooth` reaches farther than the plane.
 
     Examples
     --------
@@ -139,8 +161,9 @@ def instance_labels(
         raise ValueError(
             f"The labels have shape {semantic.shape}; wanted (*planes, height, width)."
         )
+    options.check_fits(semantic.shape[-2], semantic.shape[-1], pixel)
     if options.split == "probability":
-        _check_fits(probability, semantic.shape)
+        _check_probability(probability, semantic.shape)
     result = np.zeros(semantic.shape, np.int32)
     if not semantic.size:
         return result
@@ -205,7 +228,7 @@ def _of_plane(
     return select(objects, options.min_size / area, most, options.drop_border)
 
 
-def _check_fits(probability: Maps | None, shape: tuple[int, ...]) -> None:
+def _check_probability(probability: Maps | None, shape: tuple[int, ...]) -> None:
     if probability is None:
         raise ValueError(
             "Splitting by probability needs the probability maps; give them, or split by distance."

@@ -51,7 +51,9 @@ def split_touching(
     """
     result = objects.copy()
     count = int(objects.max(initial=0))
-    reach = [int(min_distance / one) for one in pixel]
+    # Beyond the plane all distances are alike, and floats may be no integers.
+    farthest = max(objects.shape)
+    reach = [int(min(min_distance / one, farthest)) for one in pixel]
     for number, box in enumerate(ndimage.find_objects(objects), start=1):
         if box is None or all(s.stop - s.start <= r for s, r in zip(box, reach, strict=True)):
             continue  # no room for two peaks

@@ -143,7 +143,11 @@ def otsu_threshold(probability: Maps) -> float:
             f"No threshold can be found: of the {probability.size} pixels of the map none is "
             f"finite. Set the threshold by hand."
         )
-    return float(np.clip(threshold_otsu(sample), 0, 1))
+    # float32 has too few numbers between near values for the bins of a histogram.
+    found = np.clip(threshold_otsu(sample.astype(np.float64)), 0, 1)
+    rounded = np.float32(found)
+    # Maps are compared in float32, where rounding up could leave no pixel above.
+    return float(np.nextafter(rounded, np.float32(0)) if rounded > found else rounded)
 
 
 def _winners(maps: Maps, levels: Sequence[Any], admitted: Mask | None) -> NDArray[Any]:

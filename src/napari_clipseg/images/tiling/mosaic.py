@@ -86,7 +86,7 @@ class Mosaic:
         self._overview: Float32 | None = None
         self._next_row = plan.rows.start
         self._whole_bands = whole_bands
-        self.any_finite = reader.source.dtype.kind != "f"
+        self.any_finite = not reader.source.may_have_gaps
 
     @property
     def complete(self) -> bool:
@@ -153,7 +153,7 @@ class Mosaic:
             overview = on_pixels(self._overview, plan.overview, rows, plan.columns)
             logits = (1 - plan.overview_weight) * logits + plan.overview_weight * overview
         probability = sigmoid(logits)
-        if self._reader.source.dtype.kind == "f":
+        if self._reader.source.may_have_gaps:
             channels = self._rendering.channels
             pixels = self._reader.read(plan.level, self._plane, rows, plan.columns, channels)
             finite = np.isfinite(pixels).all(axis=2)

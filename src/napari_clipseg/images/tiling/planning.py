@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.geometry import encloses_area
+from napari_clipseg.images.geometry import check_corners, encloses_area
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.source import Source
+from napari_clipseg.images.tiling.grid import check_count, grid
 from napari_clipseg.images.tiling.plan import Detail, Plan, Tile
 
 # Of a whole plane the model sees a few hundred pixels a side; a map of this many is fine enough.
 ENOUGH_PIXELS = 1024
 NAMED_TILES = {"medium": 3, "fine": 1}  # in sides of the model's square
+
 
 Planes = Mapping[str, int | slice | range]
 
@@ -58,8 +60,8 @@ def make_plan(
     Raises
     ------
     ValueError
-        If there is no such axis, index or level, or the region lies beside the image or
-        encloses no area.
+        If there is no such axis, index or level, the region lies beside the image or encloses no
+        area, or a plane would have millions of tiles.
     TypeError
         If planes are neither an index nor a slice or range of indices.
 
@@ -96,7 +98,9 @@ def make_plan(
         tile /= math.sqrt(factor[0] * factor[1])
         # The whole plane shows as much as a tile of its area would.
         if tile < math.sqrt(height * width):
-            tiles = _tiles(rows, columns, max(1, round(tile)), detail)
+            cut = max(1, round(tile))
+            check_count((height, width), cut, detail, side, math.sqrt(factor[0] * factor[1]))
+            tiles = grid(rows, columns, cut, detail)
     origin = tuple(
         part.start * one + (one - 1) / 2 for part, one in zip((rows, columns), factor, strict=True)
     )
@@ -112,6 +116,7 @@ def make_plan(
         origin=(origin[0], origin[1]),
         factor=factor,
         spacing=(source.spacing[0] * factor[0], source.spacing[1] * factor[1]),
+        translation=source.translation,
         unit=source.unit,
     )
     return Plan(
@@ -127,39 +132,6 @@ def make_plan(
         maps=maps,
         extent=extent,
     )
-
-
-def spread(length: int, tile: int, overlap: float, shift: float = 0) -> list[int]:
-    """Return the first pixel of each tile, so that tiles cover an axis evenly and overlap.
-
-    Parameters
-    ----------
-    length : int
-        Length of the axis.
-    tile : int
-        Side of a tile, at most the length.
-    overlap : float
-        Least share of the side that two neighbors have in common.
-    shift : float
-        Share of a step by which all tiles are moved back; the first then begins before the axis.
-    """
-    if tile >= length:
-        return [0]
-    step = max(1, math.floor(tile * (1 - overlap)))
-    back = min(round(shift * step), tile - 1)  # a pixel of the axis stays in the first
-    last = length - tile
-    count = 1 + math.ceil((last + back) / step)
-    return [round(first) for first in np.linspace(-back, last, count).tolist()]
-
-
-def _tiles(rows: slice, columns: slice, tile: int, detail: Detail) -> tuple[Tile, ...]:
-    starts, sizes = [], []
-    for part in (rows, columns):
-        length = part.stop - part.start
-        sizes.append(min(tile, length))
-        places = spread(length, sizes[-1], detail.overlap, detail.shift)
-        starts.append([part.start + place for place in places])
-    return tuple(Tile(top, left, *sizes) for top in starts[0] for left in starts[1])
 
 
 def _lengths(source: Source) -> dict[str, int]:
@@ -222,8 +194,7 @@ def _corners(region: Sequence[Sequence[float]] | NDArray[np.floating]) -> NDArra
             f"The region has shape {corners.shape}; wanted (corners, 2): row and column of two "
             f"corners of a rectangle, or of all corners of an outline."
         )
-    if not np.isfinite(corners).all():
-        raise ValueError(f"The region has corners {corners.tolist()}; wanted finite numbers.")
+    check_corners(corners, "The region")
     if len(corners) > 2 and not encloses_area(corners):
         raise ValueError(
             "The region encloses no area. Draw an outline around what is to be segmented."
