@@ -43,9 +43,11 @@ def test_what_is_no_prompt_is_refused_with_the_cure(prompts, error, says):
     assert says in str(caught.value)
 
 
-def test_texts_are_stripped_and_vectors_are_as_they_are():
+def test_texts_are_stripped_and_vectors_are_copied():
     assert resolved(" dog\n", 1) == "dog"
-    assert resolved(VECTOR, 1) is VECTOR
+    vector = resolved(VECTOR, 1)
+    np.testing.assert_array_equal(vector, VECTOR)
+    assert not np.shares_memory(vector, VECTOR)
 
 
 def test_arrays_become_8_bit_rgb_in_mixtures_too():
@@ -55,7 +57,7 @@ def test_arrays_become_8_bit_rgb_in_mixtures_too():
     average = resolved(Average([" dog ", GRAY, VECTOR]), 1)
     assert average.prompts[0] == "dog"
     np.testing.assert_array_equal(average.prompts[1], wanted)
-    assert average.prompts[2] is VECTOR
+    np.testing.assert_array_equal(average.prompts[2], VECTOR)
     blend = resolved(Blend(text=" dog ", image=Average([GRAY]), weight=0.3), 1)
     assert (blend.text, blend.weight) == ("dog", 0.3)
     np.testing.assert_array_equal(blend.image.prompts[0], wanted)
@@ -94,8 +96,8 @@ def test_any_size_and_type_becomes_rgb(image):
 
 
 def test_own_names_are_texts_or_numbers():
-    names = own_names(["dog", RGB, "cat", MIXTURE], "image prompt")
-    assert list(names) == ["dog", "image prompt 2", "cat", "image prompt 4"]
+    names = own_names(["dog", RGB, "cat", MIXTURE, Average(["a", "b"])], "image prompt")
+    assert list(names) == ["dog", "image prompt 2", "cat", "image prompt 4", "a, b"]
 
 
 def test_an_example_is_read_when_it_is_resolved():

@@ -110,6 +110,9 @@ def test_a_recipe_is_read_as_it_was_saved(fields, tmp_path, validator):
         (range(1, 9, 3), "1:8:3"),
         (range(4, -1, -2), "4::-2"),
         (range(-3, 0), "-3::1"),
+        (range(-3, -1), "-3:-1:1"),
+        (range(5, 0, -1), "5:0:-1"),
+        (range(-1, -4, -1), "-1:-4:-1"),
         (-1, -1),
     ],
     ids=str,
@@ -188,6 +191,11 @@ BAD_JSON = {
     "another split": ({"instances": {"split": "a"}}, "instances.split is \"a\"; wanted 'none'"),
     "sizes that cross": ({"instances": {"min_size": 9, "max_size": 3}}, "Got max_size=3"),
     "weights of another kind": ({"weights": "abc"}, 'weights is "abc"; wanted null, or'),
+    "a channel below 0": (
+        {"appearance": {"channels": [-1]}},
+        "appearance.channels[0] is -1; wanted",
+    ),
+    "a corner of words": ({"region": [[1, 2], [3, "4"]]}, 'region[1][1] is "4"; wanted a number'),
     "edges of a number": ({"refine_edges": 1}, "refine_edges is 1; wanted true or false"),
 }
 
@@ -230,6 +238,42 @@ def test_a_recipe_of_an_older_version_is_read(monkeypatch):
     assert old["version"] == 1  # what was given is not changed
     second = {key: x for key, x in old.items() if key != "words"} | {"prompts": ["b"], "version": 2}
     assert Recipe.from_dict(second).prompts == ("b",)
+
+
+def test_words_keep_their_brackets_and_spaces(tmp_path):
+    prompts = ["a [ b ]  c", "x [1,   2]", '"quoted" {  }']
+    recipe = Recipe(dict(zip(["[ 1,  2 ]", "b", "c"], prompts, strict=True)), model="folder [ 1 ]")
+    recipe.save(tmp_path / "recipe.json")
+    found = Recipe.load(tmp_path / "recipe.json")
+    assert found.prompts == tuple(prompts)
+    assert found.prompt_names[0] == "[ 1,  2 ]"
+    assert found.model == "folder [ 1 ]"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompts": np.array([1, np.nan], np.float32)},
+        {"prompts": "a", "instances": InstanceOptions(max_size=1e309)},
+    ],
+    ids=["NaN", "infinite"],
+)
+def test_what_json_cannot_hold_is_refused_with_the_cure(fields, tmp_path):
+    with pytest.raises(ValueError, match="NaN or an infinite number, which JSON cannot hold"):
+        Recipe(**fields).save(tmp_path / "recipe.json")
+
+
+def test_every_part_of_the_schema_says_what_it_wants():
+    def parts(schema):
+        yield schema
+        for key in ("properties", "$defs"):
+            for one in schema.get(key, {}).values():
+                yield from parts(one) if isinstance(one, dict) else ()
+        for key in ("items", "additionalProperties"):
+            yield from parts(schema[key]) if isinstance(schema.get(key), dict) else ()
+
+    silent = [part for part in parts(recipe_json.schema()) if "description" not in part]
+    assert all(set(part) == {"$ref"} for part in silent)
 
 
 def test_fields_that_are_left_out_have_their_defaults():
@@ -289,6 +333,35 @@ BAD_FIELDS = {
         TypeError,
         "instances is True; wanted InstanceOptions()",
     ),
+    "a mapping of negative prompts": (
+        {"prompts": "a", "negative_prompts": {"b": "c"}},
+        TypeError,
+        "negative_prompts is a mapping",
+    ),
+    "a level below 0": ({"prompts": "a", "level": -1}, ValueError, "level is -1; wanted a whole"),
+    "planes of a list": (
+        {"prompts": "a", "planes": {"z": [1, 2]}},
+        TypeError,
+        "planes['z'] is [1, 2]; wanted a number, a slice or a range",
+    ),
+    "a range from both ends": (
+        {"prompts": "a", "planes": {"z": range(-2, 2)}},
+        ValueError,
+        "planes['z'] is range(-2, 2); wanted numbers that count from one end",
+    ),
+    "a region of words": ({"prompts": "a", "region": "x"}, ValueError, "region is 'x'; wanted ("),
+    "a region of one corner": ({"prompts": "a", "region": [[0, 0]]}, ValueError, "region is [[0,"),
+    "a threshold of True": ({"prompts": "a", "threshold": True}, TypeError, "threshold is True"),
+    "low thresholds": (
+        {"prompts": "a", "low_threshold": [0.1]},
+        TypeError,
+        "low_threshold is [0.1]; wanted a number",
+    ),
+    "edges of a word": (
+        {"prompts": "a", "refine_edges": "no"},
+        TypeError,
+        "refine_edges is 'no'; wanted True or False",
+    ),
     "a detail of a list": ({"prompts": "a", "detail": [5]}, ValueError, "The tile size is [5]"),
 }
 
@@ -298,6 +371,33 @@ def test_bad_fields_are_refused(fields, error, says):
     with pytest.raises(error) as caught:
         Recipe(**fields)
     assert says in str(caught.value)
+
+
+def test_another_model_drops_the_weights():
+    recipe = Recipe("a", model="demo", weights=HASH)
+    assert recipe.replace(model="other").weights is None
+    assert recipe.replace(model="other", weights=HASH).weights == HASH
+    assert recipe.replace(model=Path("demo"), threshold=0.5).weights == HASH
+
+
+def test_a_recipe_does_not_change_with_what_it_was_made_of(engine):
+    image, region, planes = EXAMPLE.copy(), np.array([[1.0, 2], [9, 9]]), {"z": 0}
+    threshold = np.array([0.25])
+    recipe = Recipe(image, region=region, planes=planes, threshold=threshold)
+    found = segment(RGB, Recipe(image), model=engine).recipe
+    wanted, image_before = Recipe(**{**RECIPES["an image"]}).to_dict(), found.to_dict()
+    image[:], region[:], threshold[:], planes["z"] = 0, 0, 0, 1
+    assert found.to_dict() == image_before
+    assert image_before["prompts"] == wanted["prompts"]
+    assert recipe.region.tolist() == [[1, 2], [9, 9]]
+    assert (recipe.planes, recipe.threshold) == ({"z": 0}, (0.25,))
+
+
+def test_recipes_that_cannot_be_read_are_not_equal():
+    outside = Recipe(Example(EXAMPLE, [[1000, 1000], [1010, 1010]]))
+    assert outside == outside
+    assert outside != Recipe("a")
+    assert Recipe("a") != "a"
 
 
 def test_an_unknown_field_of_a_call_is_named_with_the_known_ones():

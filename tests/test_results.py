@@ -38,7 +38,7 @@ def result(probability, threshold=0.5, *, negative=0, path=None, **fields):
         width=probability.shape[-1],
         **extent,
     )
-    return Segmentation(probability, threshold, recipe, made, path=path)
+    return Segmentation(probability, threshold, recipe, made, (*made.axes, "y", "x"), path)
 
 
 def lazy(maps):
@@ -174,7 +174,7 @@ def test_relabel_tells_objects_apart_and_back():
 def test_relabel_by_otsu():
     first = result(MAPS)
     other = first.relabel(threshold="otsu")
-    assert other.threshold == [otsu_threshold(one) for one in MAPS]
+    assert other.threshold == tuple(otsu_threshold(one) for one in MAPS)
     assert other.recipe.threshold == "otsu"
     assert other.relabel(low_threshold=0.01).threshold == other.threshold
 
@@ -222,6 +222,31 @@ def test_a_layer_of_other_axes_is_refused():
     found = segment(np.zeros((12, 20), np.uint8), "x", model=Seeing(12))
     with pytest.raises(ValueError, match="Got 2 names 'yx' for the axes of an image of shape"):
         found.to_layers(Image(np.zeros((3, 12, 20))))
+
+
+def test_labels_of_layers_are_a_copy():
+    made = result(MAPS)
+    before = made.labels.copy()
+    made.to_layers()[-1][0][:] = 7
+    np.testing.assert_array_equal(made.labels, before)
+
+
+def test_layers_of_a_transposed_image_lie_on_plain_pixels():
+    image = np.zeros((20, 12), np.uint8)
+    image[15:, :6] = 255
+    made = segment(image, "x", axes="xy", model=Seeing(12))
+    labels = made.to_layers()[-1][0]
+    assert labels.shape == image.shape
+    assert np.mean((labels > 0) == (image > 0)) > 0.9
+
+
+def test_a_place_is_enough():
+    layer = Image(np.zeros((12, 20), np.uint8), name="cells", scale=(2, 3))
+    made = segment(layer, "x", model=Seeing(12))
+    place = made.place_on(layer)
+    by_place, by_layer = made.to_layers(place)[-1][1], made.to_layers(layer)[-1][1]
+    np.testing.assert_array_equal(by_place["scale"], by_layer["scale"])
+    assert by_place["name"] == by_layer["name"] == "cells · x · labels"
 
 
 def test_labels_have_the_table_of_their_objects():

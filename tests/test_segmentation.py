@@ -532,6 +532,25 @@ def test_what_a_stopped_run_has_done_is_kept(output, tmp_path):
     assert partial.labels.shape == (4, 24, 54)
 
 
+@pytest.mark.parametrize("stop", [False, True], ids=["to its end", "stopped"])
+def test_an_ome_zarr_says_whether_it_is_complete(stop, tmp_path):
+    import zarr
+
+    recipe = Recipe("x", detail=Detail(12, overlap=0))
+    steps = segment_steps(NOISE, recipe, engine=Seeing(), output=tmp_path / "map.zarr")
+    if stop:
+        for _ in range(4):
+            next(steps)
+        steps.close()
+    else:
+        run(steps)
+    group = zarr.open_group(tmp_path / "map.zarr", mode="r")
+    record = group.attrs["napari_clipseg"]
+    assert record["complete"] is not stop
+    assert record["dtype"] == "float32"
+    assert Recipe.of(group).detail == recipe.detail
+
+
 def test_labels_of_a_part_are_those_of_what_is_done_so_far():
     source = as_source(np.full((3, 12, 12), 255, np.uint8))
     steps = segment_steps(source, Recipe("x", appearance=PLAIN), engine=Seeing(12))

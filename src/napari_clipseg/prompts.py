@@ -46,9 +46,11 @@ def _checked(prompt: Any) -> Prompt:
 
 
 def own_names(prompts: Sequence[Prompt], kind: str) -> Iterator[str]:
-    """Yield a name for each prompt: its text, or its kind and number."""
+    """Yield a name for each prompt: its text, or texts, or its kind and number."""
     for i, prompt in enumerate(prompts, start=1):
-        yield prompt if isinstance(prompt, str) else f"{kind} {i}"
+        texts = prompt.prompts if isinstance(prompt, Average) else [prompt]
+        named = all(isinstance(text, str) for text in texts)
+        yield ", ".join(texts) if named else f"{kind} {i}"  # type: ignore[arg-type]
 
 
 def resolved(prompt: Any, number: int) -> Any:
@@ -80,7 +82,7 @@ def resolved(prompt: Any, number: int) -> Any:
         text, image = (resolved(one, number) for one in (prompt.text, prompt.image))
         return replace(prompt, text=text, image=image)
     if isinstance(prompt, np.ndarray) and prompt.ndim == 1 and prompt.dtype.kind == "f":
-        return prompt  # a vector
+        return prompt.copy()  # a vector; nobody else is to write to it
     try:
         if isinstance(prompt, Example):
             images = prompt.read()
@@ -107,4 +109,5 @@ def as_rgb(image: Any) -> NDArray[np.uint8]:
         )
     with source.open() as reader:
         rendering = resolve(reader, Appearance())
-        return rendering.apply(reader.read(0, (), channels=rendering.channels))
+        shown = rendering.apply(reader.read(0, (), channels=rendering.channels))
+        return shown.copy() if np.may_share_memory(shown, image) else shown

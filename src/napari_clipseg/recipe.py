@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from napari_clipseg.images.tiling.planning import Planes
 from napari_clipseg.prompts import Prompt, Prompts, as_prompts, own_names, resolved
 from napari_clipseg.recipe_json import fields_of, fields_to_dict, prompts_to_json, to_text
 
-Threshold: TypeAlias = float | Sequence[float] | Literal["otsu"] | None
+Threshold: TypeAlias = float | Sequence[float] | NDArray[np.floating] | Literal["otsu"] | None
 Region: TypeAlias = Sequence[Sequence[float]] | NDArray[np.floating[Any]]
 
 OTSU = "otsu"
@@ -99,11 +99,11 @@ class Recipe:
     model: str
     weights: str | None
     detail: Detail
-    planes: Planes | None
-    region: Region | None
+    planes: dict[str, int | slice | range] | None
+    region: NDArray[np.float64] | None
     level: int | None
     appearance: Appearance
-    threshold: Threshold
+    threshold: float | tuple[float, ...] | str | None
     low_threshold: float | None
     instances: InstanceOptions | None
     refine_edges: bool
@@ -113,7 +113,7 @@ class Recipe:
         prompts: Prompts,
         *,
         names: Sequence[str | None] = (),
-        negative_prompts: Prompts = (),
+        negative_prompts: Prompt | Iterable[Prompt] = (),
         model: str | Path = "demo",
         weights: str | None = None,
         detail: Detail | str | float = "whole",
@@ -139,8 +139,13 @@ class Recipe:
                 raise ValueError(f"Got {name!r} as a prompt's name; wanted a text, or None.")
         if len(names) not in (0, len(wanted)):
             raise ValueError(f"Got {len(names)} names for {len(wanted)} prompts; give one each.")
-        _require_kind("planes", planes, Mapping | None, "a mapping such as {'z': 3}")
+        if isinstance(negative_prompts, Mapping):
+            raise TypeError("negative_prompts is a mapping; wanted prompts: they have no names.")
         _require_kind("level", level, int | np.integer | None, "a whole number")
+        if level is not None and level < 0:
+            raise ValueError(f"level is {level}; wanted a whole number from 0.")
+        _require_kind("refine_edges", refine_edges, bool | np.bool_, "True or False")
+        _require_kind("low_threshold", low_threshold, float | int | np.number | None, "a number")
         _require_kind("appearance", appearance, Appearance | None, "an Appearance")
         _require_kind("instances", instances, InstanceOptions | None, "InstanceOptions()")
         if not isinstance(detail, Detail):
@@ -152,21 +157,26 @@ class Recipe:
             "model": str(model),
             "weights": _checked_weights(weights),
             "detail": detail,
-            "planes": planes,
-            "region": region,
+            "planes": _checked_planes(planes),
+            "region": _checked_region(region),
             "level": level,
             "appearance": appearance or Appearance(),
-            "threshold": threshold,
+            "threshold": _checked_threshold(threshold),
             "low_threshold": low_threshold,
             "instances": instances,
             "refine_edges": bool(refine_edges),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        check_thresholds(threshold, low_threshold, len(self.all_prompts))
+        check_thresholds(self.threshold, low_threshold, len(self.all_prompts))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
+        if not isinstance(other, Recipe) or self is other:
+            return self is other
+        try:
+            return self.to_dict() == other.to_dict()
+        except (ValueError, TypeError):  # an example that cannot be read
+            return False
 
     @property
     def all_prompts(self) -> tuple[Prompt, ...]:
@@ -188,10 +198,19 @@ class Recipe:
     def replace(self, **changes: Any) -> Recipe:
         """Return the recipe with some fields changed.
 
-        Names are those of the prompts: new prompts without names lose the old ones.
+        Names are those of the prompts, and the weights are those of the model: with new prompts,
+        or another model, they are dropped unless new ones are given.
+
+        Raises
+        ------
+        TypeError
+            If there is no such field.
         """
+        _require_fields(changes)
         if "prompts" in changes:
             changes = {"names": (), **changes}
+        if str(changes.get("model", self.model)) != self.model:
+            changes = {"weights": None, **changes}
         changed = dataclasses.replace(self, **changes)
         if not {"prompts", "names", "negative_prompts"} & set(changes):
             # Images are not compressed anew for each move of a threshold.
@@ -327,16 +346,22 @@ def as_recipe(prompts: Recipe | Prompts, fields: Mapping[str, Any]) -> Recipe:
     TypeError
         If there is no such field.
     """
-    known = [field.name for field in dataclasses.fields(Recipe)]
-    for name in fields:
-        if name not in known:
-            raise TypeError(f"There is no field {name!r}; a recipe has {', '.join(known)}.")
+    _require_fields(fields)
     if isinstance(prompts, Recipe):
         return prompts.replace(**fields)
     return Recipe(prompts, **fields)
 
 
-def check_thresholds(threshold: Threshold, low_threshold: float | None, maps: int) -> None:
+def _require_fields(names: Iterable[str]) -> None:
+    known = [field.name for field in dataclasses.fields(Recipe)]
+    for name in names:
+        if name not in known:
+            raise TypeError(f"There is no field {name!r}; a recipe has {', '.join(known)}.")
+
+
+def check_thresholds(
+    threshold: float | Sequence[float] | str | None, low_threshold: float | None, maps: int
+) -> None:
     """Refuse before a run what making labels would refuse after it."""
     if isinstance(threshold, str) and threshold != OTSU:
         raise ValueError(f"The threshold is {threshold!r}; wanted {OTSU!r}, or 0 to 1.")
@@ -346,8 +371,45 @@ def check_thresholds(threshold: Threshold, low_threshold: float | None, maps: in
 
 
 def _require_kind(field: str, value: object, kind: Any, wanted: str) -> None:
-    if not isinstance(value, kind) or isinstance(value, bool):
+    number_wanted = not isinstance(True, kind)  # Python counts True as 1
+    if not isinstance(value, kind) or (number_wanted and isinstance(value, bool)):
         raise TypeError(f"{field} is {value!r}; wanted {wanted}.")
+
+
+def _checked_planes(planes: Planes | None) -> dict[str, int | slice | range] | None:
+    _require_kind("planes", planes, Mapping | None, "a mapping such as {'z': 3}")
+    for name, one in (planes or {}).items():
+        field = f"planes[{name!r}]"
+        _require_kind(field, one, int | np.integer | slice | range, "a number, a slice or a range")
+        if isinstance(one, range) and len({i < 0 for i in one}) > 1:
+            raise ValueError(f"{field} is {one!r}; wanted numbers that count from one end only.")
+    return None if planes is None else dict(planes)
+
+
+def _checked_region(region: Region | None) -> NDArray[np.float64] | None:
+    """Return a copy that nobody else writes to."""
+    if region is None:
+        return None
+    try:
+        corners = np.array(region, dtype=float)
+    except (TypeError, ValueError):
+        corners = np.empty(0)
+    if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 2:
+        raise ValueError(
+            f"region is {region!r}; wanted (corners, 2): row and column of two corners of a "
+            f"rectangle, or of all corners of an outline."
+        )
+    corners.setflags(write=False)
+    return corners
+
+
+def _checked_threshold(threshold: Threshold) -> float | tuple[float, ...] | str | None:
+    if threshold is None or isinstance(threshold, str):
+        return threshold
+    values = np.asarray(threshold)
+    if values.dtype.kind not in "fiu" or values.ndim > 1:
+        raise TypeError(f"threshold is {threshold!r}; wanted a number, one for each, or {OTSU!r}.")
+    return tuple(map(float, values)) if values.ndim else float(values)
 
 
 def _checked_weights(weights: str | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -25,7 +24,6 @@ from napari_clipseg.prompts import Prompt
 FORMAT = "napari-clipseg recipe"
 # What makes the next version of an older one: the first makes version 2 of version 1, and so on.
 UPGRADES: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
-INNERMOST_LIST = re.compile(r"\[\s*([^\[\]{}\"]*?)\s*\]")
 SHOWN_CHARACTERS = 60
 
 
@@ -54,7 +52,7 @@ def fields_to_dict(fields: Mapping[str, Any]) -> dict[str, Any]:
             "contrast": _plain(appearance.contrast),
             "percentiles": _plain(appearance.percentiles),
             "gamma": _plain(appearance.gamma),
-            "invert": appearance.invert,
+            "invert": bool(appearance.invert),
             "channels": _plain(appearance.channels),
             "colormap": _colormap_to_json(appearance.colormap),
         },
@@ -107,10 +105,30 @@ def schema() -> dict[str, Any]:
 
 
 def to_text(values: Mapping[str, Any]) -> str:
-    """Return JSON values as text: a field a line, lists of numbers on one line."""
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-    joined = INNERMOST_LIST.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
-    return joined + "\n"
+    """Return JSON values as text: a field a line, lists of numbers on one line.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite, which JSON cannot hold.
+    """
+    try:
+        return _written(values, 0) + "\n"
+    except ValueError as error:
+        raise ValueError(
+            "The recipe holds NaN or an infinite number, which JSON cannot hold. Replace it."
+        ) from error
+
+
+def _written(value: Any, depth: int) -> str:
+    inner, outer = "  " * (depth + 1), "  " * depth
+    if isinstance(value, Mapping) and value:
+        lines = [f"{inner}{json.dumps(k)}: {_written(x, depth + 1)}" for k, x in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{outer}}}"
+    if isinstance(value, list) and any(isinstance(x, list | Mapping | str) for x in value):
+        lines = [f"{inner}{_written(x, depth + 1)}" for x in value]
+        return "[\n" + ",\n".join(lines) + f"\n{outer}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _upgraded(values: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -176,10 +194,10 @@ def _prompt_from_json(value: Any) -> Prompt:
     if "text" in value:
         return str(value["text"])
     if "average" in value:
-        return Average([_prompt_from_json(one) for one in value["average"]])  # type: ignore[misc]
+        return Average([_prompt_from_json(one) for one in value["average"]])
     if "blend" in value:
         text, image = (_prompt_from_json(value["blend"][part]) for part in ("text", "image"))
-        return Blend(text, image, value["blend"]["weight"])  # type: ignore[arg-type]
+        return Blend(text, image, value["blend"]["weight"])
     if "vector" in value:
         return np.array(value["vector"], np.float32)
     try:
@@ -195,9 +213,11 @@ def _planes_to_json(planes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _positions_to_json(positions: Any) -> int | str:
     if isinstance(positions, range):
-        # Of a slice, unlike of a range, -1 as its end is the last plane.
-        end = positions[-1] + (1 if positions.step > 0 else -1)
-        positions = slice(positions.start, None if end in (0, -1) else end, positions.step)
+        forwards = positions.step > 0
+        end = positions[-1] + (1 if forwards else -1)
+        # Just beyond the last plane, or the first, a slice has no number for its end.
+        beyond = end == 0 if forwards else end == -1
+        positions = slice(positions.start, None if beyond else end, positions.step)
     if not isinstance(positions, slice):
         return int(positions)
     start, stop, step = (

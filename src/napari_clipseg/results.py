@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from napari_clipseg.images.io.axes import COLUMN, ROW, Axes
 from napari_clipseg.images.io.extent import Extent
-from napari_clipseg.images.io.layers import placement, to_layer_order
-from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.images.io.layers import placement, plain_placement, to_layer_order
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.instances import InstanceOptions, instance_labels
 from napari_clipseg.images.labels.objects import object_table
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
@@ -30,6 +30,23 @@ PROBABILITY, LABELS = "probability", "labels"  # roles of layers
 # napari's colormaps, one a prompt.
 COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 UNCHANGED: Any = object()
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlace:
+    """Where results lie on a napari layer.
+
+    Attributes
+    ----------
+    name, layer_id : str
+        Name and unique id of the layer; empty for none.
+    arguments : dict
+        The keyword arguments of a layer that lies there: scale, translate and the like.
+    """
+
+    name: str
+    layer_id: str
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +199,7 @@ class Segmentation:
 
         Parameters
         ----------
-        layer : napari image layer, optional
+        layer : napari image layer, or LayerPlace, optional
             What was segmented: its results get its place, its units and its order of axes. By
             default they lie on an image layer of plain pixels.
         features : bool
@@ -191,8 +208,9 @@ class Segmentation:
         Returns
         -------
         list of tuple
-            ``(data, keyword arguments, type)``: an image a prompt, then the labels. Add one with
-            ``viewer.add_layer(Layer.create(*one))``. Their metadata hold the recipe.
+            ``(data, keyword arguments, type)``: an image a prompt, then the labels, which are a
+            copy to be painted on. Add one with ``viewer.add_layer(Layer.create(*one))``. Their
+            metadata hold the recipe.
 
         Raises
         ------
@@ -206,14 +224,9 @@ class Segmentation:
         >>> [(options["name"], kind) for _, options, kind in layers]
         [('nuclei', 'image'), ('nuclei · labels', 'labels')]
         """
-        # The axes may have been given beside the image, and not stand in the layer's labels.
-        source = None if layer is None else as_source(layer, axes=self.axes)
-        if source is None:
-            place = _plain_placement(self.extent)
-        else:
-            place = placement(layer, self.extent, source.axes)
-        names, title = self.prompt_names, "" if layer is None else f"{layer.name} · "
-        record = self._record(layer)
+        place = layer if isinstance(layer, LayerPlace) else self.place_on(layer)
+        names, title = self.prompt_names, f"{place.name} · " if place.name else ""
+        record = self._record(place)
         layers: list[LayerData] = []
         for i, name in enumerate(names):
             options = {
@@ -222,22 +235,36 @@ class Segmentation:
                 "blending": "additive",
                 "contrast_limits": (0, 255 if self.probability.dtype == np.uint8 else 1),
                 "metadata": {METADATA: {**record, "role": PROBABILITY, "prompt": name}},
-                **place,
+                **place.arguments,
             }
-            layers.append((_ordered(self.probability[i], source), options, "image"))
+            layers.append((to_layer_order(self.probability[i], self.axes), options, "image"))
         options = {
             "name": f"{title}{', '.join(names)} · labels",
             "opacity": 0.5,
             "metadata": {METADATA: {**record, "role": LABELS, "prompts": list(names)}},
-            **place,
+            **place.arguments,
         }
         if self.recipe.instances is None:
             options["colormap"] = label_colors(len(names))
         if features and isinstance(self.probability, np.ndarray):
             options["features"] = self.objects
-        return [*layers, (_ordered(self.labels, source), options, "labels")]
+        return [*layers, (to_layer_order(self.labels.copy(), self.axes), options, "labels")]
 
-    def _record(self, layer: Any) -> dict[str, Any]:
+    def place_on(self, layer: Any = None) -> LayerPlace:
+        """Return where the results lie on a layer, so that the layer need not be held for it.
+
+        Parameters
+        ----------
+        layer : napari image layer, optional
+            See `to_layers`.
+        """
+        if layer is None:
+            return LayerPlace("", "", plain_placement(self.extent, self.axes))
+        # The axes may have been given beside the image, and not stand in the layer's labels.
+        axes = as_source(layer, axes=self.axes).axes
+        return LayerPlace(layer.name, str(layer.unique_id), placement(layer, self.extent, axes))
+
+    def _record(self, place: LayerPlace) -> dict[str, Any]:
         """Return what each layer's metadata hold, as JSON values."""
         from napari_clipseg import __version__
 
@@ -245,9 +272,10 @@ class Segmentation:
         planes = self.extent.planes
         return {
             "version": __version__,
-            "source": "" if layer is None else layer.name,
-            "source_id": "" if layer is None else str(layer.unique_id),
+            "source": place.name,
+            "source_id": place.layer_id,
             "axes": list(self.axes),
+            "dtype": str(self.probability.dtype),
             "plane": list(planes[0]) if len(planes) == 1 else "all",
             "threshold": threshold,
             "complete": self.complete,
@@ -263,24 +291,13 @@ class Segmentation:
 def threshold_of(recipe: Recipe, probability: Any) -> float | Sequence[float]:
     """Return the numbers of a recipe's threshold; Otsu's is found on the maps."""
     if recipe.threshold == OTSU:
-        return [otsu_threshold(one) for one in probability]
+        return tuple(otsu_threshold(one) for one in probability)
     if np.ndim(recipe.threshold) == 0:  # type: ignore[arg-type]
         return float(recipe.threshold)  # type: ignore[arg-type]
-    return [float(one) for one in recipe.threshold]  # type: ignore[union-attr]
+    return tuple(map(float, recipe.threshold))  # type: ignore[arg-type]
 
 
 def label_colors(count: int) -> dict[int | None, str]:
     """Return the color of each label, that of its map; labels painted besides are white."""
     colors: dict[int | None, str] = {0: "transparent", None: "white"}
     return colors | {k: COLORS[(k - 1) % len(COLORS)] for k in range(1, count + 1)}
-
-
-def _ordered(array: Any, source: Source | None) -> Any:
-    return array if source is None else to_layer_order(array, source)
-
-
-def _plain_placement(extent: Extent) -> dict[str, Any]:
-    return {
-        "scale": (*extent.plane_steps, *extent.factor),
-        "translate": (*extent.plane_starts, *extent.origin),
-    }

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import load
 from napari_clipseg.images.contrast import NOT_FINITE
 from napari_clipseg.images.io.disk import output_path
 from napari_clipseg.images.io.maps import DType, create_map
-from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.rendering import resolve
 from napari_clipseg.images.tiling.plan import Plan
 from napari_clipseg.plans import plan_of, recipe_and_engine, with_fields
@@ -95,7 +97,7 @@ def segment(
 
 
 def segment_steps(
-    source: Source,
+    source: Any,
     recipe: Recipe,
     *,
     engine: Engine | None = None,
@@ -106,8 +108,8 @@ def segment_steps(
 
     Parameters
     ----------
-    source : Source
-        The image.
+    source : Source, or any image
+        See `segment`.
     recipe : Recipe
         What is asked for.
     engine : Engine, optional
@@ -142,6 +144,7 @@ def segment_steps(
             f"Edges are refined in memory, and the map is to be written into {str(output)!r}. "
             f"Leave out one of the two."
         )
+    source = as_source(source)
     path = None if output is None else output_path(output)
     yield Progress(0, 1, "Loading the model")
     engine = engine or load(recipe.model)
@@ -152,7 +155,7 @@ def segment_steps(
         recipe.instances.check_fits(extent.height, extent.width, extent.spacing)
     total = 2 + plan.tile_count
     yield Progress(1, total, "Reading the prompts")
-    recipe = recipe.resolve()
+    recipe = recipe.resolve().replace(weights=engine.weights)
     embeddings = engine.embed(recipe.all_prompts)  # type: ignore[arg-type]
     with source.open() as reader:
         rendering = resolve(reader, recipe.appearance, plan.extent.planes)
@@ -166,15 +169,17 @@ def segment_steps(
             len(recipe.all_prompts),
             output=path,
             dtype=dtype,
-            metadata=None if path is None else _metadata(result),
+            metadata=None if path is None else _metadata(replace(result, complete=False), dtype),
         )
         run = Run(reader, rendering, plan, engine, embeddings, written, result)
         yield from run.steps(total, whole_bands=path is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)
-    recipe = result.recipe.replace(weights=engine.weights)
-    threshold = result.threshold if recipe.threshold != OTSU else threshold_of(recipe, written.data)
-    return replace(result, probability=written.data, recipe=recipe, threshold=threshold)
+    result = replace(result, probability=written.data)
+    if recipe.threshold == OTSU:
+        result = replace(result, threshold=threshold_of(recipe, written.data))
+    written.finish(_metadata(result, dtype))
+    return result
 
 
 def _require_weights(recipe: Recipe, engine: Engine) -> None:
@@ -196,14 +201,19 @@ def _empty_result(recipe: Recipe, plan: Plan, engine: Engine, path: Path | None)
     if recipe.threshold != OTSU:
         numbers = threshold_of(recipe, None)
         check_thresholds(numbers, recipe.low_threshold, len(recipe.all_prompts))
-    if path is not None:  # a file records them at once
-        recipe = recipe.replace(weights=engine.weights)
     return Segmentation(None, numbers, recipe, plan.extent, path=path)
 
 
-def _metadata(result: Segmentation) -> dict[str, Any]:
+def _metadata(result: Segmentation, dtype: DType) -> dict[str, Any]:
     """Return what is recorded with a map in a file."""
     from napari_clipseg import __version__
 
-    record = {"version": __version__, "recipe": result.recipe.to_dict()}
+    record = {
+        "version": __version__,
+        "axes": list(result.axes),
+        "dtype": dtype,
+        "threshold": np.asarray(result.threshold).tolist(),
+        "complete": result.complete,
+        "recipe": result.recipe.to_dict(),
+    }
     return {METADATA: record}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.images.uncertainty import disagreement
+from napari_clipseg.plans import with_fields
 from napari_clipseg.prompts import Prompts
 from napari_clipseg.recipe import Recipe, as_recipe
 from napari_clipseg.segmentation import segment
@@ -17,6 +18,7 @@ from napari_clipseg.segmentation import segment
 SHIFTS = (0.0, 1 / 3, 2 / 3)
 
 
+@with_fields
 def shift_disagreement(
     image: Any,
     prompts: Recipe | Prompts,

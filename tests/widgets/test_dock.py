@@ -278,3 +278,39 @@ def test_a_result_that_was_removed_is_not_held(viewer, run, image):
     del layer
     gc.collect()
     assert maps() is None
+
+
+def test_a_threshold_moved_during_a_run_holds(viewer, dock, qtbot, image):
+    viewer.add_image(image, name="cells")
+    fill(dock, "nuclei")
+    dock.run()
+    dock.threshold.value = 0.77
+    dock.run_options.objects.value = True
+    finish(dock, qtbot)
+    assert dock.threshold.value == pytest.approx(0.77)
+    recipe = Recipe.of(viewer.layers[-1])
+    assert recipe.threshold == pytest.approx(0.77)
+    assert recipe.instances is not None
+
+
+def test_the_threshold_moves_when_the_image_has_other_data_or_is_gone(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    maps, labels = viewer.layers[1:]
+    layer.data = np.stack([image] * 3)
+    dock.threshold.value = 0.4
+    np.testing.assert_array_equal(labels.data, maps.data > 0.4)
+    viewer.layers.remove(layer)
+    dock.threshold.value = 0.6
+    np.testing.assert_array_equal(labels.data, maps.data > 0.6)
+
+
+def test_metadata_that_were_cleared_stop_nothing(viewer, dock, run, image):
+    viewer.add_image(image, name="cells")
+    run(text="nuclei")
+    viewer.layers[-1].metadata = {}
+    strokes = viewer.layers[-1].data.copy()
+    dock.threshold.value = 0.4
+    dock._result.measure()
+    np.testing.assert_array_equal(viewer.layers[2].data, strokes)
+    assert len(viewer.layers) == 4

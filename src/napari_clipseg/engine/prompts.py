@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeGuard, Union
+from typing import Any, TypeAlias, TypeGuard, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Average:
     (1, 96)
     """
 
-    prompts: Sequence[Prompt]
+    prompts: Sequence[Any]  # of `Prompt`, and of what recipes resolve to it
 
     def __post_init__(self) -> None:
         if isinstance(self.prompts, str) or not len(self.prompts):
@@ -61,8 +61,8 @@ class Blend:
     (1, 96)
     """
 
-    text: Prompt
-    image: Prompt
+    text: Any  # a `Prompt`, or what recipes resolve to one
+    image: Any
     weight: float = 0.5
 
     def __post_init__(self) -> None:

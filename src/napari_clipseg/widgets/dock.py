@@ -91,6 +91,7 @@ class CLIPSegDock(Container[Widget]):
         self._result: Result | None = None
         self._partial: Segmentation | None = None
         self._threshold_chosen = False
+        self._changed_meanwhile = False  # the threshold or the objects, while a run was on
         self._closed = False
 
         self.image = ComboBox(
@@ -163,6 +164,7 @@ class CLIPSegDock(Container[Widget]):
             self._download(entry)
             return
         self._set_running(True)
+        self._changed_meanwhile = False
         self._runs += 1
         self._worker = start(
             run.source,
@@ -239,7 +241,10 @@ class CLIPSegDock(Container[Widget]):
             )
         else:
             self._result = Result(self._viewer, run.layer, segmentation)
-            self._set_threshold_silently(self._result.threshold)
+            if self._changed_meanwhile:
+                self._result.relabel(self.threshold.value, self.run_options.instances)
+            else:
+                self._set_threshold_silently(self._result.threshold)
             self.status.value = self._result.summary()
 
     def _report(self, error: Exception) -> None:
@@ -330,6 +335,7 @@ class CLIPSegDock(Container[Widget]):
         self._relabel()
 
     def _relabel(self) -> None:
+        self._changed_meanwhile = self._worker is not None
         if self._result is not None:
             self._result.relabel(self.threshold.value, self.run_options.instances)
             self.status.value = self._result.summary()

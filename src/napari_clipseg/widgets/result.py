@@ -24,7 +24,7 @@ LAYER_ID = "layer_id"  # a layer that the user duplicated is theirs
 DIGEST = "digest"  # of the labels as they were written, to notice the user's strokes
 EDITED = "edited"
 SAME = ("role", "source_id", "plane", "prompt", "prompts")  # of layers that a new run updates
-SETTLED_MS = 300  # without a new threshold, until objects are measured
+REST_MS = 300  # without a new threshold, until objects are measured
 
 
 def is_result(layer: Layer) -> bool:
@@ -48,15 +48,16 @@ class Result:
 
     def __init__(self, viewer: napari.Viewer, source: Image, segmentation: Segmentation) -> None:
         self._viewer = viewer
-        self._source = source
+        # Not the layer, which may be removed or get other data.
+        self._place = segmentation.place_on(source)
         self._segmentation = segmentation
-        *maps, labels = segmentation.to_layers(source, features=False)
+        *maps, labels = segmentation.to_layers(self._place, features=False)
         for one in maps:
             self._show(one)
         self.labels_layer: Labels = self._show_labels(labels)
         self._measure = QTimer()
         self._measure.setSingleShot(True)
-        self._measure.setInterval(SETTLED_MS)
+        self._measure.setInterval(REST_MS)
         self._measure.timeout.connect(self.measure)
         self.measure()
 
@@ -75,7 +76,7 @@ class Result:
         if not self.is_shown:
             return
         self._segmentation = self._segmentation.relabel(threshold=threshold, instances=instances)
-        made = self._segmentation.to_layers(self._source, features=False)[-1]
+        made = self._segmentation.to_layers(self._place, features=False)[-1]
         self.labels_layer = self._show_labels(made)
         self._measure.start()  # once the threshold rests
 
@@ -98,8 +99,7 @@ class Result:
         return "\n".join(lines)
 
     def _show_labels(self, made: LayerData) -> Any:
-        data, options, kind = made
-        record = options["metadata"][METADATA]
+        record = made[1]["metadata"][METADATA]
         layer = self._find(record)
         if layer is not None and _edited(layer):
             show_info(
@@ -107,9 +107,8 @@ class Result:
                 f"the new labels are in a layer of their own."
             )
             layer.metadata[METADATA] = {**layer.metadata[METADATA], EDITED: True}
-        record[DIGEST] = content_digest(data).hex()
-        # napari may go on painting into the array that it is given.
-        return self._show((data.copy(), options, kind))
+        record[DIGEST] = content_digest(made[0]).hex()
+        return self._show(made)
 
     def _show(self, made: LayerData) -> Layer:
         """Update the layer that was made for the same question, or add one."""
@@ -120,8 +119,7 @@ class Result:
             layer = self._viewer.add_layer(Layer.create(data, options, kind))
         else:
             layer.data = data
-            for name in ("scale", "translate", "rotate", "shear", "affine", "units"):
-                setattr(layer, name, options[name])
+            _place(layer, options)
             if kind == "labels":
                 _color(layer, options.get("colormap"))
             layer.metadata[METADATA] = record
@@ -138,9 +136,21 @@ class Result:
         return None
 
 
+def _place(layer: Layer, options: dict[str, Any]) -> None:
+    """Move a layer; napari draws it anew for each attribute that is set, so none is in vain."""
+    for name in ("scale", "translate", "rotate", "shear"):
+        if not np.array_equal(getattr(layer, name), options[name]):
+            setattr(layer, name, options[name])
+    if not np.array_equal(layer.affine.affine_matrix, options["affine"]):
+        layer.affine = options["affine"]
+    if tuple(layer.units) != tuple(options["units"]):
+        layer.units = options["units"]
+
+
 def _edited(layer: Labels) -> bool:
     """Return whether labels are no longer as they were written."""
-    return bool(layer.metadata[METADATA][DIGEST] != content_digest(np.asarray(layer.data)).hex())
+    written = layer.metadata.get(METADATA, {}).get(DIGEST)
+    return bool(written != content_digest(np.asarray(layer.data)).hex())
 
 
 def _color(layer: Labels, by_label: dict[int | None, str] | None) -> None:

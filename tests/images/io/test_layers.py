@@ -268,7 +268,7 @@ def test_a_map_lies_on_its_layer(axes, labels, transforms, options):
         }
     extent = make_plan(source, side=16, **options).extent
     own = [name for name in axes if name not in "cs"]
-    data = to_layer_order(np.zeros(extent.shape), source)
+    data = to_layer_order(np.zeros(extent.shape), source.axes)
     place = placement(layer, extent)
     result = Image(data, contrast_limits=(0, 1), **place)
     assert len(place["scale"]) == len(own) == result.ndim
@@ -320,7 +320,7 @@ def test_maps_come_into_the_order_of_the_layer(axes, leading):
     front = (2, 3)[:leading]
     lengths = dict(zip(source.plane_axes, source.planes_shape, strict=True)) | {"y": 8, "x": 18}
     array = RANDOM.random((*front, *source.planes_shape, *source.shape))
-    found = to_layer_order(array, source, leading)
+    found = to_layer_order(array, source.axes, leading)
     own = [name for name in axes if name not in "cs"]
     assert found.shape == (*front, *(lengths[name] for name in own))
     back = [own.index(name) for name in (*source.plane_axes, "y", "x")]
@@ -332,6 +332,6 @@ def test_maps_come_into_the_order_of_the_layer(axes, leading):
 
 def test_lazy_maps_stay_lazy():
     source = as_source(image("xy", "uint8"), axes="xy")
-    lazy = to_layer_order(da.zeros((3, 8, 18)), source, 1)
+    lazy = to_layer_order(da.zeros((3, 8, 18)), source.axes, 1)
     assert isinstance(lazy, da.Array)
     assert lazy.shape == (3, 18, 8)

@@ -7,7 +7,7 @@ Layers are taken by their attributes, so that this module needs no napari: the d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,9 @@ from napari_clipseg.images.io.axes import (
     UNNAMED,
     Axes,
     name_axes,
+    plane_axes,
 )
 from napari_clipseg.images.io.extent import Extent
-
-if TYPE_CHECKING:  # source imports this module
-    from napari_clipseg.images.io.source import Source
 
 BYTES = 256  # values of an 8-bit image
 
@@ -162,15 +160,40 @@ def placement(layer: Any, extent: Extent, axes: Axes | None = None) -> dict[str,
     }
 
 
-def to_layer_order(array: Any, source: Source, leading: int = 0) -> Any:
+def plain_placement(extent: Extent, axes: Axes) -> dict[str, Any]:
+    """Return the arguments that put a map onto an image layer without a scale of its own.
+
+    Parameters
+    ----------
+    extent : Extent
+        Which part of the image the map covers.
+    axes : tuple of str
+        Names of the image's axes.
+
+    Returns
+    -------
+    dict
+        ``scale`` and ``translate``.
+    """
+    own = (*extent.axes, ROW, COLUMN)
+    steps = dict(zip(own, (*extent.plane_steps, *extent.factor), strict=True))
+    starts = dict(zip(own, (*extent.plane_starts, *extent.origin), strict=True))
+    kept = [name for name in axes if name in steps]
+    return {
+        "scale": tuple(steps[name] for name in kept),
+        "translate": tuple(starts[name] for name in kept),
+    }
+
+
+def to_layer_order(array: Any, axes: Axes, leading: int = 0) -> Any:
     """Bring a map into the order of axes of the image that it was made of.
 
     Parameters
     ----------
     array : array-like
         ``(..., *planes, height, width)``.
-    source : Source
-        The image.
+    axes : tuple of str
+        Names of the image's axes.
     leading : int
         How many axes come before those of the planes; they stay in front.
 
@@ -179,8 +202,8 @@ def to_layer_order(array: Any, source: Source, leading: int = 0) -> Any:
     array-like
         A view, its axes in the order of the image without channels and colors.
     """
-    own = (*source.plane_axes, ROW, COLUMN)
-    wanted = [name for name in source.axes if name not in (CHANNEL, SAMPLE)]
+    own = (*plane_axes(axes), ROW, COLUMN)
+    wanted = [name for name in axes if name not in (CHANNEL, SAMPLE)]
     order = [leading + own.index(name) for name in wanted]
     return array.transpose((*range(leading), *order))
 

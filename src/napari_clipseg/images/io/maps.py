@@ -21,7 +21,7 @@ from napari_clipseg.images.io.disk import (
     tell_no_room,
 )
 from napari_clipseg.images.io.extent import Extent
-from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
+from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_attributes, write_coarser
 from napari_clipseg.images.probability import FULL, Float32
 
 DType = Literal["float32", "float16", "uint8"]
@@ -60,6 +60,10 @@ class ProbabilityMap(ABC):
     def end_plane(self, plane: tuple[int, ...]) -> None:
         """Finish a plane that is complete."""
 
+    @abstractmethod
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        """Record that all maps are complete, if they have attributes."""
+
 
 class InArray(ProbabilityMap):
     """Maps in memory, or in a memory-mapped ``.npy`` file."""
@@ -81,6 +85,9 @@ class InArray(ProbabilityMap):
         """Write buffered values of a memory map to its file."""
         if isinstance(self._array, np.memmap):
             self._array.flush()
+
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        """Do nothing: an array has no attributes."""
 
 
 class _Finest:
@@ -155,6 +162,11 @@ class InOmeZarr(ProbabilityMap):
         with self._room():
             for number in range(self._shape[0]):
                 write_coarser(self._levels, self._at(plane, number))
+
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        """Replace the attributes that were written at the start."""
+        with self._room():
+            write_attributes(self._path, metadata)
 
     def _room(self) -> AbstractContextManager[None]:
         nbytes = math.prod(self._shape) * self.dtype.itemsize * 4 // 3  # and the coarser levels

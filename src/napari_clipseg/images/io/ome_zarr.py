@@ -101,6 +101,13 @@ def create_ome_zarr(
     return levels
 
 
+def write_attributes(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Add attributes to an OME-Zarr image, or replace those of the same names."""
+    import zarr
+
+    zarr.open_group(path, mode="r+").attrs.update(metadata)
+
+
 def write_coarser(levels: Sequence[Any], plane: tuple[int, ...]) -> None:
     """Fill the coarser levels of a plane from its finest, strip by strip, with means."""
     for fine, coarse in pairwise(levels):
