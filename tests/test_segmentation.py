@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, some_finite
 from kinds import SIDE, WHITE, image, shades, table
 from napari_clipseg.engine.prompts import Average, Blend
+from napari_clipseg.images.edges import refine
+from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
@@ -350,6 +352,21 @@ def test_edges_are_refined_on_request():
     assert refined.dtype == np.float16
     assert np.abs(refined.astype(float) - plain).max() > 0.01
     assert refined[0, 5, 5] == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("detail", [12, Detail("fine", overview=0.3), Detail(20, shift=0.4)])
+def test_edges_refined_in_tiles_are_bit_equal_to_those_of_the_whole_map(
+    detail, batch_size, monkeypatch
+):
+    options = {"model": Seeing(16, patch=4, batch_size=batch_size), "appearance": PLAIN}
+    image = NOISE[0]
+    plain = segment(image, ["x", "y"], detail=detail, **options).probability
+    radius = max(1, round(plan(image, detail=detail, **options).patch_pixels / 2))
+    wanted = refine_edges(plain, np.dstack([image] * 3), radius=radius)
+    monkeypatch.setattr(refine, "STRIP_PIXELS", 54 * 5)
+    refined = segment(image, ["x", "y"], detail=detail, refine_edges=True, **options).probability
+    np.testing.assert_array_equal(refined, np.where(plain > 0, wanted, 0))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])

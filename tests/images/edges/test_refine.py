@@ -77,6 +77,23 @@ def test_strips_do_not_show(monkeypatch, method, near):
     np.testing.assert_allclose(refine_edges(coarse, image, method=method), whole, atol=near)
 
 
+@pytest.mark.parametrize("radius", [1, 6, 40])
+@pytest.mark.parametrize("rows", [1, 20, 64, 150])
+def test_strips_of_the_guided_filter_are_bit_equal_to_the_whole(rows, radius, monkeypatch):
+    rng = np.random.default_rng(0)
+    image = gaussian_filter(rng.random((200, 90, 3)), (3, 3, 0)) * 900 - 300
+    image = image.clip(0, 255).astype(np.uint8)
+    image[:70] //= 3  # strips differ in brightness
+    maps = gaussian_filter(rng.random((2, 200, 90), np.float32), (0, 5, 5)) * 6 - 2.5
+    maps = maps.clip(0, 1)
+    whole = refine_edges(maps, image, radius=radius)
+    monkeypatch.setattr(refine, "STRIP_PIXELS", 90 * rows)
+    np.testing.assert_array_equal(refine_edges(maps, image, radius=radius), whole)
+    # ... and so is a part of the plane, but for the rows that do not know their surroundings.
+    part = refine_edges(maps[:, 100:], image[100:], radius=radius)
+    np.testing.assert_array_equal(part[:, 2 * radius :], whole[:, 100 + 2 * radius :])
+
+
 def test_the_radius_follows_the_size():
     image, _, coarse = scene(size=100)
     wanted = refine_edges(coarse, image, radius=2)  # a 44th of 100 pixels

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
-from napari_clipseg.images.tiling.grid import spread
-from napari_clipseg.images.tiling.plan import Tile
+from napari_clipseg.images.tiling.grid import grid, spread
+from napari_clipseg.images.tiling.plan import Detail, Tile
 from napari_clipseg.images.tiling.stitch import Stitcher, blending_weights, on_pixels, sigmoid
 
 SHAPES = {
@@ -109,12 +110,26 @@ def test_nothing_gets_brighter_or_darker_than_it_was(logits, height, width):
 tilings = st.tuples(st.integers(1, 200), st.integers(1, 60), st.floats(0, 0.9), st.floats(0, 1))
 
 
+def weights_on_axis(starts, tile, first, length):
+    """The weight of each tile at each pixel of a part of an axis, 0 outside the tile."""
+    weights = np.zeros((len(starts), length), np.float32)
+    for whole, start, own in zip(
+        weights, starts, blending_weights(starts, tile, first, length), strict=True
+    ):
+        low, high = max(start, first), min(start + tile, first + length)
+        whole[low - first : high - first] = own[low - start : high - start]
+        assert not own[: low - start].any()
+        assert not own[high - start :].any()
+    return weights
+
+
 @given(tilings, st.integers(-50, 50))
 def test_weights_are_positive_and_sum_to_one_everywhere(tiling, begin):
     length, tile, overlap, shift = tiling
     tile = min(tile, length)
     starts = [begin + start for start in spread(length, tile, overlap, shift)]
-    weights = blending_weights(starts, tile, begin, length)
+    assert blending_weights(starts, tile, begin, length).shape == (len(starts), tile)
+    weights = weights_on_axis(starts, tile, begin, length)
     assert weights.shape == (len(starts), length)
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)
@@ -124,11 +139,20 @@ def test_weights_are_positive_and_sum_to_one_everywhere(tiling, begin):
         assert not weight[outside].any()
 
 
+def test_weights_take_no_more_memory_than_the_tiles_overlap():
+    tracemalloc.start()
+    try:
+        Stitcher(grid(slice(0, 16), slice(0, 20_000), 16, Detail()), slice(0, 16), slice(0, 20_000))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000  # of 1,667 tiles
+    finally:
+        tracemalloc.stop()
+
+
 @given(st.integers(40, 300), st.floats(0.3, 0.9), st.floats(0, 1))
 def test_weights_have_no_step(tile, overlap, shift):
     length = 4 * tile
     starts = spread(length, tile, overlap, shift)
-    weights = blending_weights(starts, tile, 0, length)
+    weights = weights_on_axis(starts, tile, 0, length)
     shared = min(a + tile - b for a, b in pairwise(starts))
     # The steepest step of half a cosine wave over what two tiles share; more tiles, more steps.
     layers = np.ceil(1 / (1 - overlap))
@@ -136,7 +160,7 @@ def test_weights_have_no_step(tile, overlap, shift):
 
 
 def test_two_tiles_share_their_overlap_as_half_a_cosine_wave():
-    weights = blending_weights([0, 6], 10, 0, 16)
+    weights = weights_on_axis([0, 6], 10, 0, 16)
     share = (np.arange(4) + 0.5) / 4
     rise = 0.5 - 0.5 * np.cos(np.pi * share)
     np.testing.assert_allclose(weights[1], [*[0] * 6, *rise, *[1] * 6], atol=1e-6)

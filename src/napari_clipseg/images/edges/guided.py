@@ -6,9 +6,14 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import uniform_filter1d
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+# Of sums of whole numbers that stay exact: float64 has 53, and a division takes up to two.
+BITS = 50
+SLOPE_BITS = 10  # slopes, and offsets, are below 2 to the power of this
 
 
 def guided_filter(maps: Float32, guide: Float32, radius: int, epsilon: float) -> Float32:
@@ -18,6 +23,9 @@ def guided_filter(maps: Float32, guide: Float32, radius: int, epsilon: float) ->
     least ``(q - p)² + ε a²``. Each pixel gets the mean over the windows that contain it. (He, Sun
     and Tang 2013, https://doi.org/10.1109/TPAMI.2012.213, equations 5, 6 and 8 for gray, 14 to 16
     for RGB.) At its borders the image is mirrored.
+
+    Sums over windows are of whole numbers, and exact: a part of an image has, bit for bit, the
+    values that it has in the whole.
 
     Parameters
     ----------
@@ -35,21 +43,21 @@ def guided_filter(maps: Float32, guide: Float32, radius: int, epsilon: float) ->
     ndarray of float32
         ``(maps, height, width)``.
     """
-    channels = range(guide.shape[2])
-    # Variances are differences of squares, which float32 computes more precisely near 0.
-    image = np.moveaxis(guide, 2, 0) - guide.mean(axis=(0, 1))[:, None, None]
-    means = [_box(image[i], radius) for i in channels]
+    channels, bits = range(guide.shape[2]), _bits(radius)
+    image = [_rounded(guide[..., i], bits // 2) for i in channels]
+    means = [_mean(one, radius, bits) for one in image]
     inverse = _inverse_covariance(image, means, radius, epsilon)
-    result = np.zeros_like(maps)
-    for one, out in zip(maps, result, strict=True):
-        mean = _box(one, radius)
-        shared = [_box(image[i] * one, radius) - means[i] * mean for i in channels]
-        offset = mean
+    result = np.zeros(maps.shape, np.float32)
+    for given, out in zip(maps, result, strict=True):
+        one = _rounded(given, bits // 2)
+        mean = _mean(one, radius, bits)
+        shared = [_mean(image[i] * one, radius, bits) - means[i] * mean for i in channels]
+        offset, line = mean, np.zeros(mean.shape)
         for i in channels:
             slope = np.sum([inverse[min(i, j), max(i, j)] * shared[j] for j in channels], axis=0)
             offset = offset - slope * means[i]
-            out += _box(slope, radius) * image[i]
-        out += _box(offset, radius)
+            line += _mean(slope, radius, bits - SLOPE_BITS) * image[i]
+        out[:] = line + _mean(offset, radius, bits - SLOPE_BITS)
     return result
 
 
@@ -64,25 +72,44 @@ def edge_share(guide: Float32, radius: int, epsilon: float) -> Float32:
     ndarray of float32
         ``(height, width)``: 0 where the guide is flat, towards 1 at strong edges.
     """
-    image = np.moveaxis(guide, 2, 0) - guide.mean(axis=(0, 1))[:, None, None]
-    spread = np.max([_box(one * one, radius) - _box(one, radius) ** 2 for one in image], axis=0)
-    spread = np.maximum(spread, 0)
-    return _box(spread / (spread + np.float32(epsilon)), radius)
+    bits = _bits(radius)
+    image = [_rounded(guide[..., i], bits // 2) for i in range(guide.shape[2])]
+    spreads = [_mean(x * x, radius, bits) - _mean(x, radius, bits) ** 2 for x in image]
+    spread = np.maximum(np.max(spreads, axis=0), 0)
+    return _mean(spread / (spread + epsilon), radius, bits).astype(np.float32)
 
 
-def _box(values: Float32, radius: int) -> Float32:
-    return np.asarray(uniform_filter(values, 2 * radius + 1, mode="reflect"), np.float32)
+def _bits(radius: int) -> int:
+    """Return how many bits a value from 0 to 1 may have, so that sums over windows are exact."""
+    return BITS - 2 * int(np.ceil(np.log2(2 * radius + 1)))
+
+
+def _rounded(values: Float32, bits: int) -> Float64:
+    """Return values as whole multiples of a power of 2: products have no more than twice the bits.
+
+    Of values from 0 to 1 less than a millionth is lost, for windows of up to a hundred pixels.
+    """
+    return np.asarray(np.rint(values.astype(np.float64) * 2.0**bits) / 2.0**bits)
+
+
+def _mean(values: Float64, radius: int, bits: int) -> Float64:
+    """Return the mean of each window; rounded first, so that it is the same wherever it begins."""
+    length = 2 * radius + 1
+    sums = np.rint(values * 2.0**bits)
+    for axis in (0, 1):
+        sums = np.rint(uniform_filter1d(sums, length, axis=axis, mode="reflect") * length)
+    return np.asarray(sums / (length**2 * 2.0**bits))
 
 
 def _inverse_covariance(
-    image: Float32, means: list[Float32], radius: int, epsilon: float
-) -> dict[tuple[int, int], Float32]:
+    image: list[Float64], means: list[Float64], radius: int, epsilon: float
+) -> dict[tuple[int, int], Float64]:
     """Return the upper half of ``(Σ + ε U)⁻¹``; each entry is ``(height, width)``."""
-    cov = {}
+    cov, bits = {}, _bits(radius)
     for i, j in combinations_with_replacement(range(len(image)), 2):
-        cov[i, j] = _box(image[i] * image[j], radius) - means[i] * means[j]
+        cov[i, j] = _mean(image[i] * image[j], radius, bits) - means[i] * means[j]
         if i == j:
-            cov[i, j] = np.maximum(cov[i, j], 0) + np.float32(epsilon)
+            cov[i, j] = np.maximum(cov[i, j], 0) + epsilon
     if len(image) == 1:
         return {(0, 0): np.reciprocal(cov[0, 0])}
     adjugate = {

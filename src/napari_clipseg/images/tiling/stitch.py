@@ -31,19 +31,25 @@ def blending_weights(starts: Sequence[int], tile: int, first: int, length: int) 
     Returns
     -------
     ndarray of float32
-        ``(tiles, length)``; 0 outside a tile.
+        ``(tiles, tile)``: of each tile at each of its own pixels; 0 outside the part.
     """
-    at = np.arange(first, first + length) + 0.5
-    weights = np.zeros((len(starts), length))
+    weights, total = np.zeros((len(starts), tile)), np.zeros(length)
+    at = np.arange(tile) + 0.5
+    parts = []
     for i, start in enumerate(starts):
-        inside = (at > start) & (at < start + tile)
-        weight = inside.astype(float)
+        weight = np.ones(tile)
         if i > 0:
-            weight *= _rise((at - start) / max(1, starts[i - 1] + tile - start))
+            weight *= _rise(at / max(1, starts[i - 1] + tile - start))
         if i + 1 < len(starts):
-            weight *= _rise((start + tile - at) / max(1, start + tile - starts[i + 1]))
-        weights[i] = weight
-    return np.asarray(weights / weights.sum(axis=0), dtype=np.float32)
+            weight *= _rise((tile - at) / max(1, start + tile - starts[i + 1]))
+        low, high = max(start, first), min(start + tile, first + length)
+        parts.append((slice(low - start, high - start), slice(low - first, high - first)))
+        inside, there = parts[-1]
+        weights[i, inside] = weight[inside]
+        total[there] += weight[inside]
+    for weight, (inside, there) in zip(weights, parts, strict=True):
+        weight[inside] /= total[there]
+    return weights.astype(np.float32)
 
 
 def _rise(share: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -116,7 +122,8 @@ class Stitcher:
     def band(self, rows: slice) -> Float32:
         """Return the blended logits of some rows: ``(maps, rows, columns)``."""
         maps = len(next(iter(self._logits.values())))
-        total = np.zeros((maps, rows.stop - rows.start, self._across.shape[1]), np.float32)
+        width = self._columns.stop - self._columns.start
+        total = np.zeros((maps, rows.stop - rows.start, width), np.float32)
         alone = len(self._logits) == 1 and len(self._tops) == len(self._lefts) == 1
         for tile, logits in self._logits.items():
             top = max(rows.start, tile.top)
@@ -130,8 +137,8 @@ class Stitcher:
                 return np.array(part)
             down = self._down[self._tops.index(tile.top)]
             across = self._across[self._lefts.index(tile.left)]
-            down = down[top - self._rows.start : bottom - self._rows.start]
-            across = across[left - self._columns.start : right - self._columns.start]
+            down = down[top - tile.top : bottom - tile.top]
+            across = across[left - tile.left : right - tile.left]
             weighted = part * down[:, None]
             weighted *= across
             at = slice(left - self._columns.start, right - self._columns.start)
