@@ -49,6 +49,8 @@ class FakeHub:
     faults : dict of str to callable
         By a pattern of the path: called with the handler and the content that would be sent
         (None for answers that are no file); returns true when it answered itself.
+    etag : callable
+        Gives a file's ETag, which a mirror may choose.
     """
 
     def __init__(self):
@@ -56,6 +58,7 @@ class FakeHub:
         self.asked = []
         self.faults = {}
         self.card = CARD
+        self.etag = etag
         self.model_type = "clipseg"
         self.endpoint = ""
         self.store = ""
@@ -121,6 +124,19 @@ def text(content):
 
     def fault(handler, _):
         handler.answer(200, content, {"Content-Type": "text/html"})
+        return True
+
+    return fault
+
+
+def api(change):
+    """Answer with what the hub's API says, changed: a mapping, or the bytes themselves."""
+
+    def fault(handler, _):
+        found = re.match(r"/api/models/([^/]+/[^/?]+)", handler.path)
+        values = change(handler.info(found[1], handler.hub.repos[found[1]]))
+        content = values if isinstance(values, bytes) else json.dumps(values).encode()
+        handler.answer(200, content, {"Content-Type": "application/json"})
         return True
 
     return fault
@@ -244,7 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
             return
         content = self.hub.repos[name][file]
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag(content)}"'}
+        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{self.hub.etag(content)}"'}
         if len(content) < LARGE:
             code, part, more = self.part(content)
             self.answer(code, part, {**headers, **more})

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import Timeout
+from huggingface_hub import hf_raise_for_status
 from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
@@ -39,6 +41,27 @@ def is_connection_error(error: BaseException) -> bool:
     if isinstance(error, HfHubHTTPError):
         return False
     return isinstance(error, _ClientError | ConnectionLostError)
+
+
+def raise_for_status(response: Any) -> None:
+    """Raise the library's error for the answer to a streamed request, unless it is a success.
+
+    The library reads all of an answer, and fails if its text is not as expected; so it gets the
+    answer without the text.
+    """
+    if response.is_success:
+        return
+    response.close()
+    without_text = type(response)(
+        response.status_code, headers=_known_headers(response), request=response.request
+    )
+    hf_raise_for_status(without_text)
+    raise ConnectionLostError(f"the answer had the status {response.status_code}")
+
+
+def _known_headers(response: Any) -> dict[str, str]:
+    names = ("X-Error-Code", "X-Error-Message", "Retry-After")
+    return {name: response.headers[name] for name in names if name in response.headers}
 
 
 @contextmanager

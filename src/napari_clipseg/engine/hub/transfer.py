@@ -13,12 +13,16 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from huggingface_hub import constants, get_session, hf_raise_for_status
+from huggingface_hub import constants, get_session
 from huggingface_hub.utils import build_hf_headers
 
 from napari_clipseg import __version__
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.hub.errors import ConnectionLostError, is_connection_error
+from napari_clipseg.engine.hub.errors import (
+    ConnectionLostError,
+    is_connection_error,
+    raise_for_status,
+)
 from napari_clipseg.engine.hub.listing import RemoteFile
 
 CHUNK = 1 << 18  # bytes; a download can be stopped after each
@@ -38,7 +42,7 @@ def download_file(file: RemoteFile, url: str, blob: Path) -> Generator[int, None
         Address of the file.
     blob : Path
         Where it is stored. An existing file with the right hash is left as it is; one with
-        another hash is replaced.
+        another hash is removed at once.
 
     Yields
     ------
@@ -52,9 +56,11 @@ def download_file(file: RemoteFile, url: str, blob: Path) -> Generator[int, None
     Exception
         Of huggingface_hub and the operating system; see `hub_errors`. The incomplete file stays.
     """
-    if blob.is_file() and file.digest.fits(blob):
-        yield file.size
-        return
+    if blob.is_file():
+        if file.digest.fits(blob):
+            yield file.size
+            return
+        blob.unlink()
     partial = blob.with_name(f"{blob.name}.incomplete")
     partial.touch()
     failures = 0
@@ -88,7 +94,7 @@ def _resume(file: RemoteFile, url: str, partial: Path) -> Generator[int, None, N
         headers["Range"] = f"bytes={done}-"
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
     with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
-        hf_raise_for_status(response)
+        raise_for_status(response)
         resumed = response.status_code == PARTIAL_CONTENT
         done = done if resumed else 0
         with partial.open("ab" if resumed else "wb") as out:
