@@ -185,6 +185,38 @@ def without_ranges(handler, content):
     return True
 
 
+def drip(size, seconds=0.0):
+    """Send a file in small pieces, with pauses; what the client no longer reads is not sent."""
+
+    def fault(handler, content):
+        if content is None or handler.command != "GET":
+            return False
+        code, part, headers = handler.part(content)
+        handler.head(code, {**headers, "Content-Length": str(len(part))})
+        for start in range(0, len(part), size):
+            handler.wfile.write(part[start : start + size])
+            handler.wfile.flush()
+            time.sleep(seconds)
+        return True
+
+    return fault
+
+
+def ranged(span):
+    """Answer a request for the rest of a file with another Content-Range; None for none."""
+
+    def fault(handler, content):
+        if content is None or "Range" not in handler.headers:
+            return False
+        code, part, headers = handler.part(content)
+        start = len(content) - len(part)
+        said = span and span.format(start=start, before=start - 1, last=len(content) - 1)
+        handler.answer(code, part, {"Content-Range": said} if said else {})
+        return True
+
+    return fault
+
+
 def slow(seconds):
     """Wait before anything is sent."""
 

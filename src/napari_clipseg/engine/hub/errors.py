@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from napari_clipseg.engine.checkpoints.catalog import PUBLISHED, catalog_entry
+from napari_clipseg.engine.checkpoints.catalog import PUBLISHED, catalog_entry, printable
 from napari_clipseg.engine.errors import CheckpointError
 
 # The base of what the HTTP client raises: httpx's, or httpx2's since huggingface_hub 2.
@@ -29,6 +29,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 _AGAIN = "run the same command again: it continues where it stopped"
+SHOWN = 200  # characters of an error that may hold what a server sent
 _OTHER = "set HF_HUB_CACHE to a folder"
 
 
@@ -136,7 +137,7 @@ def _of_network(error: BaseException, name: str, endpoint: str) -> str | None:
             f"network. Open the address in a browser; if HF_ENDPOINT is set, check it."
         )
     if is_connection_error(error):
-        why = f"{type(error).__name__}: {error}".rstrip(": ")
+        why = printable(f"{type(error).__name__}: {error}", SHOWN).rstrip(": ")
         return (
             f"The connection to {endpoint} failed or was lost ({why}). Check the network "
             f"(behind a proxy, HTTPS_PROXY; for a mirror, HF_ENDPOINT), then {_AGAIN}."
