@@ -49,6 +49,8 @@ class FakeHub:
     faults : dict of str to callable
         By a pattern of the path: called with the handler and the content that would be sent
         (None for answers that are no file); returns true when it answered itself.
+    etag : callable
+        Gives a file's ETag, which a mirror may choose.
     """
 
     def __init__(self):
@@ -56,6 +58,7 @@ class FakeHub:
         self.asked = []
         self.faults = {}
         self.card = CARD
+        self.etag = etag
         self.model_type = "clipseg"
         self.endpoint = ""
         self.store = ""
@@ -126,6 +129,19 @@ def text(content):
     return fault
 
 
+def api(change):
+    """Answer with what the hub's API says, changed: a mapping, or the bytes themselves."""
+
+    def fault(handler, _):
+        found = re.match(r"/api/models/([^/]+/[^/?]+)", handler.path)
+        values = change(handler.info(found[1], handler.hub.repos[found[1]]))
+        content = values if isinstance(values, bytes) else json.dumps(values).encode()
+        handler.answer(200, content, {"Content-Type": "application/json"})
+        return True
+
+    return fault
+
+
 def only(method, fault):
     """Have a fault for one method alone."""
     return lambda handler, content: handler.command == method and fault(handler, content)
@@ -167,6 +183,38 @@ def without_ranges(handler, content):
         return False
     handler.answer(200, content, {})
     return True
+
+
+def drip(size, seconds=0.0):
+    """Send a file in small pieces, with pauses; what the client no longer reads is not sent."""
+
+    def fault(handler, content):
+        if content is None or handler.command != "GET":
+            return False
+        code, part, headers = handler.part(content)
+        handler.head(code, {**headers, "Content-Length": str(len(part))})
+        for start in range(0, len(part), size):
+            handler.wfile.write(part[start : start + size])
+            handler.wfile.flush()
+            time.sleep(seconds)
+        return True
+
+    return fault
+
+
+def ranged(span):
+    """Answer a request for the rest of a file with another Content-Range; None for none."""
+
+    def fault(handler, content):
+        if content is None or "Range" not in handler.headers:
+            return False
+        code, part, headers = handler.part(content)
+        start = len(content) - len(part)
+        said = span and span.format(start=start, before=start - 1, last=len(content) - 1)
+        handler.answer(code, part, {"Content-Range": said} if said else {})
+        return True
+
+    return fault
 
 
 def slow(seconds):
@@ -244,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
             return
         content = self.hub.repos[name][file]
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag(content)}"'}
+        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{self.hub.etag(content)}"'}
         if len(content) < LARGE:
             code, part, more = self.part(content)
             self.answer(code, part, {**headers, **more})

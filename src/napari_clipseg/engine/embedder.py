@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_clipseg.cache import ByteCache, content_digest
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
@@ -72,13 +73,20 @@ class Embedder:
 
     def _embed_texts(self, texts: Sequence[str]) -> list[Vector]:
         def embed(new: list[int]) -> list[Vector]:
-            # A token attends to earlier ones only, so the padding of shorter texts changes nothing.
-            ids = self._processor(text=[texts[i] for i in new])["input_ids"]
+            inputs = self._processor(text=[texts[i] for i in new])
+            lengths = inputs["attention_mask"].sum(dim=1)
+            vectors: dict[int, Vector] = {}
+            # Padding would change a vector's last bits, and so would the texts that it stands for.
+            for length in lengths.unique().tolist():
+                those = (lengths == length).nonzero()[:, 0]
+                ids = inputs["input_ids"][those, :length]
 
-            def step(placed: Placed, part: slice) -> list[Vector]:
-                return _rows(placed.text_vectors(ids[part]))
+                def step(placed: Placed, part: slice, ids: Tensor = ids) -> list[Vector]:
+                    return _rows(placed.text_vectors(ids[part]))
 
-            return self._batches.each(TEXTS, step, len(ids))
+                found = self._batches.each(TEXTS, step, len(ids))
+                vectors.update(zip(those.tolist(), found, strict=True))
+            return [vectors[i] for i in range(len(new))]
 
         return self.cache.get_or_make(texts, embed)
 

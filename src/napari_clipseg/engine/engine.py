@@ -226,7 +226,9 @@ class Engine:
         Returns
         -------
         ndarray of float32
-            ``(images, prompts, height, width)`` logits, of the size of the encoded images.
+            ``(images, prompts, height, width)`` logits, of the size of the encoded images. On a
+            CPU, those of an image and a prompt are the same bit for bit, whatever else is asked
+            for in the call; on a GPU they may differ in their last bits.
 
         Raises
         ------
@@ -239,25 +241,31 @@ class Engine:
 
         from napari_clipseg.engine.runtime.batching import MAPS
 
-        self._require_own(features, embeddings)
-        images, prompts = len(features), len(embeddings)
-        vectors = torch.from_numpy(np.asarray(embeddings, np.float32))
+        own = self._require_own(features, embeddings)
+        images, prompts = len(features), len(own)
+        # By the bits of each vector: where it is among the prompts.
+        places: dict[bytes, list[int]] = {}
+        for i, vector in enumerate(own):
+            places.setdefault(vector.tobytes(), []).append(i)
+        columns = list(places.values())
+        distinct = len(columns)
+        vectors = torch.from_numpy(own[[column[0] for column in columns]])
 
         def step(placed: Placed, part: slice) -> NDArray[np.float32]:
             # Pairs of image and prompt: all prompts of the first image, then of the second, ...
             pairs = torch.arange(part.start, part.stop)
-            image, prompt = pairs // max(prompts, 1), pairs % max(prompts, 1)
+            image, prompt = pairs // max(distinct, 1), pairs % max(distinct, 1)
             return placed.logits(features[image].reduced, vectors[prompt], features.grid)
 
         maps = np.empty(0, np.float32)
-        for part, logits in self._batches.run(MAPS, step, images * prompts):
+        for part, logits in self._batches.run(MAPS, step, images * distinct):
             if not np.isfinite(logits).all():
                 raise self._not_finite()
             if part.start == 0:
-                maps = np.empty((images * prompts, *logits.shape[1:]), np.float32)
-            maps[part] = logits
-        # (images * prompts, height, width) -> (images, prompts, height, width)
-        return maps.reshape(images, prompts, *maps.shape[1:])
+                maps = np.empty((images, prompts, *logits.shape[1:]), np.float32)
+            for pair, one in enumerate(logits, part.start):
+                maps[pair // distinct, columns[pair % distinct]] = one
+        return maps
 
     def _not_finite(self) -> CheckpointError:
         if self.precision == "float16":
@@ -268,7 +276,10 @@ class Engine:
             f"The model {self.name!r} gave logits that are not finite (NaN or infinite). {cure}"
         )
 
-    def _require_own(self, features: Features, embeddings: NDArray[np.float32]) -> None:
+    def _require_own(
+        self, features: Features, embeddings: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the vectors as an array of our own, if they and the features are this model's."""
         wanted = self.config.projection_dim
         if embeddings.ndim != 2 or embeddings.shape[1] != wanted:
             raise ValueError(
@@ -282,6 +293,7 @@ class Engine:
                 f"{features.reduced[0].shape[-1]}; wanted {blocks} and {width}, as encode() of the "
                 f"same checkpoint gives them."
             )
+        return np.array(embeddings, np.float32, order="C")
 
     def clear_cache(self) -> None:
         """Drop the cached features and vectors."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_hub import NAME, cut, etag, instead, only, slow, status, text
+from fake_hub import NAME, cut, etag, instead, slow, status, text
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 from napari_clipseg.engine.hub import transfer
@@ -67,17 +67,7 @@ FAULTS = {
         r"answered 503 .* error of the",
     ),
     "a file that is gone": (FILE, status(404, X_Error_Code="EntryNotFound"), "answered 404"),
-    "no file at the last look": (
-        "/resolve/",
-        only("HEAD", status(404, X_Error_Code="EntryNotFound")),
-        "answered 404",
-    ),
     "a page of the network": (API, text(b"<html>log in</html>"), "perhaps the login page"),
-    "another server at the last look": (
-        "/resolve/",
-        only("HEAD", status(200, ETag='"x"')),
-        "is not one of the hub",
-    ),
     "no answer in time": (API, slow(0.8), r"failed or was lost \(ReadTimeout"),
     "a file that does not come in time": (FILE, slow(0.8), r"failed or was lost \(ReadTimeout"),
     "always cut in the head": (

@@ -56,6 +56,12 @@ class CatalogEntry:
         )
 
 
+def printable(text: str, most: int) -> str:
+    """Return a text of a stranger without codes that a terminal would obey, and not too long."""
+    shown = "".join(one for one in text[: most + 1] if one.isprintable())
+    return shown if len(text) <= most else f"{shown[:most]}…"
+
+
 def megabytes(size: int) -> str:
     """Return a number of bytes in megabytes, rounded up, such as "605 MB"."""
     return f"{-(-size // MEGABYTE)} MB"

@@ -21,6 +21,7 @@ KNOWN = tuple(PUBLISHED)
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 MAIN = "main"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_REVISION = re.compile(r"[^\\:\x00-\x1f\x7f]+")
 # Each part of a checkpoint is in one of several sets of files; the first is the best.
 _WEIGHTS = (("model.safetensors",), ("pytorch_model.bin",))
 _PARTS = (
@@ -57,7 +58,7 @@ def locate(
     NotDownloadedError
         If a hub name is not in the cache, or only in part.
     CheckpointError
-        If there is no such folder.
+        If there is no such folder, or the revision cannot be one.
 
     Examples
     --------
@@ -126,13 +127,36 @@ def repository_folder(name: str, cache_dir: str | Path | None = None) -> Path:
     return cache_folder(cache_dir) / f"models--{name.replace('/', '--')}"
 
 
+def is_commit(text: str) -> bool:
+    """Return whether this is a commit: 40 hexadecimal digits."""
+    return _COMMIT.fullmatch(text) is not None
+
+
+def require_revision(revision: str | None) -> None:
+    """Raise CheckpointError for a revision that could lead out of the cache, as a path there."""
+    if revision is None or (
+        _REVISION.fullmatch(revision) and not {"", ".", ".."} & set(revision.split("/"))
+    ):
+        return
+    raise CheckpointError(
+        f"The revision is {revision!r}; wanted the name of a branch or tag, or a commit, such as "
+        f"{MAIN!r}. Leave it out for {MAIN!r}."
+    )
+
+
 def find_snapshot(
     name: str, revision: str | None = None, cache_dir: str | Path | None = None
 ) -> Path | None:
     """Return the folder of a model's files at a revision (branch, tag or commit), or None.
 
     Files may be missing in it; see `missing_parts`.
+
+    Raises
+    ------
+    CheckpointError
+        If the revision cannot be one.
     """
+    require_revision(revision)
     repository = repository_folder(name, cache_dir)
     revision = revision or MAIN
     try:
@@ -140,7 +164,7 @@ def find_snapshot(
     except (OSError, ValueError):
         commit = revision
     folder = repository / "snapshots" / commit
-    return folder if _COMMIT.fullmatch(commit) and folder.is_dir() else None
+    return folder if is_commit(commit) and folder.is_dir() else None
 
 
 def cached_models(cache_dir: str | Path | None = None) -> list[str]:

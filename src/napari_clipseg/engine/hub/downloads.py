@@ -6,22 +6,21 @@ import shutil
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from napari_clipseg.engine.checkpoints.catalog import CatalogEntry, catalog_entry, megabytes
 from napari_clipseg.engine.checkpoints.locate import (
     KNOWN,
     cache_folder,
     is_hub_name,
-    locate,
-    repository_folder,
+    require_revision,
 )
 from napari_clipseg.engine.errors import (
     CheckpointError,
     DownloadCancelledError,
     LicenseNotAcceptedError,
 )
-from napari_clipseg.engine.hub.listing import Listing, RemoteFile, ask_hub
+from napari_clipseg.engine.hub.listing import Listing, ask_hub
+from napari_clipseg.engine.hub.snapshots import Snapshot
 from napari_clipseg.engine.hub.verification import verify
 
 LOCK_WAIT = 5.0  # seconds that another program may take to release a file
@@ -156,6 +155,7 @@ def download_steps(
         The folder, as the generator's return value.
     """
     _require_hub_name(model)
+    require_revision(revision)
     folder = _complete(model, revision, cache_dir)
     if folder is not None:
         return folder
@@ -172,10 +172,10 @@ def download_steps(
 
     with hub_errors(model, revision, endpoint or constants.ENDPOINT, cache_folder(cache_dir)):
         listing = ask_hub(model, revision, endpoint)
-        yield from _download_files(listing, cache_dir, endpoint)
-        _make_snapshot(listing, revision, cache_dir, endpoint)
-    verify(model, revision=revision, cache_dir=cache_dir, endpoint=endpoint)
-    return locate(model, revision=revision, cache_dir=cache_dir)
+        snapshot = Snapshot(listing, cache_dir)
+        yield from _download_files(listing, snapshot, endpoint)
+        snapshot.lay_out(revision)
+    return snapshot.folder
 
 
 def describe(
@@ -195,6 +195,7 @@ def describe(
     '605 MB'
     """
     _require_hub_name(model)
+    require_revision(revision)
     if model in KNOWN:
         return catalog_entry(model)
     from huggingface_hub import constants
@@ -222,7 +223,7 @@ def _complete(model: str, revision: str | None, cache_dir: str | Path | None) ->
 
 
 def _download_files(
-    listing: Listing, cache_dir: str | Path | None, endpoint: str | None
+    listing: Listing, snapshot: Snapshot, endpoint: str | None
 ) -> Generator[DownloadProgress, None, None]:
     """Download all files into the cache's blobs, from which nothing is loaded yet."""
     from huggingface_hub import hf_hub_url
@@ -230,71 +231,28 @@ def _download_files(
 
     from napari_clipseg.engine.hub.transfer import download_file
 
-    repository = repository_folder(listing.name, cache_dir)
-    locks = repository.parent / ".locks" / repository.name
-    for folder in (repository / "blobs", locks):
-        folder.mkdir(parents=True, exist_ok=True)
-    _require_room(listing, repository)
+    snapshot.make_folders()
+    _require_room(listing, snapshot)
+    snapshot.remove_wrong()
     before = 0
     for file in listing.files:
-        if _is_copied(file, repository / "snapshots" / listing.commit / file.name):
-            before += file.size
-            continue
-        url = hf_hub_url(listing.name, file.name, revision=listing.commit, endpoint=endpoint)
-        # The same lock that huggingface_hub uses for this file.
-        with WeakFileLock(locks / f"{file.digest.value}.lock", timeout=LOCK_WAIT):
-            for done in download_file(file, url, repository / "blobs" / file.digest.value):
-                yield DownloadProgress(before + done, listing.size, file.name)
+        if not snapshot.has_copy(file):
+            url = hf_hub_url(listing.name, file.name, revision=listing.commit, endpoint=endpoint)
+            # The same lock that huggingface_hub uses for this file.
+            with WeakFileLock(snapshot.locks / f"{file.digest.value}.lock", timeout=LOCK_WAIT):
+                for done in download_file(file, url, snapshot.blob(file)):
+                    yield DownloadProgress(before + done, listing.size, file.name)
         before += file.size
 
 
-def _is_copied(file: RemoteFile, copy: Path) -> bool:
-    """Return whether a snapshot holds a file itself, not a link to a blob; delete a wrong one.
-
-    It does where symbolic links cannot be made. huggingface_hub would not replace a wrong one.
-    """
-    if copy.is_symlink() or not copy.is_file():
-        return False
-    if file.digest.fits(copy):
-        return True
-    copy.unlink()
-    return False
-
-
-def _require_room(listing: Listing, repository: Path) -> None:
-    blobs = [repository / "blobs" / file.digest.value for file in listing.files]
+def _require_room(listing: Listing, snapshot: Snapshot) -> None:
+    blobs = [snapshot.blob(file) for file in listing.files]
     partials = [blob.with_name(f"{blob.name}.incomplete") for blob in blobs]
     stored = sum(path.stat().st_size for path in (*blobs, *partials) if path.is_file())
-    needed, free = listing.size - stored, shutil.disk_usage(repository).free
+    needed, free = listing.size - stored, shutil.disk_usage(snapshot.repository).free
     if free < needed:
         raise CheckpointError(
-            f"{listing.name} needs {megabytes(needed)} more, and the disk of {repository.parent} "
-            f"has {megabytes(free)} free. Make room, or set HF_HUB_CACHE to a folder on another "
-            f"disk."
+            f"{listing.name} needs {megabytes(needed)} more, and the disk of "
+            f"{snapshot.repository.parent} has {megabytes(free)} free. Make room, or set "
+            f"HF_HUB_CACHE to a folder on another disk."
         )
-
-
-def _make_snapshot(
-    listing: Listing, revision: str | None, cache_dir: str | Path | None, endpoint: str | None
-) -> None:
-    """Let huggingface_hub make the snapshot's links: it finds all blobs in its cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import tqdm
-
-    class Silent(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
-
-    folder = snapshot_download(
-        listing.name,
-        revision=revision,
-        cache_dir=cache_folder(cache_dir),
-        endpoint=endpoint,
-        allow_patterns=[file.name for file in listing.files],
-        tqdm_class=Silent,
-    )
-    for file in listing.files:
-        if not (Path(folder) / file.name).is_symlink():
-            # Without symbolic links it was copied, and the blob would only take space.
-            blob = repository_folder(listing.name, cache_dir) / "blobs" / file.digest.value
-            blob.unlink(missing_ok=True)

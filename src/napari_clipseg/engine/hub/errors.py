@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import Timeout
+from huggingface_hub import hf_raise_for_status
 from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
@@ -18,7 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from napari_clipseg.engine.checkpoints.catalog import PUBLISHED, catalog_entry
+from napari_clipseg.engine.checkpoints.catalog import PUBLISHED, catalog_entry, printable
 from napari_clipseg.engine.errors import CheckpointError
 
 # The base of what the HTTP client raises: httpx's, or httpx2's since huggingface_hub 2.
@@ -27,6 +29,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 _AGAIN = "run the same command again: it continues where it stopped"
+SHOWN = 200  # characters of an error that may hold what a server sent
 _OTHER = "set HF_HUB_CACHE to a folder"
 
 
@@ -39,6 +42,27 @@ def is_connection_error(error: BaseException) -> bool:
     if isinstance(error, HfHubHTTPError):
         return False
     return isinstance(error, _ClientError | ConnectionLostError)
+
+
+def raise_for_status(response: Any) -> None:
+    """Raise the library's error for the answer to a streamed request, unless it is a success.
+
+    The library reads all of an answer, and fails if its text is not as expected; so it gets the
+    answer without the text.
+    """
+    if response.is_success:
+        return
+    response.close()
+    without_text = type(response)(
+        response.status_code, headers=_known_headers(response), request=response.request
+    )
+    hf_raise_for_status(without_text)
+    raise ConnectionLostError(f"the answer had the status {response.status_code}")
+
+
+def _known_headers(response: Any) -> dict[str, str]:
+    names = ("X-Error-Code", "X-Error-Message", "Retry-After")
+    return {name: response.headers[name] for name in names if name in response.headers}
 
 
 @contextmanager
@@ -113,7 +137,7 @@ def _of_network(error: BaseException, name: str, endpoint: str) -> str | None:
             f"network. Open the address in a browser; if HF_ENDPOINT is set, check it."
         )
     if is_connection_error(error):
-        why = f"{type(error).__name__}: {error}".rstrip(": ")
+        why = printable(f"{type(error).__name__}: {error}", SHOWN).rstrip(": ")
         return (
             f"The connection to {endpoint} failed or was lost ({why}). Check the network "
             f"(behind a proxy, HTTPS_PROXY; for a mirror, HF_ENDPOINT), then {_AGAIN}."

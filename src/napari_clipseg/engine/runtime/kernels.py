@@ -26,12 +26,50 @@ class OneDnnLinear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(..., in)`` to ``(..., out)``."""
+        """Map ``(..., in)`` to ``(..., out)``.
+
+        Each row's result is the same bit for bit, however many rows there are: a single one, such
+        as the vector of a prompt, is computed twice, since libraries multiply a matrix with a
+        vector by other code than with a matrix.
+        """
         fits = x.device.type == "cpu" and x.dtype == torch.float32 and x.numel() > 0
-        if not (HAS_ONEDNN and fits) or torch.is_grad_enabled():
+        if not fits or torch.is_grad_enabled():
+            return super().forward(x)
+        if x.numel() == self.in_features:
+            return self(x.reshape(1, -1).expand(2, -1).contiguous())[0].view(*x.shape[:-1], -1)
+        if not HAS_ONEDNN:
             return super().forward(x)
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return out
+
+
+# Up to this many values PyTorch may convolve a single image by other code than several.
+FEW_VALUES = 20480
+
+
+class PairedConv2d(nn.Conv2d):
+    """A convolution that computes a small image alone as it does beside others, bit for bit."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(images, in, height, width)`` to ``(images, out, ...)``."""
+        if not _is_alone(x):
+            return super().forward(x)
+        return super().forward(x.expand(2, -1, -1, -1).contiguous())[:1]
+
+
+class PairedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution that does as `PairedConv2d`."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map ``(images, in, height, width)`` to ``(images, out, ...)``."""
+        if not _is_alone(x):
+            return super().forward(x, output_size)
+        return super().forward(x.expand(2, -1, -1, -1).contiguous(), output_size)[:1]
+
+
+def _is_alone(x: Tensor) -> bool:
+    small = len(x) == 1 and x.numel() <= FEW_VALUES
+    return small and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 class InPlaceMLP(CLIPSegMLP):
@@ -59,7 +97,12 @@ IN_PLACE: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
     quick_gelu: quick_gelu_,
     F.relu: F.relu_,
 }
-FAST: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: OneDnnLinear, CLIPSegMLP: InPlaceMLP}
+FAST: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: OneDnnLinear,
+    CLIPSegMLP: InPlaceMLP,
+    nn.Conv2d: PairedConv2d,
+    nn.ConvTranspose2d: PairedConvTranspose2d,
+}
 
 
 def use_fast_kernels(network: nn.Module) -> None:
