@@ -121,7 +121,7 @@ def test_download_reports_progress_in_bytes(get, hub):
     done = [step.done for step in seen]
     assert done == sorted(done)
     assert done[-1] == total
-    assert len(done) > total / transfer.CHUNK
+    assert len(done) > total / (2 * transfer.CHUNK)  # a read may bring more than was asked for
     assert seen[-1].file == "model.safetensors"
 
 
