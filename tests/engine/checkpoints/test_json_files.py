@@ -12,6 +12,10 @@ FILES = {
     "no text": (b"\xff\xfe\x00", "cannot be read as JSON"),
     "a list": (b"[1]", "holds a list, wanted a mapping"),
     "null": (b"null", "holds a NoneType, wanted a mapping"),
+    "deep": (b"[" * 500_000, "cannot be read as JSON"),
+    "deep mappings": (b'{"a":' * 500_000, "cannot be read as JSON"),
+    "a number of 5000 digits": (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read as JSON"),
+    "larger than any": (b'{"a": "' + b" " * (1 << 26) + b'"}', "wanted at most 67,108,864"),
 }
 
 

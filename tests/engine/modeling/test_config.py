@@ -91,14 +91,15 @@ BAD = {
     **{(tower, "hidden_act"): ("swish", None, 1, ["gelu"]) for tower in TOWERS},
     **{(tower, "layer_norm_eps"): NO_NUMBER for tower in TOWERS},
     **{(tower, "attention_dropout"): NO_NUMBER for tower in TOWERS},
-    ("text_config", "vocab_size"): NO_COUNT,
+    ("text_config", "vocab_size"): (*NO_COUNT, 10**7, 2**31, 2**63, 10**30),
     ("text_config", "max_position_embeddings"): NO_COUNT,
-    ("text_config", "eos_token_id"): NO_INDEX,
-    ("text_config", "bos_token_id"): ("x", [1], 0.5),
-    ("text_config", "pad_token_id"): ("x", [1], 0.5),
-    ("vision_config", "num_channels"): NO_COUNT,
-    ("vision_config", "image_size"): (*NO_COUNT, 31),
-    ("vision_config", "patch_size"): (*NO_COUNT, 225),
+    ("text_config", "eos_token_id"): (*NO_INDEX, 2**31, 2**63),
+    ("text_config", "bos_token_id"): ("x", [1], 0.5, 2**63),
+    ("text_config", "pad_token_id"): ("x", [1], 0.5, -(2**63) - 1),
+    ("text_config", "initializer_range"): (*NO_NUMBER, 10**400, 1e300),
+    ("vision_config", "num_channels"): (*NO_COUNT, 2**31),
+    ("vision_config", "image_size"): (*NO_COUNT, 31, 10**9, 2**63),
+    ("vision_config", "patch_size"): (*NO_COUNT, 225, 2**63),
     (None, "projection_dim"): NO_COUNT,
     (None, "reduce_dim"): (*NO_COUNT, 63),
     (None, "decoder_intermediate_size"): NO_COUNT,
@@ -111,10 +112,17 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("layers", [257, 10**6, 2**63, 10**30])
+@pytest.mark.parametrize("tower", TOWERS)
+def test_config_refuses_a_million_layers_at_once(tower, layers):
+    with pytest.raises(ValueError, match=r"num_hidden_layers is .*; wanted .* from 1 to 256"):
+        CLIPSegConfig.from_dict({tower: {"num_hidden_layers": layers}})
+
+
 @pytest.mark.parametrize(
     ("tower", "name", "value"),
     [
-        pytest.param(tower, name, value, id=f"{tower or 'config'}.{name}={value!r}")
+        pytest.param(tower, name, value, id=f"{tower or 'config'}.{name}={value!r:.40}")
         for (tower, name), values in BAD.items()
         for value in values
     ],

@@ -214,6 +214,17 @@ def test_tokenizer_refuses_longer_texts(text, shown, tokenizer):
     assert shown in str(e.value)
 
 
+@pytest.mark.parametrize("truncation", [False, True])
+def test_tokenizer_refuses_millions_of_characters_at_once(truncation, tokenizer, monkeypatch):
+    monkeypatch.delattr(tokenizer, "_backend")  # never reached
+    with pytest.raises(ValueError, match=r"'a a .*…' has 9,000,000 characters; wanted at most 10,"):
+        tokenizer("a " * 4_500_000, truncation=truncation)
+
+
+def test_tokenizer_takes_thousands_of_characters_to_be_cut(tokenizer):
+    assert tokenizer("a " * 5000, truncation=True).input_ids.shape == (1, tokenizer.max_length)
+
+
 @pytest.mark.parametrize("text", ["\ud83d", "nuclei \udc00"], ids=ascii)
 def test_tokenizer_refuses_half_a_character(text, tokenizer):
     with pytest.raises(ValueError, match="half of a character"):

@@ -57,6 +57,15 @@ BROKEN = {
     "ids are text": (change_vocab(lambda v: v.update({"a": "1"})), "vocab.json and merges.txt"),
     "ids are null": (change_vocab(lambda v: v.update({"a": None})), "vocab.json and merges.txt"),
     "ids are fractions": (change_vocab(lambda v: v.update(a=0.5)), "vocab.json and merges.txt"),
+    **{
+        f"an id of {number}": (
+            change_vocab(lambda v, number=number: v.update(a=number)),
+            "the id of 'a' is ",
+        )
+        for number in (True, -1, 2**20, 2**31, 2**32 - 1, 2**63, 10**30)
+    },
+    "merges are empty": (write("merges.txt", lambda _: b""), "it has no merges"),
+    "merges are a version": (write("merges.txt", lambda _: b"#version: 0.2\n"), "no merges"),
     "no start token": (change_vocab(lambda v: v.pop("<|startoftext|>")), "<|startoftext|>"),
     "no end token": (change_vocab(lambda v: v.pop("<|endoftext|>")), "<|endoftext|>"),
     "merges are no text": (write("merges.txt", lambda _: b"\xff\xff"), "merges.txt cannot be"),

@@ -10,6 +10,7 @@ from typing import Any
 from napari_clipseg.engine.errors import CheckpointError
 
 CONFIG_FILE = "config.json"
+MOST_BYTES = 1 << 26  # a vocabulary has 4 MB
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -21,13 +22,15 @@ def read_json(path: Path) -> dict[str, Any]:
         If the file is missing, is no JSON, or holds something else.
     """
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise ValueError(f"it has {size:,} bytes, wanted at most {MOST_BYTES:,}")
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(
             f"{path.parent} has no {path.name}. Choose a folder that holds all files of a CLIPSeg "
             f"checkpoint, or get its files again."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} cannot be read as JSON: {error}. Get the checkpoint's files again."
         ) from error

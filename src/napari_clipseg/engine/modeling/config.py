@@ -5,15 +5,24 @@ Names and defaults are those of the public classes, so that public files can be 
 
 from __future__ import annotations
 
-import math
+import reprlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE, read_json
+from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError
 
 ACTIVATIONS = ("quick_gelu", "gelu", "relu")
+
+
+# A broken file must not make a model that no memory holds. The largest published CLIP has 48 layers
+# and a width of 1664.
+MOST = {"num_hidden_layers": 256, "image_size": 2**14, "patch_size": 2**10, "num_channels": 2**10}
+MOST_OTHERS = 2**20
+LARGEST_ID = 2**31 - 1
+LARGEST_NUMBER = 1e30
 
 
 class BaseConfig:
@@ -37,15 +46,21 @@ class BaseConfig:
         return {"model_type": self.model_type, **asdict(self)}  # type: ignore[call-overload]
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Read ``config.json`` of a checkpoint folder: of a whole CLIPSeg, or of this part.
+    def from_pretrained(cls, model: str | Path) -> Self:
+        """Read ``config.json`` of a checkpoint: of a whole CLIPSeg, or of this part.
+
+        Parameters
+        ----------
+        model : str or Path
+            "demo", a folder, or the name of a downloaded hub checkpoint.
 
         Raises
         ------
         CheckpointError
-            If the file is missing, is no JSON, or describes another kind of model.
+            If the checkpoint is not on this machine; or its file is missing, is no JSON, or
+            describes another kind of model.
         """
-        path = Path(folder) / CONFIG_FILE
+        path = locate(model) / CONFIG_FILE
         values = read_json(path)
         found = values.get("model_type", CLIPSegConfig.model_type)
         if found not in (cls.model_type, CLIPSegConfig.model_type):
@@ -58,7 +73,7 @@ class BaseConfig:
                 return cls.from_dict(values)
             part: Self = getattr(CLIPSegConfig.from_dict(values), cls.part)
             return part
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(
                 f"{path} is not a usable CLIPSeg configuration: {error} "
                 f"Get the checkpoint's files again, or choose another folder."
@@ -151,8 +166,9 @@ class CLIPSegTextConfig(_TowerConfig):
         _require_indices(self, "eos_token_id")
         _require_numbers(self, "initializer_range", "initializer_factor")
         for name in ("pad_token_id", "bos_token_id"):
-            if getattr(self, name) is not None and not _is_int(getattr(self, name)):
-                raise _wrong(self, name, "a whole number or null")
+            value = getattr(self, name)
+            if value is not None and not (_is_int(value) and abs(value) <= LARGEST_ID):
+                raise _wrong(self, name, f"null, or a whole number of at most {LARGEST_ID}")
 
 
 @dataclass(frozen=True)
@@ -254,8 +270,8 @@ class CLIPSegConfig(BaseConfig):
 
     Examples
     --------
-    >>> from napari_clipseg.engine import CLIPSegConfig, locate
-    >>> config = CLIPSegConfig.from_pretrained(locate("demo"))
+    >>> from napari_clipseg.engine import CLIPSegConfig
+    >>> config = CLIPSegConfig.from_pretrained("demo")
     >>> config.projection_dim, config.extract_layers
     (96, (1, 3, 5))
     """
@@ -353,23 +369,25 @@ class CLIPSegConfig(BaseConfig):
 
 def _require_counts(config: BaseConfig, *names: str) -> None:
     for name in names:
-        value = getattr(config, name)
-        if not _is_int(value) or value < 1:
-            raise _wrong(config, name, "a whole number of at least 1")
+        value, most = getattr(config, name), MOST.get(name, MOST_OTHERS)
+        if not _is_int(value) or not 1 <= value <= most:
+            raise _wrong(config, name, f"a whole number from 1 to {most}")
 
 
 def _require_indices(config: BaseConfig, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if not _is_int(value) or value < 0:
-            raise _wrong(config, name, "a whole number of at least 0")
+        if not _is_int(value) or not 0 <= value <= LARGEST_ID:
+            raise _wrong(config, name, f"a whole number from 0 to {LARGEST_ID}")
 
 
 def _require_numbers(config: BaseConfig, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if not _is_int(value) and not (isinstance(value, float) and math.isfinite(value)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise _wrong(config, name, "a number")
+        if not abs(value) <= LARGEST_NUMBER:  # NaN is not, either
+            raise _wrong(config, name, f"a number of at most {LARGEST_NUMBER:g}")
 
 
 def _require_divisible(config: BaseConfig, whole: str, part: str) -> None:
@@ -385,5 +403,5 @@ def _is_int(value: object) -> bool:
 
 
 def _wrong(config: BaseConfig, name: str, wanted: str) -> ValueError:
-    value = getattr(config, name)
-    return ValueError(f"{type(config).__name__}.{name} is {value!r}; wanted {wanted}.")
+    shown = reprlib.repr(getattr(config, name))
+    return ValueError(f"{type(config).__name__}.{name} is {shown}; wanted {wanted}.")

@@ -126,9 +126,9 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_clipseg.engine import CLIPSegForImageSegmentation, CLIPSegProcessor, locate
+    >>> from napari_clipseg.engine import CLIPSegForImageSegmentation, CLIPSegProcessor
     >>> model = CLIPSegForImageSegmentation.from_pretrained("demo")
-    >>> processor = CLIPSegProcessor.from_pretrained(locate("demo"))
+    >>> processor = CLIPSegProcessor.from_pretrained("demo")
     >>> image = np.zeros((100, 150, 3), np.uint8)
     >>> model(**processor(text="red rings", images=image)).logits.shape
     torch.Size([1, 192, 192])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.json_files import read_json, write_json
+from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -21,6 +23,9 @@ PREPROCESSOR_FILE = "preprocessor_config.json"
 PROCESSOR_FILE = "processor_config.json"
 PROCESSOR_ENTRY = "image_processor"
 CHANNELS = 3
+MOST_PIXELS = (
+    4096  # of a side: the published checkpoints have 352, attention grows with its 4th power
+)
 
 ImageLike = NDArray[np.uint8] | Image.Image
 
@@ -67,14 +72,22 @@ class ViTImageProcessor:
     do_resize: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width) < 1:
-            raise ValueError(f"the size is {self.height} x {self.width} pixels")
+        if not 1 <= min(self.height, self.width) <= max(self.height, self.width) <= MOST_PIXELS:
+            raise ValueError(
+                f"the size is {reprlib.repr(self.height)} x {reprlib.repr(self.width)} pixels; "
+                f"wanted 1 to {MOST_PIXELS} each"
+            )
         if not self.do_resize:
             raise ValueError("do_resize is false; the model takes images of one size only")
         Image.Resampling(self.resample)
         sizes = {len(self.image_mean), len(self.image_std)}
         if not sizes <= {1, CHANNELS} or 0 in self.image_std:
             raise ValueError(f"image_mean is {self.image_mean} and image_std {self.image_std}")
+        numbers = (self.rescale_factor, *self.image_mean, *self.image_std)
+        if not np.isfinite(np.asarray(numbers)).all():
+            raise ValueError(
+                f"rescale_factor, image_mean and image_std are {numbers}; wanted finite"
+            )
 
     @property
     def height(self) -> int:
@@ -109,19 +122,24 @@ class ViTImageProcessor:
         return {"image_processor_type": type(self).__name__, **asdict(self)}
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Read ``preprocessor_config.json`` of a folder, or what newer folders have instead.
+    def from_pretrained(cls, model: str | Path) -> Self:
+        """Read ``preprocessor_config.json`` of a checkpoint, or what newer ones have instead.
+
+        Parameters
+        ----------
+        model : str or Path
+            "demo", a folder, or the name of a downloaded hub checkpoint.
 
         Raises
         ------
         CheckpointError
-            If the file is missing or broken.
+            If the checkpoint is not on this machine, or its file is missing or broken.
         """
-        path = image_processor_file(folder)
+        path = image_processor_file(locate(model))
         values = read_json(path)
         try:
             return cls.from_dict(values[PROCESSOR_ENTRY] if path.name == PROCESSOR_FILE else values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(
                 f"{path} does not say how images are prepared: {error!r}. "
                 f"Get the checkpoint's files again."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig
 from napari_clipseg.engine.modeling.text import LEGACY_EOS
@@ -32,8 +33,8 @@ class CLIPSegProcessor:
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_clipseg.engine import CLIPSegProcessor, locate
-    >>> processor = CLIPSegProcessor.from_pretrained(locate("demo"))
+    >>> from napari_clipseg.engine import CLIPSegProcessor
+    >>> processor = CLIPSegProcessor.from_pretrained("demo")
     >>> inputs = processor(text=["red rings"], images=[np.zeros((100, 150, 3), np.uint8)])
     >>> sorted(inputs)
     ['attention_mask', 'input_ids', 'pixel_values']
@@ -50,14 +51,21 @@ class CLIPSegProcessor:
         self.batch_decode = tokenizer.batch_decode
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> CLIPSegProcessor:
-        """Read a checkpoint folder's image processor and tokenizer, in any of their formats.
+    def from_pretrained(cls, model: str | Path) -> CLIPSegProcessor:
+        """Read a checkpoint's image processor and tokenizer, in any of their formats.
+
+        Parameters
+        ----------
+        model : str or Path
+            "demo", a folder, or the name of a downloaded hub checkpoint.
 
         Raises
         ------
         CheckpointError
-            If a file is missing or broken, or they are not those of one model.
+            If the checkpoint is not on this machine, a file is missing or broken, or they are not
+            those of one model.
         """
+        folder = locate(model)
         image_processor = ViTImageProcessor.from_pretrained(folder)
         config = CLIPSegConfig.from_pretrained(folder)
         _require_whole_patches(folder, config.vision_config.patch_size, image_processor)

@@ -15,6 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.json_files import write_json
+from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.preprocessing.vocabulary import (
     END_OF_WORD,
     Merges,
@@ -35,6 +36,7 @@ WORDS = (
     r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 SHOWN_CHARACTERS = 60
+MOST_CHARACTERS = 10_000  # the model reads 77 tokens, a few hundred characters
 ID_BOUND = 2**32  # the library stores ids in 32 bits
 # What a caller may pass: whether texts of different lengths are padded, and how.
 PADDINGS = {
@@ -79,8 +81,8 @@ class CLIPTokenizer:
 
     Examples
     --------
-    >>> from napari_clipseg.engine import CLIPTokenizer, locate
-    >>> tokenizer = CLIPTokenizer.from_pretrained(locate("demo"))
+    >>> from napari_clipseg.engine import CLIPTokenizer
+    >>> tokenizer = CLIPTokenizer.from_pretrained("demo")
     >>> ids = tokenizer("Red rings").input_ids
     >>> tokenizer.decode(ids[0], skip_special_tokens=True)
     'red rings'
@@ -112,14 +114,22 @@ class CLIPTokenizer:
         self.highest_id = max(vocab.values())
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, max_length: int = 77) -> CLIPTokenizer:
-        """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a folder.
+    def from_pretrained(cls, model: str | Path, max_length: int = 77) -> CLIPTokenizer:
+        """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a checkpoint.
+
+        Parameters
+        ----------
+        model : str or Path
+            "demo", a folder, or the name of a downloaded hub checkpoint.
+        max_length : int
+            Longest prompt in tokens, start and end included.
 
         Raises
         ------
         CheckpointError
-            If a file is missing or broken.
+            If the checkpoint is not on this machine, or a file is missing or broken.
         """
+        folder = locate(model)
         vocab, merges = read_vocabulary(folder)
         try:
             return cls(vocab, merges, max_length)
@@ -265,6 +275,11 @@ def _texts(text: str | Sequence[str]) -> list[str]:
     for one in text:
         if not isinstance(one, str):
             raise TypeError(f"Got a text of type {type(one).__name__} in the list; wanted str.")
+        if len(one) > MOST_CHARACTERS:
+            raise ValueError(
+                f"The prompt {one[:SHOWN_CHARACTERS] + '…'!r} has {len(one):,} characters; wanted "
+                f"at most {MOST_CHARACTERS:,}. Use fewer words."
+            )
         if any("\ud800" <= character <= "\udfff" for character in one):
             raise ValueError(
                 f"The prompt {one!r} holds half of a character (a lone surrogate). Write it again."

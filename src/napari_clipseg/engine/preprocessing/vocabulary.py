@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ MERGES_FILE = "merges.txt"
 TOKENIZER_FILE = "tokenizer.json"
 # Part of the last token of each word; only CLIP's vocabulary has it.
 END_OF_WORD = "</w>"
+MOST_IDS = 2**20  # CLIP has 49,408
 
 Merges = list[tuple[str, str]]
 
@@ -40,10 +42,24 @@ def read_vocabulary(folder: str | Path) -> tuple[dict[str, int], Merges]:
     values = read_json(path)
     try:
         if path.name == TOKENIZER_FILE:
-            return parse_tokenizer(values)
-        return values, _parse_merges(Path(folder) / MERGES_FILE)
+            vocab, merges = parse_tokenizer(values)
+        else:
+            vocab, merges = values, _parse_merges(Path(folder) / MERGES_FILE)
+        _require_usable(vocab, merges)
+        return vocab, merges
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise no_vocabulary(path, error) from error
+
+
+def _require_usable(vocab: Mapping[str, Any], merges: Merges) -> None:
+    for token, number in vocab.items():
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < MOST_IDS:
+            raise ValueError(
+                f"the id of {reprlib.repr(token)} is {reprlib.repr(number)}; wanted a whole number "
+                f"from 0 to {MOST_IDS - 1}"
+            )
+    if not merges:
+        raise ValueError("it has no merges, so each character would be a token")
 
 
 def no_vocabulary(path: Path, error: Exception) -> CheckpointError:
