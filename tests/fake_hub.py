@@ -155,7 +155,7 @@ def cut(after, times=10**6):
         if content is None or left[0] <= 0 or handler.command != "GET":
             return False
         left[0] -= 1
-        code, part, headers = handler.part(content)
+        code, part, _ = handler.part(content)
         handler.head(code, {**headers, "Content-Length": str(len(part))})
         handler.wfile.write(part[:after])
         handler.wfile.flush()
