@@ -208,7 +208,7 @@ def ranged(span):
     def fault(handler, content):
         if content is None or "Range" not in handler.headers:
             return False
-        code, part, headers = handler.part(content)
+        code, part, _ = handler.part(content)
         start = len(content) - len(part)
         said = span and span.format(start=start, before=start - 1, last=len(content) - 1)
         handler.answer(code, part, {"Content-Range": said} if said else {})

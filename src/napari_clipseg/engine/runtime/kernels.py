@@ -36,7 +36,8 @@ class OneDnnLinear(nn.Linear):
         if not fits or torch.is_grad_enabled():
             return super().forward(x)
         if x.numel() == self.in_features:
-            return self(x.reshape(1, -1).expand(2, -1).contiguous())[0].view(*x.shape[:-1], -1)
+            twice: Tensor = self(x.reshape(1, -1).expand(2, -1).contiguous())
+            return twice[0].view(*x.shape[:-1], -1)
         if not HAS_ONEDNN:
             return super().forward(x)
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
