@@ -82,6 +82,73 @@ def test_models_lists_what_is_downloaded(hub, capsys, cache):
     assert row(out, "CIDAS/clipseg-rd64-refined")[1] == "no"
 
 
+def _broken_reference(repository):
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_bytes(b"\xff\xfe")
+
+
+def _loop(repository):
+    (repository / "snapshots").symlink_to(repository / "snapshots")
+
+
+def _commit(repository):
+    """A snapshot whose config says CLIPSeg."""
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    folder = repository / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "clipseg"}')
+    return folder
+
+
+# name of the folder: what is odd in it
+ODD_FOLDERS = {
+    "models--a--b--c": _commit,
+    "models--a--": _commit,
+    "models----b": _commit,
+    "models--.a--b.": _commit,
+    "models--a--b\nc": _commit,
+    "models--a--broken-reference": _broken_reference,
+    "models--a--a-loop": _loop,
+    "models--a--deep-config": lambda place: (_commit(place) / "config.json").write_text(
+        "[" * 200_000
+    ),
+    "models--a--a-folder-as-config": lambda place: (
+        (_commit(place) / "config.json").unlink(),
+        (place / "snapshots" / COMMIT / "config.json").mkdir(),
+    ),
+    "models--CIDAS--clipseg-rd16": _loop,
+}
+
+
+@pytest.mark.parametrize(("folder", "make"), ODD_FOLDERS.items(), ids=list(ODD_FOLDERS))
+def test_models_lists_the_others_beside_an_odd_folder(folder, make, hub, capsys, cache):
+    main(["download", NAME, "--accept-license"])
+    (cache / folder).mkdir(parents=True)
+    make(cache / folder)
+    (cache / "models--a--file").write_text("")
+    capsys.readouterr()
+    assert main(["models"]) == 0
+    assert row(capsys.readouterr().out, NAME)[1] == "yes"
+
+
+def test_models_says_what_cannot_be_read(capsys, cache, monkeypatch):
+    (cache / "models--a--b").mkdir(parents=True)
+    folder = _commit(cache / "models--a--b")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for name in ("vocab.json", "merges.txt", "preprocessor_config.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    real = type(folder).iterdir
+    monkeypatch.setattr(
+        type(folder), "iterdir", lambda path: refuse(path) if path == folder else real(path)
+    )
+    assert main(["models"]) == 0
+    assert row(capsys.readouterr().out, "a/b")[1] == "cannot be read"
+
+
 @pytest.mark.parametrize("text", ["y\n", "YES\n"], ids=repr)
 def test_download_describes_asks_and_shows_progress(text, hub, answer, capsys):
     answer(text)

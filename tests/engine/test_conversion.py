@@ -309,6 +309,14 @@ NO_DECODER = {
         change(trans_conv__weight=torch.ones(16, 1, 32, 32)),
         "and patches of 32 pixels",
     ),
+    "NaN": (
+        change(film_mul__bias=torch.full((16,), float("nan"))),
+        r"is damaged: 1 tensors hold values that are not finite .* such as film_mul\.bias\. Get it",
+    ),
+    "infinite": (
+        change(reduces__1__weight=torch.full((16, WIDTH), float("inf"))),
+        r"is damaged: 1 tensors .* such as reduces\.1\.weight",
+    ),
     "a width that four heads do not divide": (
         lambda p: torch.save(
             {k: x[:14] if k == "film_mul.weight" else x for k, x in torch.load(p).items()}, p

@@ -106,6 +106,10 @@ WRONG = {
     "blank within": ([Average(["", "rings"])], ValueError, "blank prompt"),
     "a number": ([3], TypeError, "prompt of type int"),
     "a short vector": ([np.zeros(23, np.float32)], ValueError, "vector of 23 values.*wanted 24"),
+    "a vector with NaN": ([np.full(24, np.nan)], ValueError, r"not finite .*in float32"),
+    "an infinite vector": ([np.full(24, np.inf, np.float32)], ValueError, "not finite"),
+    "a vector too large": ([np.full(24, 1e300)], ValueError, "not finite"),
+    "NaN within": ([Average(["a", np.full(24, np.nan)])], ValueError, "not finite"),
     "a vector of bytes": ([np.zeros(24, np.uint8)], ValueError, "of type uint8"),
     "a float image": ([IMAGE / 255], ValueError, "image of float64"),
 }

@@ -95,6 +95,32 @@ def test_encode_and_decode_do_not_change_their_arguments(engine):
         np.testing.assert_array_equal(image, was)
 
 
+VIEWS = {
+    "upside down": lambda x: x[::-1][::-1].copy()[::-1],
+    "mirrored twice": lambda x: x[:, ::-1].copy()[:, ::-1],
+    "every other": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "by columns": np.asfortranarray,
+    "big-endian": lambda x: x.astype(">f4"),
+    "float16": lambda x: x.astype(np.float16),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_decode_takes_vectors_however_they_lie_in_memory(view, engine):
+    features, vectors = engine.encode(IMAGES[:1]), view(engine.embed(PROMPTS))
+    vectors.setflags(write=False)
+    wanted = engine.decode(features, np.array(vectors, np.float32))
+    np.testing.assert_array_equal(engine.decode(features, vectors), wanted)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_decode_blames_the_vector_that_is_not_finite(value, engine):
+    vectors = engine.embed(PROMPTS).astype(np.float64)
+    vectors[1, 5] = value
+    with pytest.raises(ValueError, match=r"vector of prompt 1 has values that are not finite"):
+        engine.decode(engine.encode(IMAGES[:1]), vectors)
+
+
 @pytest.mark.parametrize("shape", [(2, 23), (2, 25), (24,), (1, 2, 24)], ids=str)
 def test_decode_refuses_vectors_of_another_model(shape, engine):
     with pytest.raises(ValueError, match=r"wanted \(prompts, 24\), as embed\(\) of the same"):

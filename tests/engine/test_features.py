@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from napari_clipseg.engine.features import Features
 
@@ -29,6 +31,22 @@ def test_load_gives_what_save_wrote(engine, features, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["saved.safetensors"]
 
 
+def test_save_on_a_full_disk_leaves_the_older_file(features, tmp_path, monkeypatch):
+    path = tmp_path / "saved"
+    features.save(path)
+    before = path.read_bytes()
+
+    def fill(tensors, partial, metadata):
+        partial.write_bytes(b"begun")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("napari_clipseg.engine.features.save_file", fill)
+    with pytest.raises(OSError, match=r"cannot be written: No space left.* with \d+ MB free"):
+        features.save(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    assert path.read_bytes() == before
+
+
 def test_save_replaces_a_file(engine, features, tmp_path):
     path = tmp_path / "saved"
     features.save(path)
@@ -46,6 +64,54 @@ def test_load_refuses_broken_files(features, tmp_path, checkpoint):
         Features.load(checkpoint("small") / "model.safetensors")
     with pytest.raises(FileNotFoundError):
         Features.load(tmp_path / "nothing")
+
+
+GRIDS = {
+    "turned out of shape": "5 6",
+    "larger": "600 600",
+    "below 0": "-6 -6",
+    "empty": "0 0",
+    "one number": "36",
+    "three numbers": "6 6 6",
+    "no numbers": "a b",
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_load_refuses_a_wrong_grid(grid, features, tmp_path):
+    path = tmp_path / "saved"
+    tensors = {str(i): x.contiguous() for i, x in enumerate(features.reduced)}
+    save_file(tensors, path, metadata={"grid": grid})
+    with pytest.raises(ValueError, match=r"saved holds no features.*Encode the images again"):
+        Features.load(path)
+
+
+ODD = {
+    "another number of images": lambda x: x[:1],
+    "two axes": lambda x: x[0],
+    "halves": lambda x: x.half(),
+    "whole numbers": lambda x: x.int(),
+}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+def test_load_refuses_odd_tensors(change, features, tmp_path):
+    path = tmp_path / "saved"
+    tensors = {str(i): x.contiguous() for i, x in enumerate(features.reduced)}
+    tensors["1"] = change(tensors["1"]).contiguous()
+    save_file(tensors, path, metadata={"grid": "6 6"})
+    with pytest.raises(ValueError, match=r"saved holds no features.*Encode the images again"):
+        Features.load(path)
+
+
+def test_load_does_not_need_the_file_afterwards(features, tmp_path):
+    path = tmp_path / "saved"
+    features.save(path)
+    again = Features.load(path)
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    for one, other in zip(again.reduced, features.reduced, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
 def test_decode_refuses_features_of_another_model(engine, features):

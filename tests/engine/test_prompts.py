@@ -13,6 +13,21 @@ def test_average_wants_a_list_of_prompts():
         Average("rings")
 
 
+MIXED = {
+    "a number": lambda: Average(["a", 5]),
+    "nothing": lambda: Average([None]),
+    "deep": lambda: Average(["a", [("b")]]),
+    "a number to blend": lambda: Blend("a", 5),
+    "nothing to blend": lambda: Blend(None, IMAGE),
+}
+
+
+@pytest.mark.parametrize("make", MIXED.values(), ids=MIXED)
+def test_mixtures_refuse_what_is_no_prompt_when_they_are_made(make):
+    with pytest.raises(TypeError, match=r"prompt of type .*; wanted a text, an array"):
+        make()
+
+
 @pytest.mark.parametrize("weight", [-0.1, 1.5, float("nan")])
 def test_blend_wants_a_weight_from_0_to_1(weight):
     with pytest.raises(ValueError, match=rf"weight of the image is {weight}; wanted 0 to 1"):

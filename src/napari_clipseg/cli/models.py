@@ -96,16 +96,18 @@ def _models(_: argparse.Namespace) -> int:
 
 def _row(name: str) -> tuple[str, str, str, str, str]:
     from napari_clipseg.engine.checkpoints.locate import BUNDLED, locate, repository_folder
-    from napari_clipseg.engine.errors import NotDownloadedError
+    from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 
     entry = catalog_entry(name)
     license_ = "bsd-3-clause" if name == BUNDLED else "see note" if entry.licenses else "see card"
     try:
         folder = locate(name)
+        size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     except NotDownloadedError:
         begun = any((repository_folder(name) / "blobs").glob("*"))
         return name, "in part" if begun else "no", entry.size_text, license_, ""
-    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    except (CheckpointError, OSError):
+        return name, "cannot be read", entry.size_text, license_, str(repository_folder(name))
     return name, "yes", megabytes(size), license_, str(folder)
 
 

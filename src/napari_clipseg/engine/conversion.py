@@ -150,6 +150,12 @@ def _read_decoder(path: Path) -> tuple[_Shape, dict[str, Tensor]]:
             f"{path} is no CLIPSeg decoder: {error.args[0]} is missing or of another shape. "
             f"{choose}"
         ) from error
+    damaged = [name for name, x in tensors.items() if not bool(x.isfinite().all())]
+    if damaged:
+        raise CheckpointError(
+            f"{path} is damaged: {len(damaged)} tensors hold values that are not finite (NaN or "
+            f"infinite), such as {damaged[0]}. Get it again. {choose}"
+        )
     state: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         for pattern, replacement in RENAMED:

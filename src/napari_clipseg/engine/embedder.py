@@ -69,7 +69,14 @@ class Embedder:
                 f"Got a vector of {len(prompt)} values of type {prompt.dtype} as a prompt; wanted "
                 f"{self._width} floats, as embed() of the same checkpoint gives them."
             )
-        return np.asarray(prompt, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            vector = np.asarray(prompt, dtype=np.float32)
+        if not np.isfinite(vector).all():
+            raise ValueError(
+                "Got a vector with values that are not finite (NaN or infinite) in float32 as a "
+                "prompt; wanted finite ones, as embed() of the same checkpoint gives them."
+            )
+        return vector
 
     def _embed_texts(self, texts: Sequence[str]) -> list[Vector]:
         def embed(new: list[int]) -> list[Vector]:

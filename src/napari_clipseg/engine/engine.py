@@ -160,6 +160,7 @@ class Engine:
         """
         from napari_clipseg.engine.features import Features
 
+        self._require_unchanged()
         images = list(images)
         if not (cache and images and all(map(is_image, images))):
             return Features.join(self._encode(images, resize))
@@ -211,6 +212,7 @@ class Engine:
         TypeError
             If a prompt is of another type.
         """
+        self._require_unchanged()
         return self._embedder(prompts)
 
     def decode(self, features: Features, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -233,14 +235,16 @@ class Engine:
         Raises
         ------
         ValueError
-            If the features or the vectors have not this model's shape.
+            If the features or the vectors have not this model's shape, or a vector has values
+            that are not finite.
         CheckpointError
-            If a logit is not finite.
+            If a logit is not finite, or the weights' file was changed in place.
         """
         import torch
 
         from napari_clipseg.engine.runtime.batching import MAPS
 
+        self._require_unchanged()
         own = self._require_own(features, embeddings)
         images, prompts = len(features), len(own)
         # By the bits of each vector: where it is among the prompts.
@@ -266,6 +270,15 @@ class Engine:
             for pair, one in enumerate(logits, part.start):
                 maps[pair // distinct, columns[pair % distinct]] = one
         return maps
+
+    def _require_unchanged(self) -> None:
+        """Raise CheckpointError if weights that are mapped from a file were overwritten there."""
+        if self._source is not None and (changed := self._source.overwritten()):
+            raise CheckpointError(
+                f"{', '.join(changed)} in {self._source.folder} was changed in place after the "
+                f"model {self.name!r} was loaded from it. Load the model again; to replace a file "
+                f"safely, write another one and rename it."
+            )
 
     def _not_finite(self) -> CheckpointError:
         if self.precision == "float16":
@@ -293,7 +306,15 @@ class Engine:
                 f"{features.reduced[0].shape[-1]}; wanted {blocks} and {width}, as encode() of the "
                 f"same checkpoint gives them."
             )
-        return np.array(embeddings, np.float32, order="C")
+        with np.errstate(over="ignore"):
+            own = np.array(embeddings, np.float32, order="C")
+        if not np.isfinite(own).all():
+            (bad, *_) = np.flatnonzero(~np.isfinite(own).all(axis=1))
+            raise ValueError(
+                f"The vector of prompt {bad} has values that are not finite (NaN or infinite); "
+                f"wanted finite ones, as embed() of the same engine gives them."
+            )
+        return own
 
     def clear_cache(self) -> None:
         """Drop the cached features and vectors."""

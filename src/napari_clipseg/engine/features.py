@@ -89,12 +89,26 @@ class Features:
         return Features(tuple(x.to(device) for x in self.reduced), self.grid)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file; an older file is replaced when all is written."""
+        """Write a safetensors file; an older file is replaced when all is written.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, such as on a full disk.
+        """
         path = Path(path)
         partial = path.with_name(f"{path.name}.partial")
         tensors = {str(i): x.detach().cpu().contiguous() for i, x in enumerate(self.reduced)}
-        save_file(tensors, partial, metadata={"grid": " ".join(map(str, self.grid))})
-        os.replace(partial, path)
+        try:
+            save_file(tensors, partial, metadata={"grid": " ".join(map(str, self.grid))})
+            os.replace(partial, path)
+        except SafetensorError as error:
+            raise OSError(
+                f"{path} cannot be written: {error}. Choose a place that you may write to, with "
+                f"{self.nbytes / 1e6:.0f} MB free."
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Features:
@@ -111,9 +125,25 @@ class Features:
             with safe_open(path, framework="pt") as file:
                 rows, columns = map(int, (file.metadata() or {})["grid"].split())
                 count = len(list(file.keys()))
-                reduced = tuple(file.get_tensor(str(i)) for i in range(count))
+                # Copies: the file may be changed later.
+                reduced = tuple(file.get_tensor(str(i)).clone() for i in range(count))
+            _require_grid(reduced, rows, columns)
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(
                 f"{path} holds no features: {error!r}. Encode the images again."
             ) from error
         return cls(reduced, (rows, columns))
+
+
+def _require_grid(reduced: Sequence[Tensor], rows: int, columns: int) -> None:
+    wanted = 1 + rows * columns
+    shapes = {tuple(x.shape) for x in reduced}
+    if min(rows, columns) < 1 or len(shapes) != 1 or {x.dtype for x in reduced} != {torch.float32}:
+        raise ValueError(
+            f"{rows} x {columns} patches, shapes {sorted(shapes)}; wanted float32 of one shape"
+        )
+    (shape,) = shapes
+    if len(shape) != 3 or shape[1] != wanted:
+        raise ValueError(
+            f"{rows} x {columns} patches, but the shape {shape}; wanted (images, {wanted}, width)"
+        )

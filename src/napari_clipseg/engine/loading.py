@@ -35,7 +35,9 @@ def load(
 ) -> Engine:
     """Load a checkpoint, or return the engine that was loaded from it before.
 
-    The last three engines are cached, until a file in their folder changes.
+    The last three engines are cached, until a file in their folder changes. A file of weights of
+    more than 64 MB stays mapped: do not overwrite or truncate it while an engine uses it. Write
+    another one and rename it, as `save_pretrained` does.
 
     Parameters
     ----------

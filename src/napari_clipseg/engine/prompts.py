@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard, Union
@@ -22,6 +23,13 @@ class Average:
     prompts : sequence of prompts
         At least one.
 
+    Raises
+    ------
+    ValueError
+        If there is none.
+    TypeError
+        If one is no prompt.
+
     Examples
     --------
     >>> from napari_clipseg.engine import Average, load
@@ -35,6 +43,7 @@ class Average:
     def __post_init__(self) -> None:
         if isinstance(self.prompts, str) or not len(self.prompts):
             raise ValueError("Got no prompts to average; give a list of at least one.")
+        deque(leaves(self.prompts), maxlen=0)  # raises what is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +59,13 @@ class Blend:
         Any two prompts.
     weight : float
         Of the image, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If the weight is not 0 to 1.
+    TypeError
+        If one is no prompt.
 
     Examples
     --------
@@ -68,6 +84,7 @@ class Blend:
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
             raise ValueError(f"The weight of the image is {self.weight}; wanted 0 to 1.")
+        deque(leaves((self.text, self.image)), maxlen=0)  # raises what is none
 
 
 def leaves(prompts: Sequence[Prompt]) -> Iterator[str | NDArray[np.uint8] | NDArray[np.floating]]:

@@ -33,6 +33,24 @@ def test_from_pretrained_prefers_safetensors(folder):
     CLIPSegForImageSegmentation.from_pretrained(folder)
 
 
+UNUSUAL = {
+    "sparse": lambda x: x.to_sparse(),
+    "sparse, by rows": lambda x: x.to_sparse_csr(),
+    "quantized": lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+    "nested": lambda x: torch.nested.nested_tensor([x[:2], x[2:]]),
+    "meta": lambda x: x.to("meta"),
+}
+
+
+@pytest.mark.parametrize("change", UNUSUAL.values(), ids=UNUSUAL)
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own, where it makes these tensors
+def test_from_pretrained_refuses_unusual_tensors(change, folder, state):
+    name = "decoder.film_mul.weight"
+    torch.save({**state, name: change(state[name])}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="wanted plain ones, stored in full"):
+        CLIPSegForImageSegmentation.from_pretrained(folder)
+
+
 class Dangerous:
     def __reduce__(self):
         return (pytest.fail, ("code of a checkpoint was run",))

@@ -124,6 +124,27 @@ MISMATCHED = {
         lambda s: s.update({NAME: s[NAME].T.contiguous()}),
         r"is \(24, 16\), wanted \(16, 24\)",
     ),
+    **{
+        f"a tensor of {dtype}": (
+            lambda s, dtype=dtype: s.update({NAME: s[NAME].to(dtype)}),
+            rf"1 tensors of another type than float32, .* \({NAME} is {dtype}\)".replace(
+                "torch.", ""
+            ),
+        )
+        for dtype in (
+            torch.int8,
+            torch.uint8,
+            torch.int64,
+            torch.bool,
+            torch.complex64,
+            torch.float8_e4m3fn,
+            torch.float8_e5m2,
+        )
+    },
+    "all int8": (
+        lambda s: s.update({k: v.to(torch.int8) for k, v in s.items()}),
+        r"\d+ tensors of another type than float32, float16, bfloat16 or float64",
+    ),
     "many missing": (lambda s: [s.pop(k) for k in list(s) if "vision" in k], r"and \d+ more\)"),
 }
 

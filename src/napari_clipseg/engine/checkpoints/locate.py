@@ -17,6 +17,7 @@ from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
 
 BUNDLED = "demo"
+READ_WHOLE = 1 << 26  # bytes of a file of weights: a larger one is mapped into memory, not read
 KNOWN = tuple(PUBLISHED)
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 MAIN = "main"
@@ -170,10 +171,14 @@ def find_snapshot(
 def cached_models(cache_dir: str | Path | None = None) -> list[str]:
     """Return the names of all models in the cache whose config says CLIPSeg."""
     names = [
-        path.name.removeprefix("models--").replace("--", "/")
+        path.name.removeprefix("models--").replace("--", "/", 1)
         for path in sorted(cache_folder(cache_dir).glob("models--*--*"))
     ]
-    return [name for name in names if _is_clipseg(find_snapshot(name, None, cache_dir))]
+    return [
+        name
+        for name in names
+        if is_hub_name(name) and _is_clipseg(find_snapshot(name, None, cache_dir))
+    ]
 
 
 def _is_clipseg(folder: Path | None) -> bool:
@@ -181,7 +186,7 @@ def _is_clipseg(folder: Path | None) -> bool:
         return False
     try:
         values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and values.get("model_type") == "clipseg"
 
@@ -216,6 +221,23 @@ class FolderState:
 
     folder: Path
     files: tuple[tuple[str, int, int, int], ...]
+
+    def overwritten(self) -> list[str]:
+        """Return the names of mapped files of weights that were changed in place since then.
+
+        A file that was replaced by another one, or removed, stays readable where it is mapped.
+        """
+        found = []
+        for name, size, changed, inode in self.files:
+            if size <= READ_WHOLE or not name.endswith((".safetensors", ".bin")):
+                continue
+            try:
+                stat = (self.folder / name).stat()
+            except OSError:
+                continue
+            if stat.st_ino == inode and (stat.st_size, stat.st_mtime_ns) != (size, changed):
+                found.append(name)
+        return found
 
     @classmethod
     def of(cls, folder: Path) -> FolderState:

@@ -1,7 +1,7 @@
 """Tensors by name, read from the files that checkpoints hold; and the hash of these files.
 
-Files are mapped into memory, not copied. From pickled files only tensors are read: code in them
-is never run.
+Large files are mapped into memory, not copied; small ones are read. From pickled files only tensors
+are read: code in them is never run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.digests import linked_digest, sha256
 from napari_clipseg.engine.checkpoints.json_files import read_json
+from napari_clipseg.engine.checkpoints.locate import READ_WHOLE
 from napari_clipseg.engine.errors import CheckpointError
 
 WEIGHTS_FILE = "model.safetensors"
@@ -141,9 +142,13 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        state = load_file(path)
+    except (SafetensorError, OSError, LookupError, AttributeError, ValueError) as error:
         raise _broken(path, "safetensors", error) from error
+    if path.stat().st_size <= READ_WHOLE:
+        # Whatever happens to the file, these stay.
+        return {name: tensor.clone() for name, tensor in state.items()}
+    return state
 
 
 def read_pickle(path: Path, cure: str) -> dict[str, Tensor]:
@@ -163,7 +168,7 @@ def read_pickle(path: Path, cure: str) -> dict[str, Tensor]:
     """
     try:
         # Files of PyTorch before 1.6 are no archives and cannot be mapped into memory.
-        mapped = zipfile.is_zipfile(path)
+        mapped = path.stat().st_size > READ_WHOLE and zipfile.is_zipfile(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it cannot read is raised as an error anyway
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -180,7 +185,22 @@ def read_pickle(path: Path, cure: str) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()
     ):
         raise CheckpointError(f"{path} holds no weights by name. {cure}")
+    for name, tensor in state.items():
+        if kind := _unusual_kind(tensor):
+            raise CheckpointError(
+                f"{name} in {path} is a {kind} tensor; wanted plain ones, stored in full. {cure}"
+            )
     return dict(state)
+
+
+def _unusual_kind(tensor: Tensor) -> str | None:
+    if tensor.is_nested:
+        return "nested"
+    if tensor.is_quantized:
+        return "quantized"
+    if tensor.layout != torch.strided:
+        return "sparse"
+    return None if tensor.device.type == "cpu" else tensor.device.type
 
 
 def _broken(path: Path, kind: str, error: Exception) -> CheckpointError:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -15,13 +16,16 @@ from napari_clipseg.engine.errors import CheckpointError
 # Buffers that older versions of the reference library wrote; they hold 0, 1, 2, ...
 IGNORED_SUFFIX = ".position_ids"
 NAMED_IN_ERRORS = 3
+# Of a quantized model, the integers alone would be read without their scales.
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+WANTED = "float32, float16, bfloat16 or float64"
 
 
 def load_weights(model: nn.Module, folder: str | Path, prefix: str = "") -> None:
     """Fill ``model`` with the weights of a checkpoint folder, as float32.
 
-    Weights that are float32 in the file stay mapped to it, and are read when they are first used.
-    Others are converted at once, and the file is closed.
+    Weights that are float32 in a large file stay mapped to it, and are read when they are first
+    used: the file must not be overwritten or truncated. Others are read at once.
 
     Parameters
     ----------
@@ -101,6 +105,13 @@ def _require_match(
     ]
     if other:
         problems.append(f"{len(other)} tensors of another shape ({_some(other)})")
+    unknown = [
+        f"{name} is {str(found[name].dtype).removeprefix('torch.')}"
+        for name in sorted(expected.keys() & found.keys())
+        if found[name].dtype not in DTYPES
+    ]
+    if unknown:
+        problems.append(f"{len(unknown)} tensors of another type than {WANTED} ({_some(unknown)})")
     if problems:
         raise CheckpointError(
             f"{complaint}: {'; '.join(problems)}. Get both files from the same checkpoint."
