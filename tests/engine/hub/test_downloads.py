@@ -34,20 +34,6 @@ NEEDED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "hub"
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(transfer, "PAUSE", 0)
-    return folder
-
-
-@pytest.fixture
-def get(hub):
-    defaults = {"accept_license": True, "endpoint": hub.endpoint}
-    return lambda **options: download(NAME, **{**defaults, **options})
-
-
 def incomplete(cache):
     return list(cache.rglob("*.incomplete"))
 

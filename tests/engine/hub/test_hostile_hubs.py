@@ -7,24 +7,8 @@ import pytest
 from fake_hub import COMMIT, NAME, api
 from napari_clipseg.engine.checkpoints.locate import find_snapshot, locate
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.hub import transfer
 from napari_clipseg.engine.hub.downloads import describe, download
 from napari_clipseg.engine.hub.verification import verify
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "hub"
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(transfer, "PAUSE", 0)
-    return folder
-
-
-@pytest.fixture
-def get(hub):
-    return lambda **options: download(
-        NAME, **{"accept_license": True, "endpoint": hub.endpoint, **options}
-    )
 
 
 @pytest.fixture

@@ -9,22 +9,7 @@ import pytest
 from fake_hub import COMMIT, NAME, etag, git_sha1, instead, only, sha256, status
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.engine.hub import transfer
-from napari_clipseg.engine.hub.downloads import download
 from napari_clipseg.engine.hub.verification import verify
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "hub"
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(transfer, "PAUSE", 0)
-    return folder
-
-
-@pytest.fixture
-def get(hub):
-    return lambda: download(NAME, accept_license=True, endpoint=hub.endpoint)
 
 
 def files_of(folder):

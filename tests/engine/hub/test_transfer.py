@@ -14,24 +14,9 @@ from napari_clipseg.cli.main import main
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, DownloadCancelledError
 from napari_clipseg.engine.hub import transfer
-from napari_clipseg.engine.hub.downloads import describe, download
+from napari_clipseg.engine.hub.downloads import describe
 
 STORE = "/store/"
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "hub"
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(transfer, "PAUSE", 0)
-    return folder
-
-
-@pytest.fixture
-def get(hub):
-    return lambda **options: download(
-        NAME, **{"accept_license": True, "endpoint": hub.endpoint, **options}
-    )
 
 
 def stored(cache):
