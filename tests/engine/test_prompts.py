@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from napari_clipseg import Example
 from napari_clipseg.engine.prompts import Average, Blend, is_image, leaves
 
 IMAGE = np.zeros((30, 40, 3), np.uint8)
@@ -16,6 +17,7 @@ def test_average_wants_a_list_of_prompts():
 MIXED = {
     "a number": lambda: Average(["a", 5]),
     "nothing": lambda: Average([None]),
+    "bytes": lambda: Average([b"a"]),
     "deep": lambda: Average(["a", [("b")]]),
     "a number to blend": lambda: Blend("a", 5),
     "nothing to blend": lambda: Blend(None, IMAGE),
@@ -26,6 +28,12 @@ MIXED = {
 def test_mixtures_refuse_what_is_no_prompt_when_they_are_made(make):
     with pytest.raises(TypeError, match=r"prompt of type .*; wanted a text, an array"):
         make()
+
+
+def test_mixtures_take_what_becomes_a_prompt_later():
+    example = Example(IMAGE, ((0, 0), (9, 9)))
+    assert Average(["a", example]).prompts[1] is example
+    assert Blend("a", example).image is example
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.5, float("nan")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard, Union
@@ -43,7 +42,7 @@ class Average:
     def __post_init__(self) -> None:
         if isinstance(self.prompts, str) or not len(self.prompts):
             raise ValueError("Got no prompts to average; give a list of at least one.")
-        deque(leaves(self.prompts), maxlen=0)  # raises what is none
+        _require_parts(self.prompts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +83,20 @@ class Blend:
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 1:
             raise ValueError(f"The weight of the image is {self.weight}; wanted 0 to 1.")
-        deque(leaves((self.text, self.image)), maxlen=0)  # raises what is none
+        _require_parts((self.text, self.image))
+
+
+# Values of Python that no kind of prompt has; others, such as an `Example`, become prompts later.
+NO_PROMPTS = (int, float, complex, bytes, list, tuple, set, dict, type(None))
+
+
+def _require_parts(prompts: Sequence[object]) -> None:
+    for prompt in prompts:
+        if isinstance(prompt, NO_PROMPTS):
+            raise TypeError(
+                f"Got a prompt of type {type(prompt).__name__} in a mixture; wanted a text, an "
+                f"array, an Example, an Average or a Blend."
+            )
 
 
 def leaves(prompts: Sequence[Prompt]) -> Iterator[str | NDArray[np.uint8] | NDArray[np.floating]]:
