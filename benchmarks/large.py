@@ -22,7 +22,7 @@ import numpy as np
 CASES: dict[str, tuple[int, str | float, bool]] = {
     # name: side of the image in pixels, detail, whether the map goes into a file
     "20,000 x 20,000, OME-Zarr": (20_000, 1000.0, True),
-    "20,000 x 20,000, one look, OME-Zarr": (20_000, "one look", True),
+    "20,000 x 20,000, whole, OME-Zarr": (20_000, "whole", True),
     "4096 x 4096, fine, memory": (4096, "fine", False),
 }
 
@@ -69,7 +69,7 @@ def one(name: str, model: str) -> None:
     engine = load(model)
     # The engine by itself, at the batch that a run uses.
     image = np.random.default_rng(0).integers(0, 255, (*engine.size, 3), dtype=np.uint8)
-    batch = [image.copy() for _ in range(8)]
+    batch = [image] * engine.batch_size
     engine.decode(engine.encode(batch, cache=False), engine.embed(["nuclei"]))
     before = peak_bytes()
     spent = [0.0]
@@ -82,7 +82,7 @@ def one(name: str, model: str) -> None:
             "nuclei",
             model=engine,
             detail=detail,
-            into=Path(folder) / "map.zarr" if in_file else None,
+            output=Path(folder) / "map.zarr" if in_file else None,
             dtype="uint8" if in_file else "float32",
         )
         seconds = time.perf_counter() - start
