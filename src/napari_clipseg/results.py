@@ -226,7 +226,7 @@ class Segmentation:
         """
         place = layer if isinstance(layer, LayerPlace) else self.place_on(layer)
         names, title = self.prompt_names, f"{place.name} · " if place.name else ""
-        record = self._record(place)
+        record = self._record_on(place)
         layers: list[LayerData] = []
         for i, name in enumerate(names):
             options = {
@@ -264,23 +264,27 @@ class Segmentation:
         axes = as_source(layer, axes=self.axes).axes
         return LayerPlace(layer.name, str(layer.unique_id), placement(layer, self.extent, axes))
 
-    def _record(self, place: LayerPlace) -> dict[str, Any]:
-        """Return what each layer's metadata hold, as JSON values."""
+    def record(self, dtype: str) -> dict[str, Any]:
+        """Return what is recorded with a map of this type, in layers and files, as JSON values."""
         from napari_clipseg import __version__
 
-        threshold = np.asarray(self.threshold, float).tolist()
-        planes = self.extent.planes
         return {
             "version": __version__,
+            "axes": list(self.axes),
+            "dtype": dtype,
+            "threshold": np.asarray(self.threshold, float).tolist(),
+            "complete": self.complete,
+            "recipe": self._recipe_dict,
+        }
+
+    def _record_on(self, place: LayerPlace) -> dict[str, Any]:
+        planes = self.extent.planes
+        return {
+            **self.record(str(self.probability.dtype)),
             "source": place.name,
             "source_id": place.layer_id,
-            "axes": list(self.axes),
-            "dtype": str(self.probability.dtype),
             "plane": list(planes[0]) if len(planes) == 1 else "all",
-            "threshold": threshold,
-            "complete": self.complete,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "recipe": self._recipe_dict,
         }
 
     @cached_property

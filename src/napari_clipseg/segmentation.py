@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import load
@@ -169,7 +167,7 @@ def segment_steps(
             len(recipe.all_prompts),
             output=path,
             dtype=dtype,
-            metadata=None if path is None else _metadata(replace(result, complete=False), dtype),
+            metadata=_metadata(replace(result, complete=False), dtype),
         )
         run = Run(reader, rendering, plan, engine, embeddings, written, result)
         yield from run.steps(total, whole_bands=path is not None)
@@ -180,6 +178,11 @@ def segment_steps(
         result = replace(result, threshold=threshold_of(recipe, written.data))
     written.finish(_metadata(result, dtype))
     return result
+
+
+def _metadata(result: Segmentation, dtype: DType) -> dict[str, Any]:
+    """Return what is recorded with a map in a file; images are compressed for files alone."""
+    return {} if result.path is None else {METADATA: result.record(dtype)}
 
 
 def _require_weights(recipe: Recipe, engine: Engine) -> None:
@@ -202,18 +205,3 @@ def _empty_result(recipe: Recipe, plan: Plan, engine: Engine, path: Path | None)
         numbers = threshold_of(recipe, None)
         check_thresholds(numbers, recipe.low_threshold, len(recipe.all_prompts))
     return Segmentation(None, numbers, recipe, plan.extent, path=path)
-
-
-def _metadata(result: Segmentation, dtype: DType) -> dict[str, Any]:
-    """Return what is recorded with a map in a file."""
-    from napari_clipseg import __version__
-
-    record = {
-        "version": __version__,
-        "axes": list(result.axes),
-        "dtype": dtype,
-        "threshold": np.asarray(result.threshold).tolist(),
-        "complete": result.complete,
-        "recipe": result.recipe.to_dict(),
-    }
-    return {METADATA: record}
