@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -164,3 +166,14 @@ def test_load_reads_the_threshold_of_the_checkpoint(folder):
     values = json.loads((folder / "was.json").read_text()) | {"default_threshold": 0.75}
     (folder / "config.json").write_text(json.dumps(values))
     assert load(folder).config.default_threshold == 0.75
+
+
+def test_load_lets_go_of_the_engine_of_files_that_were_replaced(folder):
+    old = weakref.ref(load(folder, device="cpu"))
+    network = CLIPSegForImageSegmentation.from_pretrained(folder)
+    with torch.no_grad():
+        network.decoder.film_add.bias += 1
+    network.save_pretrained(folder)
+    load(folder, device="cpu")
+    gc.collect()
+    assert old() is None
