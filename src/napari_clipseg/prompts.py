@@ -13,13 +13,16 @@ from napari_clipseg.engine.prompts import Average, Blend
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.rendering import Appearance, resolve
 from napari_clipseg.images.visual_prompts import Example
+from napari_clipseg.learned import LearnedPrompt
 
-Prompt: TypeAlias = str | NDArray[Any] | Example | Average | Blend
+Prompt: TypeAlias = str | NDArray[Any] | Example | Average | Blend | LearnedPrompt
 Prompts: TypeAlias = Prompt | Iterable[Prompt] | Mapping[str, Prompt]
 
 
 def as_prompts(prompts: Any) -> tuple[Prompt, ...]:
     """Return one prompt, or several, as a tuple; texts without white space around them.
+
+    A learned prompt becomes one prompt for each of its classes.
 
     Raises
     ------
@@ -29,16 +32,20 @@ def as_prompts(prompts: Any) -> tuple[Prompt, ...]:
         If one is no prompt.
     """
     alone = isinstance(prompts, str | np.ndarray) or not isinstance(prompts, Iterable)
-    return tuple(map(_checked, [prompts] if alone else prompts))
+    checked: list[Prompt] = []
+    for prompt in [prompts] if alone else prompts:
+        one = _checked(prompt)
+        checked += one.split() if isinstance(one, LearnedPrompt) else [one]
+    return tuple(checked)
 
 
 def _checked(prompt: Any) -> Prompt:
-    if isinstance(prompt, np.ndarray | Example | Average | Blend):
+    if isinstance(prompt, np.ndarray | Example | Average | Blend | LearnedPrompt):
         return prompt
     if not isinstance(prompt, str):
         raise TypeError(
             f"Got a prompt of type {type(prompt).__name__}; wanted a text, an array of shape "
-            f"(height, width, 3), an Example, an Average or a Blend."
+            f"(height, width, 3), an Example, an Average, a Blend or a LearnedPrompt."
         )
     if not prompt.strip():
         raise ValueError("Got a blank prompt; write what to look for, such as 'nuclei'.")
@@ -48,6 +55,9 @@ def _checked(prompt: Any) -> Prompt:
 def own_names(prompts: Sequence[Prompt], kind: str) -> Iterator[str]:
     """Yield a name for each prompt: its text, or texts, or its kind and number."""
     for i, prompt in enumerate(prompts, start=1):
+        if isinstance(prompt, LearnedPrompt):
+            yield ", ".join(prompt.names)
+            continue
         texts = prompt.prompts if isinstance(prompt, Average) else [prompt]
         named = all(isinstance(text, str) for text in texts)
         yield ", ".join(texts) if named else f"{kind} {i}"  # type: ignore[arg-type]
@@ -75,6 +85,8 @@ def resolved(prompt: Any, number: int) -> Any:
     """
     if isinstance(prompt, str):
         return _checked(prompt)
+    if isinstance(prompt, LearnedPrompt):
+        return prompt
     if isinstance(prompt, Average):
         parts = [resolved(one, number) for one in prompt.prompts]
         return replace(prompt, prompts=parts)

@@ -19,6 +19,7 @@ from napari_clipseg.engine.prompts import Average, Blend
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
+from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.prompts import Prompt
 
 FORMAT = "napari-clipseg recipe"
@@ -180,6 +181,8 @@ def _prompt_to_json(prompt: Any, name: str | None = None) -> Any:
     if isinstance(prompt, Blend):
         text, image = _prompt_to_json(prompt.text), _prompt_to_json(prompt.image)
         return {"blend": {"text": text, "image": image, "weight": prompt.weight}, **given}
+    if isinstance(prompt, LearnedPrompt):
+        return {"learned": base64.b64encode(prompt.to_bytes()).decode(), **given}
     if prompt.ndim == 1:
         # The shortest digits that give the same float32.
         return {"vector": [float(str(one)) for one in prompt.astype(np.float32)], **given}
@@ -200,6 +203,9 @@ def _prompt_from_json(value: Any) -> Prompt:
         return Blend(text, image, value["blend"]["weight"])
     if "vector" in value:
         return np.array(value["vector"], np.float32)
+    if "learned" in value:
+        data = base64.b64decode(value["learned"])
+        return LearnedPrompt.from_bytes(data, "The field 'learned' of a prompt")
     try:
         with Image.open(io.BytesIO(base64.b64decode(value["image"], validate=True))) as png:
             return np.asarray(png.convert("RGB"))

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_clipseg.decoding import Decoding, Pixels
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.images.io.maps import ProbabilityMap
 from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
-from napari_clipseg.images.tiling.mosaic import Mosaic, batches
+from napari_clipseg.images.tiling.mosaic import Judge, Mosaic, batches
 from napari_clipseg.images.tiling.plan import Plan
 from napari_clipseg.results import Segmentation
 
@@ -59,8 +60,8 @@ class Run:
         Which tiles.
     engine : Engine
         What segments them.
-    embeddings : ndarray of float32
-        ``(maps, projection_dim)``: the prompts.
+    decoding : Decoding
+        How the prompts are answered.
     written : ProbabilityMap
         Where the maps are written.
     result : Segmentation
@@ -78,15 +79,18 @@ class Run:
         rendering: Rendering,
         plan: Plan,
         engine: Engine,
-        embeddings: NDArray[np.float32],
+        decoding: Decoding,
         written: ProbabilityMap,
         result: Segmentation,
     ) -> None:
         self._reader, self._rendering, self._plan = reader, rendering, plan
-        self._engine, self._embeddings, self._written = engine, embeddings, written
+        self._engine, self._decoding, self._written = engine, decoding, written
         self._partial = replace(result, probability=written.data, complete=False)
         self._refine_edges = result.recipe.refine_edges
         self._mosaics: dict[int, Mosaic] = {}  # of the planes that are begun
+        if decoding.judges:
+            self._pixels = Pixels.of(reader, rendering, plan.extent.planes)
+            self._pixels.require(decoding.image_channels)
         self.any_finite = False
 
     def steps(self, total: int, *, whole_bands: bool) -> Generator[Progress, None, None]:
@@ -102,11 +106,11 @@ class Run:
                     self._mosaics[number] = self._mosaic(number, whole_bands)
             images = [self._mosaics[number].render(tile) for number, tile in batch]
             features = self._engine.encode(images, resize=False)
-            all_logits = self._engine.decode(features, self._embeddings)
+            all_maps = self._decoding.tile_maps(features, images)
             done += len(batch)
-            for (number, tile), logits in zip(batch, all_logits, strict=True):
+            for (number, tile), maps in zip(batch, all_maps, strict=True):
                 mosaic, at = self._mosaics[number], places[number]
-                for rows, band in mosaic.add(tile, logits):
+                for rows, band in mosaic.add(tile, maps):
                     self._written.write(at, rows, band)
                 if mosaic.complete:
                     if self._refine_edges:
@@ -119,7 +123,28 @@ class Run:
 
     def _mosaic(self, number: int, whole_bands: bool) -> Mosaic:
         plane = self._plan.extent.planes[number]
-        return Mosaic(self._reader, self._rendering, self._plan, plane, whole_bands=whole_bands)
+        return Mosaic(
+            self._reader,
+            self._rendering,
+            self._plan,
+            plane,
+            whole_bands=whole_bands,
+            judge=self._judge(plane),
+        )
+
+    def _judge(self, plane: tuple[int, ...]) -> Judge | None:
+        """Return what learned prompts make of the stitched maps of some rows of a plane."""
+        if not self._decoding.judges:
+            return None
+        plan, wanted = self._plan, self._decoding.image_channels
+
+        def judge(maps: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+            responses = self._pixels.responses(
+                plan.level, plane, rows, plan.columns, wanted=wanted
+            )
+            return self._decoding.judge(maps, responses)
+
+        return judge
 
     def _message(self, number: int, tile: int) -> str:
         planes, tiles = len(self._plan.extent.planes), self._plan.tile_count

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_clipseg.decoding import Decoding
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import load
@@ -154,7 +155,7 @@ def segment_steps(
     total = 2 + plan.tile_count
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve().replace(weights=engine.weights)
-    embeddings = engine.embed(recipe.all_prompts)  # type: ignore[arg-type]
+    decoding = Decoding(engine, recipe.all_prompts)
     with source.open() as reader:
         rendering = resolve(reader, recipe.appearance, plan.extent.planes)
         appearance = rendering.appearance
@@ -169,7 +170,7 @@ def segment_steps(
             dtype=dtype,
             metadata=_metadata(replace(result, complete=False), dtype),
         )
-        run = Run(reader, rendering, plan, engine, embeddings, written, result)
+        run = Run(reader, rendering, plan, engine, decoding, written, result)
         yield from run.steps(total, whole_bands=path is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_clipseg.engine.checkpoints.locate import FolderState
     from napari_clipseg.engine.features import Features
     from napari_clipseg.engine.modeling.config import CLIPSegConfig
+    from napari_clipseg.engine.modeling.decoder import CLIPSegDecoder
     from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
     from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
     from napari_clipseg.engine.runtime.batching import Placed
@@ -93,6 +94,11 @@ class Engine:
     def config(self) -> CLIPSegConfig:
         """The checkpoint's configuration."""
         return self._config
+
+    @property
+    def decoder(self) -> CLIPSegDecoder:
+        """The decoder, to fit prompts through it; its weights are shared with all runs."""
+        return self._batches.placed.network.decoder
 
     @property
     def device(self) -> torch.device:

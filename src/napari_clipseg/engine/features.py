@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -87,6 +89,31 @@ class Features:
     def to(self, device: str | torch.device) -> Features:
         """Return the features on a device, such as "cpu" to free a GPU's memory."""
         return Features(tuple(x.to(device) for x in self.reduced), self.grid)
+
+    def modulated(self, scale: NDArray[np.float32], shift: NDArray[np.float32]) -> Features:
+        """Return the features with each channel of each block scaled, then shifted.
+
+        Feature-wise linear modulation (FiLM, https://arxiv.org/abs/1709.07871).
+
+        Parameters
+        ----------
+        scale, shift : ndarray of float32
+            ``(blocks, reduce_dim)``.
+        """
+        own = [torch.from_numpy(np.array(one, np.float32)) for one in (scale, shift)]
+        return Features(
+            tuple(
+                x * times.to(x.device) + plus.to(x.device)
+                for x, times, plus in zip(self.reduced, *own, strict=True)
+            ),
+            self.grid,
+        )
+
+    def patches(self) -> NDArray[np.float32]:
+        """Return the activations of all patches: ``(images * patches, blocks * reduce_dim)``."""
+        joined = torch.cat([x[:, 1:] for x in self.reduced], dim=2)
+        array: NDArray[np.float32] = joined.flatten(0, 1).cpu().numpy()
+        return array
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; an older file is replaced when all is written.

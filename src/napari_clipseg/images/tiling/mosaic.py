@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from napari_clipseg.images.rendering import Rendering
 from napari_clipseg.images.tiling.plan import BAND, Plan, Tile
 from napari_clipseg.images.tiling.stitch import Stitcher, on_pixels, sigmoid
 from napari_clipseg.images.tiling.tiles import render_tile
+
+# What makes logits of the stitched maps of some rows, where those are more than logits.
+Judge: TypeAlias = Callable[[Float32, slice], Float32]
 
 
 def batches(plan: Plan, most: int) -> Iterator[list[tuple[int, Tile]]]:
@@ -65,6 +69,9 @@ class Mosaic:
     whole_bands : bool
         Whether `add` gives rows in bands of `BAND` only, so that each chunk of a file is written
         once, or as soon as they are complete.
+    judge : callable, optional
+        Makes ``(maps, rows, columns)`` logits of the stitched maps and their rows; by default
+        they are logits.
 
     Attributes
     ----------
@@ -80,12 +87,13 @@ class Mosaic:
         plane: tuple[int, ...],
         *,
         whole_bands: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         self._reader, self._rendering, self._plan, self._plane = reader, rendering, plan, plane
         self._stitcher = Stitcher(plan.tiles, plan.rows, plan.columns)
         self._overview: Float32 | None = None
         self._next_row = plan.rows.start
-        self._whole_bands = whole_bands
+        self._whole_bands, self._judge = whole_bands, judge
         self.any_finite = not reader.source.may_have_gaps
 
     @property
@@ -152,6 +160,8 @@ class Mosaic:
         if self._overview is not None and plan.overview is not None:
             overview = on_pixels(self._overview, plan.overview, rows, plan.columns)
             logits = (1 - plan.overview_weight) * logits + plan.overview_weight * overview
+        if self._judge is not None:
+            logits = self._judge(logits, rows)
         probability = sigmoid(logits)
         if self._reader.source.may_have_gaps:
             channels = self._rendering.channels

@@ -1,0 +1,1 @@
+"""Strokes to learned prompts: what is fitted, and how good it is."""

@@ -1,0 +1,174 @@
+"""A prompt's vector and FiLM, fitted to strokes through the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.features import Features
+from napari_clipseg.images.tiling.plan import Tile
+
+Float32 = NDArray[np.float32]
+
+STEPS = 30
+LEARNING_RATE = 0.1
+# Of the distance to where the fit began: strokes are few, and the checkpoint knows much.
+SHRINKAGE = 0.005
+MOST_TILES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """How the decoder is asked: see `LearnedClass`.
+
+    Attributes
+    ----------
+    vector : ndarray of float32
+        ``(projection_dim,)``.
+    scale, shift : ndarray of float32
+        ``(blocks, reduce_dim)``.
+    """
+
+    vector: Float32
+    scale: Float32
+    shift: Float32
+
+    @classmethod
+    def plain(cls, vector: Float32, engine: Engine) -> Fitted:
+        """Return how a vector is asked for without FiLM."""
+        zeros = np.zeros((len(engine.config.extract_layers), engine.config.reduce_dim), np.float32)
+        return cls(vector, zeros, zeros)
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """Painted pixels in one tile.
+
+    Attributes
+    ----------
+    features : Features
+        Of the tile.
+    tile : Tile
+        Where it lies.
+    rows, columns : ndarray of int
+        ``(pixels,)`` in pixels of the plane.
+    positive : ndarray of bool
+        ``(pixels,)``: on the thing.
+    weights : ndarray of float
+        ``(fits, pixels)``: how much each counts in each of the fits.
+    """
+
+    features: Features
+    tile: Tile
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    positive: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+
+
+def best_start(engine: Engine, vectors: Float32, painted: Sequence[Painted]) -> int:
+    """Return which vector's map tells the strokes apart best, by the log loss."""
+    losses = np.zeros(len(vectors))
+    for one in painted:
+        logits = torch.from_numpy(engine.decode(one.features, vectors)[0])
+        at = _at(logits, _grid(one)).numpy()
+        signs = np.where(one.positive, 1.0, -1.0)
+        losses += (one.weights[0] * np.logaddexp(0, -signs * at)).sum(axis=1)
+    return int(losses.argmin())
+
+
+def fit_decoder(
+    engine: Engine, start: Fitted, painted: Sequence[Painted]
+) -> list[tuple[Fitted, float, float]]:
+    """Fit vector and FiLM so that the decoder's logits tell the strokes apart.
+
+    The loss is binary cross-entropy, with a quadratic penalty on what moves away from the start;
+    it is minimised by Adam. All fits run side by side.
+
+    Parameters
+    ----------
+    engine : Engine
+        Whose decoder; its weights stay as they are.
+    start : Fitted
+        Where the fits begin.
+    painted : sequence of Painted
+        Those of some tiles; each with weights for each fit.
+
+    Returns
+    -------
+    list of (Fitted, float, float)
+        For each fit what was found, and slope and offset that make its logits fit.
+    """
+    device, decoder = engine.device, engine.decoder
+    fits = len(painted[0].weights)
+    blocks, width = start.scale.shape
+
+    def copies(values: Float32, *shape: int) -> Tensor:
+        return torch.from_numpy(np.array(values)).expand(fits, *shape).clone().to(device)
+
+    # A clone out of inference mode, in which the engine encodes.
+    tiles = [[x.to(device).clone() for x in one.features.reduced] for one in painted]
+    grids = [_grid(one).to(device) for one in painted]
+    targets = [torch.from_numpy(one.positive.astype(np.float32)).to(device) for one in painted]
+    weights = [torch.from_numpy(one.weights.astype(np.float32)).to(device) for one in painted]
+    vector = copies(start.vector, len(start.vector))
+    scale = copies(start.scale, blocks, width)
+    shift = copies(start.shift, blocks, width)
+    calibration = torch.zeros(fits, 2, device=device)  # logarithm of the slope, and the offset
+    begun = [x.clone() for x in (vector, scale, shift)]
+    moved = [vector, scale, shift]
+    parameters = [*moved, calibration]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    adam = torch.optim.Adam(parameters, lr=LEARNING_RATE)
+    with torch.enable_grad():
+        for step in range(STEPS):
+            adam.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / STEPS)
+            loss = SHRINKAGE * sum(
+                ((one - first) ** 2).sum() for one, first in zip(moved, begun, strict=True)
+            )
+            for one, reduced, grid, target, weight in zip(
+                painted, tiles, grids, targets, weights, strict=True
+            ):
+                modulated = [
+                    x * (1 + scale[:, i, None]) + shift[:, i, None] for i, x in enumerate(reduced)
+                ]
+                logits = _at(decoder.segment(modulated, vector, one.features.grid), grid)
+                logits = logits * calibration[:, :1].exp() + calibration[:, 1:]
+                losses = functional.binary_cross_entropy_with_logits(
+                    logits, target.expand_as(logits), reduction="none"
+                )
+                loss = loss + (losses * weight).sum()
+            # Not `backward`: it would add to the gradients of a model that others may train.
+            gradients = torch.autograd.grad(loss, parameters)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            adam.step()
+    found = [x.detach().cpu().numpy() for x in (vector, scale, shift, calibration)]
+    return [
+        (Fitted(v, s, b), float(np.exp(c[0])), float(c[1])) for v, s, b, c in zip(*found, strict=True)
+    ]
+
+
+def _grid(one: Painted) -> Tensor:
+    """Return ``(1, 1, pixels, 2)``: where the pixels' centers lie in the tile, -1 to 1."""
+    tile = one.tile
+    across = (one.columns + 0.5 - tile.left) / tile.width * 2 - 1
+    down = (one.rows + 0.5 - tile.top) / tile.height * 2 - 1
+    return torch.from_numpy(np.stack([across, down], axis=1).astype(np.float32))[None, None]
+
+
+def _at(logits: Tensor, grid: Tensor) -> Tensor:
+    """Return ``(maps, pixels)``: maps ``(maps, rows, columns)`` at places, bilinearly."""
+    wide = grid.expand(len(logits), -1, -1, -1)
+    found: Tensor = functional.grid_sample(
+        logits[:, None], wide, mode="bilinear", padding_mode="border", align_corners=False
+    )[:, 0, 0]
+    return found

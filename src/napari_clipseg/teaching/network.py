@@ -1,0 +1,72 @@
+"""A small network that answers as the mixture of parts does: fast, and stored as plain arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from napari_clipseg.learned import LIMIT
+
+Float32 = NDArray[np.float32]
+Layers = tuple[tuple[Float32, Float32], ...]
+
+WIDTHS = (64, 32)
+STEPS = 400
+BATCH = 2048
+LEARNING_RATE = 0.01
+DECAY = 1e-4
+
+
+def distill(inputs: Float32, targets: Float32, weights: Float32) -> Layers:
+    """Fit a network to the probabilities of a teacher (https://arxiv.org/abs/1503.02531).
+
+    Parameters
+    ----------
+    inputs : ndarray of float32
+        ``(pixels, inputs)``, standardised.
+    targets : ndarray of float32
+        ``(pixels,)``: probabilities, 0 to 1.
+    weights : ndarray of float32
+        ``(pixels,)``: how often each is drawn, relative to the others.
+
+    Returns
+    -------
+    tuple of (ndarray, ndarray)
+        Weights and biases of each layer, as in `LearnedClass`.
+    """
+    rng = np.random.default_rng(0)
+    widths = (inputs.shape[1], *WIDTHS, 1)
+    parameters = []
+    for before, after in zip(widths, widths[1:], strict=False):
+        # He and others (https://arxiv.org/abs/1502.01852): for ReLU.
+        first = rng.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32)
+        parameters += [nn.Parameter(torch.from_numpy(first)), nn.Parameter(torch.zeros(after))]
+    x = torch.from_numpy(np.clip(inputs, -LIMIT, LIMIT))
+    y = torch.from_numpy(targets)
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS)
+    chance = weights.astype(np.float64)
+    chance /= chance.sum()
+    draws = rng.choice(len(x), (STEPS, min(BATCH, 2 * len(x))), p=chance)
+    with torch.enable_grad():
+        for drawn in torch.from_numpy(draws):
+            logits = run(x[drawn], parameters)
+            loss = functional.binary_cross_entropy_with_logits(logits, y[drawn])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    arrays = [parameter.detach().numpy().copy() for parameter in parameters]
+    return tuple(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def run(x: torch.Tensor, parameters: list[nn.Parameter]) -> torch.Tensor:
+    """Return the logits of standardised inputs: ``(pixels,)``."""
+    layers = list(zip(parameters[::2], parameters[1::2], strict=True))
+    for weight, bias in layers[:-1]:
+        x = functional.relu(x @ weight + bias)
+    weight, bias = layers[-1]
+    return (x @ weight + bias)[:, 0]

@@ -1,0 +1,149 @@
+"""The parts of a learned prompt: classifiers of painted pixels, and how much each is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+TREES = 60
+LEAST_LEAF = 2  # pixels
+STRENGTH = 0.1  # of logistic regression: the inverse of its penalty
+MOST_LOGIT = 4.6  # no part is surer than 99 %
+# Of the softmax of minus the held-out losses: a part that is worse by this gets 1/e of the weight.
+TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which inputs are what, in the order of `Decoding.judge`."""
+
+    filters: slice
+    first: int  # the decoder's logit for the prompt that teaching began with
+    fitted: int  # and for the fitted one
+    components: slice
+    regions: slice
+
+
+class Part:
+    """A way to tell painted pixels apart: fitted once to all, and once for each fold.
+
+    Parameters
+    ----------
+    fit : callable
+        From inputs ``(pixels, inputs)`` and whether each is on the thing to a function from
+        inputs to logits.
+    """
+
+    def __init__(self, fit: Callable[[Float32, NDArray[np.bool_]], Callable[[Float32], Float64]]):
+        self.fit = fit
+
+
+def logistic(columns: NDArray[np.intp]) -> Part:
+    """Return logistic regression on some standardised inputs."""
+
+    def fit(inputs: Float32, positive: NDArray[np.bool_]) -> Callable[[Float32], Float64]:
+        weight, bias = fit_logistic(inputs[:, columns], positive)
+        return lambda other: other[:, columns] @ weight + bias
+
+    return Part(fit)
+
+
+def fit_logistic(inputs: Float32, positive: NDArray[np.bool_]) -> tuple[Float64, float]:
+    """Return weights and bias of a balanced, penalised logistic regression on raw inputs."""
+    from sklearn.linear_model import LogisticRegression
+
+    center, spread = standard(inputs)
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=200)
+    model.fit((inputs - center) / spread, positive)
+    weight = model.coef_[0] / spread
+    return weight, float(model.intercept_[0] - weight @ center)
+
+
+def forest(columns: NDArray[np.intp]) -> Part:
+    """Return a random forest and extremely randomised trees on some inputs, averaged."""
+
+    def fit(inputs: Float32, positive: NDArray[np.bool_]) -> Callable[[Float32], Float64]:
+        from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+
+        models = [
+            kind(TREES, min_samples_leaf=LEAST_LEAF, class_weight="balanced", random_state=0)
+            for kind in (RandomForestClassifier, ExtraTreesClassifier)
+        ]
+        for model in models:
+            model.fit(inputs[:, columns], positive)
+
+        def logits(other: Float32) -> Float64:
+            own = other[:, columns]
+            found = [model.predict_proba(own)[:, 1] for model in models]
+            return np.mean([logit(one) for one in found], axis=0)
+
+        return logits
+
+    return Part(fit)
+
+
+def parts_of(columns: Columns) -> dict[str, Part]:
+    """Return the parts that are fitted, besides the decoder."""
+    everything = np.arange(columns.regions.stop)
+    filters, components = everything[columns.filters], everything[columns.components]
+    return {
+        "linear": logistic(filters),
+        "filters": forest(filters),
+        "deep": forest(np.concatenate([filters, [columns.first], components])),
+        "regions": forest(np.concatenate([filters, everything[columns.regions]])),
+    }
+
+
+def worth(losses: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight of each part, from its loss on held-out strokes; they sum to 1."""
+    values = np.array(list(losses.values()))
+    weights = np.exp(-(values - values.min()) / TEMPERATURE)
+    weights /= weights.sum()
+    return dict(zip(losses, map(float, weights), strict=True))
+
+
+def mixed(logits: Mapping[str, Float64], weights: Mapping[str, float]) -> Float64:
+    """Return the weighted mean of the parts' logits."""
+    return np.sum([weights[name] * clipped(one) for name, one in logits.items()], axis=0)
+
+
+def clipped(logits: Any) -> Float64:
+    """Return logits within ``±MOST_LOGIT``."""
+    return np.clip(np.asarray(logits, np.float64), -MOST_LOGIT, MOST_LOGIT)
+
+
+def logit(probability: Float64) -> Float64:
+    """Return the logits of probabilities, none surer than `MOST_LOGIT`."""
+    least = 1 / (1 + np.exp(MOST_LOGIT))
+    inside = np.clip(probability, least, 1 - least)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
+def balanced(positive: NDArray[np.bool_], chosen: Sequence[int] | NDArray[np.intp]) -> Float64:
+    """Return weights of pixels: both sides of the chosen ones weigh a half, others nothing."""
+    weights = np.zeros(len(positive))
+    for side in (True, False):
+        own = np.asarray(chosen)[positive[chosen] == side]
+        weights[own] = 0.5 / max(len(own), 1)
+    return weights
+
+
+def log_loss(logits: Float64, positive: NDArray[np.bool_], weights: Float64) -> float:
+    """Return the weighted mean of the binary cross-entropy."""
+    losses = np.logaddexp(0, np.where(positive, -logits, logits))
+    return float((losses * weights).sum() / max(weights.sum(), 1e-12))
+
+
+def standard(inputs: Float32) -> tuple[Float32, Float32]:
+    """Return mean and standard deviation of each input; 1 where it does not vary."""
+    center = inputs.mean(axis=0, dtype=np.float64)
+    spread = inputs.std(axis=0, dtype=np.float64)
+    spread[spread < 1e-6] = 1
+    return center.astype(np.float32), spread.astype(np.float32)

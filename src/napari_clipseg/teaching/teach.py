@@ -1,0 +1,384 @@
+"""From images and strokes to a learned prompt: `teach`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_clipseg.cache import content_digest
+from napari_clipseg.engine.engine import Engine
+from napari_clipseg.engine.loading import load
+from napari_clipseg.images.rendering import Appearance
+from napari_clipseg.images.tiling.plan import Detail
+from napari_clipseg.learned import LearnedPrompt
+from napari_clipseg.prompts import as_prompts, resolved
+from napari_clipseg.teaching.decoder import Fitted, best_start
+from napari_clipseg.teaching.fitting import (
+    Older,
+    Result,
+    Taught,
+    columns_of,
+    fit_class,
+    joined,
+    painted_in_tiles,
+)
+from napari_clipseg.teaching.parts import balanced
+from napari_clipseg.teaching.strokes import (
+    FIRST_CLASS,
+    class_values,
+    read_strokes,
+    to_record,
+)
+from napari_clipseg.teaching.views import Views
+
+Float32 = NDArray[np.float32]
+
+# Words to begin with where none is given: the one that tells the strokes apart best.
+WORDS = (
+    "object", "thing", "cell", "nuclei", "spots", "rings", "filaments", "squares", "triangles",
+    "bright", "dark", "red", "green", "blue", "white", "texture",
+)  # fmt: skip
+COMPONENTS = 8
+MOST_SAMPLES = 1200  # painted pixels that are stored with a prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a teaching gives: the prompt, and where the next stroke would help.
+
+    Attributes
+    ----------
+    prompt : LearnedPrompt
+        What was learned.
+    results : tuple of Result
+        Of each class.
+    """
+
+    prompt: LearnedPrompt
+    results: tuple[Result, ...]
+
+
+def teach(
+    image: Any,
+    strokes: Any,
+    *,
+    prompt: Any = None,
+    model: str | Path | Engine = "demo",
+    classes: Sequence[str] | Mapping[int, str] | None = None,
+    detail: Detail | str | float = "whole",
+    appearance: Appearance | None = None,
+    level: int | None = None,
+    axes: str | Sequence[str] | None = None,
+) -> LearnedPrompt:
+    """Teach a prompt by a few strokes: like this, not like that.
+
+    Parameters
+    ----------
+    image : image, or list of images
+        As `segment` takes it. A list needs a list of strokes, one for each image.
+    strokes : array-like of int, Labels layer, or list of these
+        Of the image's shape without its channels: 0 unpainted, 1 background, 2 and up what you
+        look for, one class each. An image with background alone teaches silence.
+    prompt : prompt or LearnedPrompt, optional
+        What to begin with: a text, an image, one for each class, or an earlier learned prompt,
+        whose strokes then count, too. By default the word that fits best.
+    model : str, Path or Engine
+        The checkpoint.
+    classes : sequence of str, or mapping from value to str, optional
+        What the classes are called, from value 2 on.
+    detail, appearance, level, axes
+        As for `segment`; use the same there.
+
+    Returns
+    -------
+    LearnedPrompt
+        For `segment`, alone or beside other prompts.
+
+    Raises
+    ------
+    ValueError
+        If strokes do not fit the image, nothing or only one side is painted, or all painted
+        pixels are NaN.
+    TypeError
+        If the strokes are no whole numbers.
+    CheckpointError
+        If `prompt` was taught with another checkpoint.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_clipseg import sample_data, teach
+    >>> image = sample_data.load("scene").image
+    >>> strokes = np.zeros(image.shape[:2], np.uint8)
+    >>> strokes[40:44, 20:60], strokes[100:140, 88:92] = 1, 2
+    >>> learned = teach(image, strokes, classes=["rings"])
+    >>> learned.names, learned.score  # too few strokes for a score
+    (('rings',), None)
+    """
+    images, all_strokes = _pairs(image, strokes)
+    engine = model if isinstance(model, Engine) else load(model)
+    detail = detail if isinstance(detail, Detail) else Detail(detail)  # type: ignore[arg-type]
+    views = [
+        Views(
+            one,
+            engine,
+            detail=detail,
+            appearance=appearance or Appearance(),
+            level=level,
+            axes=axes,
+        )
+        for one in images
+    ]
+    try:
+        return lesson(engine, views, all_strokes, prompt=prompt, classes=classes).prompt
+    finally:
+        for view in views:
+            view.close()
+
+
+def _pairs(image: Any, strokes: Any) -> tuple[list[Any], list[Any]]:
+    if not isinstance(image, list):
+        return [image], [strokes]
+    if not isinstance(strokes, list | tuple) or len(strokes) != len(image):
+        count = len(strokes) if isinstance(strokes, list | tuple) else 1
+        raise ValueError(
+            f"Got {len(image)} images and {count} strokes; wanted a list with one array of "
+            f"strokes for each image."
+        )
+    return image, list(strokes)
+
+
+def lesson(
+    engine: Engine,
+    views: Sequence[Views],
+    all_strokes: Sequence[Any],
+    *,
+    prompt: Any = None,
+    classes: Sequence[str] | Mapping[int, str] | None = None,
+    step: Callable[[str], Any] = lambda message: None,
+) -> Lesson:
+    """Do what `teach` does, with images that are open already.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the views.
+    views : sequence of Views
+        The images.
+    all_strokes : sequence
+        Strokes on each of them.
+    prompt, classes
+        See `teach`.
+    step : callable
+        Called with what comes next, for a progress bar; it may raise to stop.
+    """
+    step("Reading the strokes")
+    earlier = prompt if isinstance(prompt, LearnedPrompt) else None
+    if earlier is not None:
+        earlier.require_engine(engine)
+    taught = [_taught(view, one, i) for i, (view, one) in enumerate(zip(views, all_strokes, strict=True), 1)]
+    channels = {one.views.image_channels for one in taught}
+    channels |= {earlier.image_channels} if earlier is not None else set()
+    if len(channels) > 1:
+        raise ValueError(
+            f"Got images with {sorted(channels)} channels; wanted the same number in all. Teach a "
+            f"prompt for each kind of image."
+        )
+    older = None if earlier is None else _older(earlier)
+    values = _values(taught, earlier)
+    names = _names(values, classes, earlier)
+    components = _components(taught) if earlier is None else earlier.components
+    columns = columns_of(channels.pop(), len(components) - 1)
+    starts = _starts(engine, prompt, values, taught, older)
+    results = tuple(
+        fit_class(engine, name, value, start, taught, components, columns, older, step)
+        for value, name, start in zip(values, names, starts, strict=True)
+    )
+    known = [one.score for one in results if one.score is not None]
+    learned = LearnedPrompt(
+        tuple(one.learned for one in results),
+        engine.name,
+        engine.weights,
+        taught[0].views.image_channels,
+        True,
+        components,
+        float(np.mean(known)) if len(known) == len(results) else None,
+        _record(taught, values, results, earlier),
+        _samples(taught, results, older),
+    )
+    return Lesson(learned, results)
+
+
+def _taught(views: Views, strokes: Any, number: int) -> Taught:
+    name = views.name if views.name != "image" else f"image {number}"
+    found = read_strokes(strokes, views.source, views.plan.level, name)
+    finite = views.finite(found)
+    if not finite.any():
+        raise ValueError(
+            f"All painted pixels of {name} are NaN or infinite. Paint where the image has values."
+        )
+    found = found.of(finite)
+    return Taught(views, found, views.of(found))
+
+
+def _values(taught: Sequence[Taught], earlier: LearnedPrompt | None) -> list[int]:
+    """Return the values of the classes; raise ValueError unless both sides are painted."""
+    painted = class_values([one.strokes for one in taught])
+    background = any((one.strokes.values < FIRST_CLASS).any() for one in taught)
+    if earlier is not None:
+        known = [int(value) for value in earlier.record["values"]]
+        if new := sorted(set(painted) - set(known)):
+            raise ValueError(
+                f"The strokes have the value {new[0]}, which the learned prompt does not know; it "
+                f"has {', '.join(map(str, known))}. Teach a new prompt for a new class."
+            )
+        return known
+    if not painted:
+        raise ValueError(
+            "Only background is painted (1); paint some of what you look for, too, with 2."
+        )
+    if not background and len(painted) == 1:
+        raise ValueError(
+            f"Only what you look for is painted ({painted[0]}); paint some of the background, too, "
+            f"with 1: it tells what not to find."
+        )
+    return painted
+
+
+def _names(
+    values: Sequence[int],
+    classes: Sequence[str] | Mapping[int, str] | None,
+    earlier: LearnedPrompt | None,
+) -> list[str]:
+    if classes is None:
+        if earlier is not None:
+            return list(earlier.names)
+        return ["learned"] if len(values) == 1 else [f"class {value}" for value in values]
+    if isinstance(classes, str):
+        raise TypeError(f"classes is {classes!r}; wanted a list of names, such as [{classes!r}].")
+    if isinstance(classes, Mapping):
+        missing = [value for value in values if value not in classes]
+        if missing:
+            raise ValueError(f"classes has no name for the value {missing[0]} of the strokes.")
+        return [str(classes[value]) for value in values]
+    if len(classes) != len(values):
+        raise ValueError(
+            f"Got {len(classes)} names of classes; the strokes have {len(values)}: "
+            f"{', '.join(map(str, values))}. Give one name each."
+        )
+    return [str(one) for one in classes]
+
+
+def _starts(
+    engine: Engine,
+    prompt: Any,
+    values: Sequence[int],
+    taught: Sequence[Taught],
+    older: Older | None,
+) -> list[Fitted]:
+    """Return how the decoder is asked at first, for each class."""
+    if isinstance(prompt, LearnedPrompt):
+        return [Fitted(one.vectors[1], one.scale, one.shift) for one in prompt.classes]
+    if prompt is not None:
+        given = [resolved(one, i) for i, one in enumerate(as_prompts(prompt), 1)]
+        if len(given) not in (1, len(values)):
+            raise ValueError(
+                f"Got {len(given)} prompts to begin with for {len(values)} classes; give one, or "
+                f"one for each class."
+            )
+        vectors = engine.embed(given * (len(values) // len(given)))
+        return [Fitted.plain(vector, engine) for vector in vectors]
+    vectors = engine.embed(WORDS)
+    strokes = joined(taught, older)
+    starts = []
+    for value in values:
+        positive = strokes.values == value
+        weights = balanced(positive, np.arange(len(strokes)))[None]
+        painted = painted_in_tiles(taught, positive, weights)
+        starts.append(Fitted.plain(vectors[best_start(engine, vectors, painted)], engine))
+    return starts
+
+
+def _components(taught: Sequence[Taught]) -> Float32:
+    """Return mean and principal components of the activations of all tiles."""
+    patches = np.concatenate([view.features.patches() for one in taught for view in one.tiles])
+    mean = patches.mean(axis=0)
+    covariance = np.cov((patches - mean).T.astype(np.float64))
+    _, vectors = np.linalg.eigh(covariance)
+    found = vectors[:, ::-1][:, :COMPONENTS].T
+    # Their sign is a matter of chance: the largest entry is positive.
+    largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], axis=1)
+    return np.concatenate([mean[None], found * np.sign(largest)]).astype(np.float32)
+
+
+def _older(learned: LearnedPrompt) -> Older:
+    samples = learned.samples
+    if not {"inputs", "values", "groups"} <= set(samples):
+        raise ValueError(
+            "The learned prompt has no painted pixels to go on from, because it was split or read "
+            "from a recipe. Load the file that LearnedPrompt.save wrote."
+        )
+    return Older(
+        samples["inputs"].astype(np.float32),
+        samples["values"].astype(np.intp),
+        samples["groups"].astype(np.intp),
+    )
+
+
+def _samples(
+    taught: Sequence[Taught], results: Sequence[Result], older: Older | None
+) -> dict[str, NDArray[Any]]:
+    """Return painted pixels of all classes and of the background, to go on from."""
+    strokes = joined(taught, older)
+    kept = np.concatenate(
+        [
+            own[np.unique(np.linspace(0, len(own) - 1, min(len(own), MOST_SAMPLES // 2)).astype(int))]
+            for value in np.unique(strokes.values)
+            if len(own := np.flatnonzero(strokes.values == value))
+        ]
+    )
+    _, groups = np.unique(strokes.groups[kept], return_inverse=True)
+    # The inputs differ between classes by two logits only; those of the first serve for all.
+    limit = float(np.finfo(np.float16).max)
+    return {
+        "inputs": results[0].inputs[kept].clip(-limit, limit).astype(np.float16),
+        "values": strokes.values[kept].astype(np.int32),
+        "groups": groups.reshape(-1).astype(np.int32),
+    }
+
+
+def _record(
+    taught: Sequence[Taught],
+    values: Sequence[int],
+    results: Sequence[Result],
+    earlier: LearnedPrompt | None,
+) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    images = [] if earlier is None else list(earlier.record["images"])
+    for one in taught:
+        digests = sorted({content_digest(view.image).hex() for view in one.tiles})
+        images.append(
+            {
+                "name": one.views.name,
+                "shape": list(one.views.source.levels[0].shape),
+                "tiles": digests,
+                "strokes": to_record(one.strokes),
+            }
+        )
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made_with": version("napari-clipseg"),
+        "values": list(values),
+        "scores": [one.score for one in results],
+        "weights": [one.weights for one in results],
+        "losses": [one.losses for one in results],
+        "images": images,
+    }
+
