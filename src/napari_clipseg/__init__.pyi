@@ -18,6 +18,7 @@ from .images.tiling.plan import Detail as Detail
 from .images.tiling.plan import Plan as Plan
 from .images.visual_prompts import Example as Example
 from .images.visual_prompts import visual_prompt as visual_prompt
+from .learned import LearnedPrompt as LearnedPrompt
 from .plans import plan as plan
 from .plans import preview as preview
 from .recipe import Recipe as Recipe
@@ -25,6 +26,7 @@ from .results import Segmentation as Segmentation
 from .run import Progress as Progress
 from .segmentation import segment as segment
 from .segmentation import segment_steps as segment_steps
+from .teaching.teach import teach as teach
 from .uncertainty import shift_disagreement as shift_disagreement
 
 __version__: str

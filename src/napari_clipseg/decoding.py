@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_clipseg.cache import ByteCache, content_digest
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.descriptors import REACH, REGIONS, filter_responses, region_numbers
 from napari_clipseg.images.io.source import Reader
@@ -33,6 +34,8 @@ class Decoding:
         What decodes.
     prompts : sequence of prompts
         Resolved ones; learned ones of one class each.
+    cache : ByteCache, optional
+        Of the numbers of regions.
 
     Raises
     ------
@@ -42,8 +45,13 @@ class Decoding:
         If a learned prompt is one of another checkpoint.
     """
 
-    def __init__(self, engine: Engine, prompts: Sequence[Any]) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: Sequence[Any],
+        cache: ByteCache[NDArray[Any]] | None = None,
+    ) -> None:
+        self._engine, self._cache = engine, cache
         self._learned = {i: p for i, p in enumerate(prompts) if isinstance(p, LearnedPrompt)}
         for learned in self._learned.values():
             learned.require_engine(engine)
@@ -79,10 +87,10 @@ class Decoding:
         """
         parts = [] if self._vectors is None else [self._engine.decode(features, self._vectors)]
         if any(one.regions for one in self._learned.values()):
-            parts.append(np.stack([region_numbers(image) for image in images]))
+            parts.append(np.stack(cached_regions(images, self._cache)))
         for learned in self._learned.values():
             parts.append(class_maps(self._engine, features, learned.classes[0]))
-            parts.append(component_maps(features, learned.components, parts[-1].shape[-2:]))
+            parts.append(component_maps(features, learned.components, images[0].shape[:2]))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def judge(self, stitched: Float32, responses: Float32) -> Float32:
@@ -117,6 +125,16 @@ class Decoding:
         return logits
 
 
+def cached_regions(
+    images: Sequence[NDArray[np.uint8]], cache: ByteCache[NDArray[Any]] | None
+) -> list[Float32]:
+    """Return the region numbers of images, from a cache if there is one."""
+    if cache is None:
+        return [region_numbers(image) for image in images]
+    keys = [("regions", content_digest(image)) for image in images]
+    return cache.get_or_make(keys, lambda new: [region_numbers(images[i]) for i in new])
+
+
 def join_inputs(responses: Float32, maps: Float32) -> Float32:
     """Return ``(pixels, filters + maps)`` of ``(rows, columns, filters)`` and ``(maps, …)``."""
     pixels = responses.reshape(-1, responses.shape[-1])
@@ -130,7 +148,7 @@ def class_maps(engine: Engine, features: Features, one: LearnedClass) -> Float32
     return np.concatenate([first, fitted], axis=1)
 
 
-def component_maps(features: Features, components: Float32, size: tuple[int, ...]) -> Float32:
+def component_maps(features: Features, components: Float32, size: tuple[int, int]) -> Float32:
     """Return principal components of the activations, enlarged from patches to pixels.
 
     Parameters
@@ -176,23 +194,30 @@ class Pixels:
         One for each further channel.
     gray : bool
         Whether what the model sees is one channel.
+    cache : ByteCache, optional
+        Of filtered pixels.
     """
 
     reader: Reader
     rendering: Rendering
     others: tuple[Rendering, ...]
     gray: bool
+    cache: ByteCache[NDArray[Any]] | None = None
 
     @classmethod
     def of(
-        cls, reader: Reader, rendering: Rendering, planes: Sequence[Sequence[int]] | None = None
+        cls,
+        reader: Reader,
+        rendering: Rendering,
+        planes: Sequence[Sequence[int]] | None = None,
+        cache: ByteCache[NDArray[Any]] | None = None,
     ) -> Pixels:
         """Return those of an image that is shown to the model by `rendering`."""
         source = reader.source
         unseen = [i for i in range(source.channels) if i not in rendering.channels]
         others = tuple(resolve(reader, Appearance(channels=(i,)), planes) for i in unseen)
         gray = not source.rgb and len(rendering.channels) == 1 and rendering.colormap is None
-        return cls(reader, rendering, others, gray)
+        return cls(reader, rendering, others, gray, cache)
 
     @property
     def count(self) -> int:
@@ -238,5 +263,12 @@ class Pixels:
             slice(part.start - around.start, part.stop - around.start)
             for part, around in zip((rows, columns), wide, strict=True)
         ]
-        return filter_responses(self.read(level, plane, *wide, wanted=wanted), inner)
-
+        image = self.read(level, plane, *wide, wanted=wanted)
+        if self.cache is None:
+            return filter_responses(image, inner)
+        bounds = tuple((part.start, part.stop) for part in inner)
+        (found,) = self.cache.get_or_make(
+            [("filters", content_digest(image), bounds)],
+            lambda _: [filter_responses(image, inner)],
+        )
+        return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ Float32 = NDArray[np.float32]
 
 FORMAT = "napari-clipseg learned prompt"
 VERSION = 1
-MAPS = 2  # of the decoder for each class: with the prompt that teaching began with, and the fitted one
+# Of the decoder for each class: with the prompt that teaching began with, and the fitted one.
+MAPS = 2
 PIXELS_AT_ONCE = 2**16
+LIMIT = 6.0  # standard deviations
 MOST_BYTES = 64 * 2**20  # of a file that is read
 
 
@@ -67,9 +70,6 @@ class LearnedClass:
                     np.maximum(x, 0, out=x)
             logits[part] = x[:, 0]
         return logits
-
-
-LIMIT = 6.0  # standard deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +135,7 @@ class LearnedPrompt:
 
     def split(self) -> tuple[LearnedPrompt, ...]:
         """Return a prompt for each class, without what is only needed to go on teaching."""
-        return tuple(
-            replace(self, classes=(one,), record={}, samples={}) for one in self.classes
-        )
+        return tuple(replace(self, classes=(one,), record={}, samples={}) for one in self.classes)
 
     def require_engine(self, engine: Engine) -> None:
         """Raise CheckpointError if it was taught with another checkpoint than the engine's."""
@@ -262,7 +260,7 @@ class LearnedPrompt:
             shapes = [weight.shape for weight, _ in one.network]
             fits = (
                 one.center.shape == one.spread.shape == (self.input_count,)
-                and shapes == list(zip(widths, widths[1:], strict=False))
+                and shapes == list(pairwise(widths))
                 and widths[-1] == 1
                 and one.vectors.ndim == one.scale.ndim == 2
                 and len(one.vectors) == MAPS
@@ -282,12 +280,18 @@ def input_count(image_channels: int, regions: bool, components: int) -> int:
 
 
 def _class(tensors: Mapping[str, Float32], i: int, name: str) -> LearnedClass:
-    names = ("vectors", "scale", "shift", "center", "spread")
-    own: Sequence[Float32] = [tensors[f"classes.{i}.{one}"] for one in names]
-    layers = []
+    layers: list[tuple[Float32, Float32]] = []
     while f"classes.{i}.network.{len(layers)}.weight" in tensors:
         prefix = f"classes.{i}.network.{len(layers)}"
         layers.append((tensors[f"{prefix}.weight"], tensors[f"{prefix}.bias"]))
     if not layers or not isinstance(name, str):
         raise ValueError(f"class {i} has no network, or no name")
-    return LearnedClass(name, *own, tuple(layers))
+    return LearnedClass(
+        name,
+        vectors=tensors[f"classes.{i}.vectors"],
+        scale=tensors[f"classes.{i}.scale"],
+        shift=tensors[f"classes.{i}.shift"],
+        center=tensors[f"classes.{i}.center"],
+        spread=tensors[f"classes.{i}.spread"],
+        network=tuple(layers),
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_clipseg.cache import ByteCache
 from napari_clipseg.decoding import Decoding, Pixels
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.edges.refine import refine_edges
@@ -66,6 +68,8 @@ class Run:
         Where the maps are written.
     result : Segmentation
         What the run will give, still without its map.
+    cache : ByteCache, optional
+        Of filtered pixels.
 
     Attributes
     ----------
@@ -82,6 +86,7 @@ class Run:
         decoding: Decoding,
         written: ProbabilityMap,
         result: Segmentation,
+        cache: ByteCache[NDArray[Any]] | None = None,
     ) -> None:
         self._reader, self._rendering, self._plan = reader, rendering, plan
         self._engine, self._decoding, self._written = engine, decoding, written
@@ -89,7 +94,7 @@ class Run:
         self._refine_edges = result.recipe.refine_edges
         self._mosaics: dict[int, Mosaic] = {}  # of the planes that are begun
         if decoding.judges:
-            self._pixels = Pixels.of(reader, rendering, plan.extent.planes)
+            self._pixels = Pixels.of(reader, rendering, plan.extent.planes, cache)
             self._pixels.require(decoding.image_channels)
         self.any_finite = False
 
@@ -139,9 +144,7 @@ class Run:
         plan, wanted = self._plan, self._decoding.image_channels
 
         def judge(maps: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
-            responses = self._pixels.responses(
-                plan.level, plane, rows, plan.columns, wanted=wanted
-            )
+            responses = self._pixels.responses(plan.level, plane, rows, plan.columns, wanted=wanted)
             return self._decoding.judge(maps, responses)
 
         return judge

@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from napari_clipseg.cache import ByteCache
 from napari_clipseg.decoding import Decoding
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
@@ -102,6 +105,7 @@ def segment_steps(
     engine: Engine | None = None,
     output: str | Path | None = None,
     dtype: DType = "float32",
+    cache: ByteCache[NDArray[Any]] | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do what `segment` does, step by step.
 
@@ -115,6 +119,8 @@ def segment_steps(
         Instead of that of the recipe's model.
     output, dtype
         See `segment`.
+    cache : ByteCache, optional
+        Holds what learned prompts compute of the image alone, for runs that come again.
 
     Yields
     ------
@@ -155,7 +161,7 @@ def segment_steps(
     total = 2 + plan.tile_count
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve().replace(weights=engine.weights)
-    decoding = Decoding(engine, recipe.all_prompts)
+    decoding = Decoding(engine, recipe.all_prompts, cache)
     with source.open() as reader:
         rendering = resolve(reader, recipe.appearance, plan.extent.planes)
         appearance = rendering.appearance
@@ -170,7 +176,7 @@ def segment_steps(
             dtype=dtype,
             metadata=_metadata(replace(result, complete=False), dtype),
         )
-        run = Run(reader, rendering, plan, engine, decoding, written, result)
+        run = Run(reader, rendering, plan, engine, decoding, written, result, cache)
         yield from run.steps(total, whole_bands=path is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from evaluate.demo import coins_mask
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage import color, data, filters, morphology
+
+from evaluate.demo import coins_mask
 
 Mask = NDArray[np.bool_]
 
@@ -211,7 +212,10 @@ def draw_strokes(truth: Mask, count: int, seed: int) -> NDArray[np.uint8]:
             for turn in (0.3, 0.6, 1.2, 2.4, 2.4, 2.4):
                 new = angle + rng.normal(0, turn)
                 ahead = round(y + math.sin(new)), round(x + math.cos(new))
-                if all(0 <= a < n for a, n in zip(ahead, truth.shape, strict=True)) and inner[ahead]:
+                if (
+                    all(0 <= a < n for a, n in zip(ahead, truth.shape, strict=True))
+                    and inner[ahead]
+                ):
                     break
             else:
                 break

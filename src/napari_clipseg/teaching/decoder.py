@@ -131,9 +131,9 @@ def fit_decoder(
     with torch.enable_grad():
         for step in range(STEPS):
             adam.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / STEPS)
-            loss = SHRINKAGE * sum(
-                ((one - first) ** 2).sum() for one, first in zip(moved, begun, strict=True)
-            )
+            loss = torch.zeros((), device=device)
+            for parameter, first in zip(moved, begun, strict=True):
+                loss = loss + SHRINKAGE * ((parameter - first) ** 2).sum()
             for one, reduced, grid, target, weight in zip(
                 painted, tiles, grids, targets, weights, strict=True
             ):
@@ -153,7 +153,8 @@ def fit_decoder(
             adam.step()
     found = [x.detach().cpu().numpy() for x in (vector, scale, shift, calibration)]
     return [
-        (Fitted(v, s, b), float(np.exp(c[0])), float(c[1])) for v, s, b, c in zip(*found, strict=True)
+        (Fitted(v, s, b), float(np.exp(c[0])), float(c[1]))
+        for v, s, b, c in zip(*found, strict=True)
     ]
 
 

@@ -165,7 +165,8 @@ def fit_class(
     at_strokes, sampled, places = _inputs(engine, start, fits[0][0], taught, components)
     inputs = at_strokes if older is None else np.concatenate([at_strokes, older.inputs])
     decoded = [
-        _decoder_logits(engine, taught, fit, inputs[:, columns.fitted], len(at_strokes)) for fit in fits
+        _decoder_logits(engine, taught, fit, inputs[:, columns.fitted], len(at_strokes))
+        for fit in fits
     ]
     step("Fitting the classifiers")
     parts = parts_of(columns)
@@ -173,15 +174,15 @@ def fit_class(
     for number, (train, test) in enumerate(folds, start=1):
         tests[DECODER][test] = decoded[number][test]
         for part, how in parts.items():
-            tests[part][test] = how.fit(inputs[train], positive[train])(inputs[test])
+            tests[part][test] = how(inputs[train], positive[train], held_out=True)(inputs[test])
             step("Fitting the classifiers")
     tested = np.unique(np.concatenate([test for _, test in folds])) if folds else np.empty(0, int)
     counted = balanced(positive, tested) if len(tested) else np.zeros(len(strokes))
     losses = {part: log_loss(clipped(one), positive, counted) for part, one in tests.items()}
-    shares = worth(losses)
+    shares = worth(losses, len(np.unique(strokes.groups[tested])))
     answers: dict[str, Any] = {
         DECODER: lambda other: other[:, columns.fitted] * fits[0][1] + fits[0][2],
-        **{part: how.fit(inputs, positive) for part, how in parts.items()},
+        **{part: how(inputs, positive) for part, how in parts.items()},
     }
     step("Joining the parts")
     logits = {part: clipped(answer(sampled)) for part, answer in answers.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ Float32 = NDArray[np.float32]
 Layers = tuple[tuple[Float32, Float32], ...]
 
 WIDTHS = (64, 32)
-STEPS = 400
+STEPS = 300
 BATCH = 2048
 LEARNING_RATE = 0.01
 DECAY = 1e-4
@@ -40,7 +42,7 @@ def distill(inputs: Float32, targets: Float32, weights: Float32) -> Layers:
     rng = np.random.default_rng(0)
     widths = (inputs.shape[1], *WIDTHS, 1)
     parameters = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         # He and others (https://arxiv.org/abs/1502.01852): for ReLU.
         first = rng.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32)
         parameters += [nn.Parameter(torch.from_numpy(first)), nn.Parameter(torch.zeros(after))]

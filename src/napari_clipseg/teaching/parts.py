@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-TREES = 60
+TREES = 40  # of each kind
+TREES_HELD_OUT = 16  # where only the worth of a part is measured
 LEAST_LEAF = 2  # pixels
 STRENGTH = 0.1  # of logistic regression: the inverse of its penalty
 MOST_LOGIT = 4.6  # no part is surer than 99 %
 # Of the softmax of minus the held-out losses: a part that is worse by this gets 1/e of the weight.
 TEMPERATURE = 0.1
+# So many strokes tell as much about the worth of parts as is known without any: that all are alike.
+USUAL_STROKES = 6
 
 
 @dataclass(frozen=True)
@@ -31,28 +34,26 @@ class Columns:
     regions: slice
 
 
-class Part:
-    """A way to tell painted pixels apart: fitted once to all, and once for each fold.
+Answer: TypeAlias = Callable[[Float32], Float64]  # from inputs to logits
 
-    Parameters
-    ----------
-    fit : callable
-        From inputs ``(pixels, inputs)`` and whether each is on the thing to a function from
-        inputs to logits.
-    """
 
-    def __init__(self, fit: Callable[[Float32, NDArray[np.bool_]], Callable[[Float32], Float64]]):
-        self.fit = fit
+class Part(Protocol):
+    """A way to tell painted pixels apart: fitted once to all, and once for each fold."""
+
+    def __call__(
+        self, inputs: Float32, positive: NDArray[np.bool_], *, held_out: bool = False
+    ) -> Answer:
+        """Fit to ``(pixels, inputs)``; `held_out` where only its worth is to be measured."""
 
 
 def logistic(columns: NDArray[np.intp]) -> Part:
     """Return logistic regression on some standardised inputs."""
 
-    def fit(inputs: Float32, positive: NDArray[np.bool_]) -> Callable[[Float32], Float64]:
+    def fit(inputs: Float32, positive: NDArray[np.bool_], *, held_out: bool = False) -> Answer:
         weight, bias = fit_logistic(inputs[:, columns], positive)
-        return lambda other: other[:, columns] @ weight + bias
+        return lambda other: np.asarray(other[:, columns] @ weight + bias, np.float64)
 
-    return Part(fit)
+    return fit
 
 
 def fit_logistic(inputs: Float32, positive: NDArray[np.bool_]) -> tuple[Float64, float]:
@@ -69,11 +70,12 @@ def fit_logistic(inputs: Float32, positive: NDArray[np.bool_]) -> tuple[Float64,
 def forest(columns: NDArray[np.intp]) -> Part:
     """Return a random forest and extremely randomised trees on some inputs, averaged."""
 
-    def fit(inputs: Float32, positive: NDArray[np.bool_]) -> Callable[[Float32], Float64]:
+    def fit(inputs: Float32, positive: NDArray[np.bool_], *, held_out: bool = False) -> Answer:
         from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
+        count = TREES_HELD_OUT if held_out else TREES
         models = [
-            kind(TREES, min_samples_leaf=LEAST_LEAF, class_weight="balanced", random_state=0)
+            kind(count, min_samples_leaf=LEAST_LEAF, class_weight="balanced", random_state=0)
             for kind in (RandomForestClassifier, ExtraTreesClassifier)
         ]
         for model in models:
@@ -82,11 +84,11 @@ def forest(columns: NDArray[np.intp]) -> Part:
         def logits(other: Float32) -> Float64:
             own = other[:, columns]
             found = [model.predict_proba(own)[:, 1] for model in models]
-            return np.mean([logit(one) for one in found], axis=0)
+            return np.asarray(np.mean([logit(one) for one in found], axis=0))
 
         return logits
 
-    return Part(fit)
+    return fit
 
 
 def parts_of(columns: Columns) -> dict[str, Part]:
@@ -101,22 +103,28 @@ def parts_of(columns: Columns) -> dict[str, Part]:
     }
 
 
-def worth(losses: Mapping[str, float]) -> dict[str, float]:
-    """Return the weight of each part, from its loss on held-out strokes; they sum to 1."""
+def worth(losses: Mapping[str, float], strokes: int) -> dict[str, float]:
+    """Return the weight of each part, from its loss on held-out strokes; they sum to 1.
+
+    The fewer strokes there are, the more alike are the weights.
+    """
     values = np.array(list(losses.values()))
     weights = np.exp(-(values - values.min()) / TEMPERATURE)
     weights /= weights.sum()
+    known = strokes / (strokes + USUAL_STROKES)
+    weights = known * weights + (1 - known) / len(weights)
     return dict(zip(losses, map(float, weights), strict=True))
 
 
 def mixed(logits: Mapping[str, Float64], weights: Mapping[str, float]) -> Float64:
     """Return the weighted mean of the parts' logits."""
-    return np.sum([weights[name] * clipped(one) for name, one in logits.items()], axis=0)
+    parts = [weights[name] * clipped(one) for name, one in logits.items()]
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def clipped(logits: Any) -> Float64:
     """Return logits within ``±MOST_LOGIT``."""
-    return np.clip(np.asarray(logits, np.float64), -MOST_LOGIT, MOST_LOGIT)
+    return np.asarray(np.clip(np.asarray(logits, np.float64), -MOST_LOGIT, MOST_LOGIT))
 
 
 def logit(probability: Float64) -> Float64:

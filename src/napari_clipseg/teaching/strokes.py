@@ -136,8 +136,13 @@ def _groups(plane: NDArray[Any], places: NDArray[np.intp]) -> NDArray[np.intp]:
         numbers[own > 0] = own[own > 0] + first
         first += count
     blocks = np.column_stack([numbers, rows // BLOCK, columns // BLOCK])
-    small = np.array([np.ptp(places[numbers == n], axis=0).max() < BLOCK for n in range(first + 1)
-                      if (numbers == n).any()])
+    small = np.array(
+        [
+            np.ptp(places[numbers == n], axis=0).max() < BLOCK
+            for n in range(first + 1)
+            if (numbers == n).any()
+        ]
+    )
     known = np.unique(numbers)
     for number in known[small]:
         blocks[numbers == number, 1:] = 0
@@ -150,7 +155,8 @@ def _sample(values: NDArray[np.intp], value: int) -> NDArray[np.intp]:
     own = np.flatnonzero(values == value)
     if len(own) <= MOST_PIXELS:
         return own
-    return own[np.linspace(0, len(own) - 1, MOST_PIXELS).round().astype(int)]
+    spread = np.linspace(0, len(own) - 1, MOST_PIXELS).round().astype(int)
+    return np.asarray(own[spread])
 
 
 def held_out(strokes: Strokes, positive: NDArray[np.bool_]) -> Iterator[tuple[Any, Any]]:

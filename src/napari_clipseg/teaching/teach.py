@@ -182,7 +182,10 @@ def lesson(
     earlier = prompt if isinstance(prompt, LearnedPrompt) else None
     if earlier is not None:
         earlier.require_engine(engine)
-    taught = [_taught(view, one, i) for i, (view, one) in enumerate(zip(views, all_strokes, strict=True), 1)]
+    taught = [
+        _taught(view, one, i)
+        for i, (view, one) in enumerate(zip(views, all_strokes, strict=True), 1)
+    ]
     channels = {one.views.image_channels for one in taught}
     channels |= {earlier.image_channels} if earlier is not None else set()
     if len(channels) > 1:
@@ -337,11 +340,7 @@ def _samples(
     """Return painted pixels of all classes and of the background, to go on from."""
     strokes = joined(taught, older)
     kept = np.concatenate(
-        [
-            own[np.unique(np.linspace(0, len(own) - 1, min(len(own), MOST_SAMPLES // 2)).astype(int))]
-            for value in np.unique(strokes.values)
-            if len(own := np.flatnonzero(strokes.values == value))
-        ]
+        [_some(np.flatnonzero(strokes.values == value)) for value in np.unique(strokes.values)]
     )
     _, groups = np.unique(strokes.groups[kept], return_inverse=True)
     # The inputs differ between classes by two logits only; those of the first serve for all.
@@ -351,6 +350,11 @@ def _samples(
         "values": strokes.values[kept].astype(np.int32),
         "groups": groups.reshape(-1).astype(np.int32),
     }
+
+
+def _some(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    most = min(len(numbers), MOST_SAMPLES // 2)
+    return np.asarray(numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)])
 
 
 def _record(
@@ -381,4 +385,3 @@ def _record(
         "losses": [one.losses for one in results],
         "images": images,
     }
-

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.cache import ByteCache, content_digest
-from napari_clipseg.decoding import Pixels, component_maps, join_inputs
+from napari_clipseg.cache import ByteCache
+from napari_clipseg.decoding import Pixels, cached_regions, component_maps, join_inputs
 from napari_clipseg.engine.engine import Engine
-from napari_clipseg.images.descriptors import region_numbers
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.images.rendering import Appearance, resolve
 from napari_clipseg.images.tiling.plan import Detail, Plan, Tile
@@ -100,7 +99,7 @@ class Views:
         self._rendering = resolve(self._reader, appearance, self.plan.extent.planes)
         self.pixels = Pixels.of(self._reader, self._rendering, self.plan.extent.planes)
         self._responses: ByteCache[Float32] = ByteCache(CACHE_BYTES)
-        self._regions: ByteCache[Float32] = ByteCache(CACHE_BYTES // 4)
+        self._regions: ByteCache[NDArray[Any]] = ByteCache(CACHE_BYTES // 4)
 
     @property
     def image_channels(self) -> int:
@@ -148,14 +147,38 @@ class Views:
 
     def region_maps(self, image: NDArray[np.uint8]) -> Float32:
         """Return the region numbers of a tile, cached."""
-        (found,) = self._regions.get_or_make(
-            [content_digest(image)], lambda _: [region_numbers(image)]
-        )
+        return cached_regions([image], self._regions)[0]
+
+    def responses_at(self, plane: tuple[int, ...], rows: Places, columns: Places) -> Float32:
+        """Return the filtered values of pixels of a plane: ``(pixels, filters)``."""
+        found: Float32 | None = None
+        for (top, left), own in _blocks(rows, columns):
+            values = self._responses_of(plane, top, left)[rows[own] - top, columns[own] - left]
+            if found is None:
+                found = np.empty((len(rows), values.shape[1]), np.float32)
+            found[own] = values
+        assert found is not None  # there is a pixel
+        return found
+
+    def responses_at_strokes(self, strokes: Strokes) -> Float32:
+        """Return the filtered values of painted pixels: ``(pixels, filters)``."""
+        found: Float32 | None = None
+        for plane in strokes.planes:
+            on = strokes.on(plane)
+            values = self.responses_at(plane, *strokes.places[on, -2:].T)
+            if found is None:
+                found = np.empty((len(strokes), values.shape[1]), np.float32)
+            found[on] = values
+        assert found is not None
         return found
 
     def inputs(
-        self, view: View, rows: NDArray[np.intp], columns: NDArray[np.intp],
-        class_maps: Float32, components: Float32,
+        self,
+        view: View,
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+        class_maps: Float32,
+        components: Float32,
     ) -> Float32:
         """Return what pixels of a tile are judged by, in the order of `Decoding.judge`.
 
@@ -175,7 +198,7 @@ class Views:
         ndarray of float32
             ``(pixels, inputs)``, regions last.
         """
-        deep = component_maps(view.features, components, class_maps.shape[-2:])[0]
+        deep = component_maps(view.features, components, view.image.shape[:2])[0]
         maps = np.concatenate([class_maps, deep, self.region_maps(view.image)])
         found: Float32 | None = None
         for (top, left), own in _blocks(rows, columns):
@@ -191,16 +214,14 @@ class Views:
         return found
 
     def _responses_of(self, plane: tuple[int, ...], top: int, left: int) -> Float32:
-        """Return the filtered pixels of a block of a plane, cached: ``(rows, columns, filters)``."""
+        """Return the filtered pixels of a block, cached: ``(rows, columns, filters)``."""
 
         def make(_: Any) -> list[Float32]:
             level = self.plan.level
             height, width = self.source.shape_of(level)
             rows = slice(top, min(top + BLOCK[0], height))
             columns = slice(left, min(left + BLOCK[1], width))
-            return [
-                self.pixels.responses(level, plane, rows, columns, wanted=self.image_channels)
-            ]
+            return [self.pixels.responses(level, plane, rows, columns, wanted=self.image_channels)]
 
         (found,) = self._responses.get_or_make([(plane, top, left)], make)
         return found
@@ -222,18 +243,28 @@ class Views:
         if len(blocks) > MOST_BLOCKS:
             y, x = strokes.places[view.painted, -2:].T
             painted = [block for block, _ in _blocks(y, x)]
-            painted = [painted[i] for i in _spread(len(painted), MOST_BLOCKS // 2)]
-            blocks = sorted({*painted, *(blocks[i] for i in _spread(len(blocks), MOST_BLOCKS // 2))})
+            half = MOST_BLOCKS // 2
+            chosen = [painted[i] for i in _spread(len(painted), half)]
+            chosen += [blocks[i] for i in _spread(len(blocks), half)]
+            blocks = sorted(set(chosen))
         parts = [
-            (max(y, top), min(y + BLOCK[0], bottom), max(x, left), min(x + BLOCK[1], right))
+            (
+                slice(max(y, top), min(y + BLOCK[0], bottom)),
+                slice(max(x, left), min(x + BLOCK[1], right)),
+            )
             for y, x in blocks
         ]
-        area = sum((b - t) * (r - l) for t, b, l, r in parts)
+        area = sum((r.stop - r.start) * (c.stop - c.start) for r, c in parts)
         step = max(1, int(np.ceil(np.sqrt(area / count))))
         # On one grid of the plane, so that blocks leave no gaps.
         found = [
-            np.mgrid[-(-t // step) * step : b : step, -(-l // step) * step : r : step].reshape(2, -1)
-            for t, b, l, r in parts
+            np.stack(
+                np.meshgrid(
+                    *(np.arange(-(-s.start // step) * step, s.stop, step) for s in part),
+                    indexing="ij",
+                )
+            ).reshape(2, -1)
+            for part in parts
         ]
         rows, columns = np.concatenate(found, axis=1)
         return rows, columns
