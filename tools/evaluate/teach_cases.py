@@ -100,16 +100,30 @@ def vessels() -> Case:
     return Case("vessels", image, mask, ("vessels", "filaments", "dark filaments"))
 
 
-def shapes(kind: str, seed: int = 0) -> Case:
-    """Draw a scene with one of `SHAPES`, among `OTHERS` of the same colors and sizes."""
+def shapes(kind: str, seed: int = 0, *, layout: int = 0, wanted: int = 8) -> Case:
+    """Draw a scene with one of `SHAPES`, among `OTHERS` of the same colors and sizes.
+
+    Parameters
+    ----------
+    kind : str
+        What is wanted.
+    seed : int
+        Of the colors and the light.
+    layout : int
+        Of the places: scenes of one seed and other layouts are of one series.
+    wanted : int
+        How many of the kind.
+    """
     rng = np.random.default_rng([17, SHAPES.index(kind), seed])
     base = rng.uniform(20, 60, 3) if rng.random() < 0.5 else rng.uniform(120, 160, 3)
     canvas = Image.new("RGB", (SIDE * FINER,) * 2, tuple(int(v) for v in base))
     truth = np.zeros((SIDE, SIDE), bool)
     colors = rng.permutation(len(COLORS))[:2]
-    wanted = [kind] * 8 + [str(one) for one in rng.choice(OTHERS, 12)]
+    if layout:
+        rng = np.random.default_rng([18, SHAPES.index(kind), seed, layout])
+    drawn = [kind] * wanted + [str(one) for one in rng.choice(OTHERS, 12)]
     taken: list[tuple[float, float, float]] = []
-    for one in rng.permutation(wanted):
+    for one in rng.permutation(drawn):
         for _ in range(200):
             r = float(rng.uniform(11, 19))
             x, y = rng.uniform(r, SIDE - r, 2)
@@ -173,7 +187,7 @@ CASES: tuple[Callable[[], Case], ...] = (
 
 
 def draw_strokes(truth: Mask, count: int, seed: int) -> NDArray[np.uint8]:
-    """Draw strokes by chance: every second one on the thing, the others beside it.
+    """Draw strokes by chance: every second one on the thing, if it is there, the others beside it.
 
     Each begins at a pixel drawn by chance, winds for about `STROKE_LENGTH` pixels, and turns where
     it would leave the thing, or touch it. Strokes of a smaller count are the first ones of a
@@ -197,7 +211,7 @@ def draw_strokes(truth: Mask, count: int, seed: int) -> NDArray[np.uint8]:
     # A brush that is wider than the thing touches its surroundings; a user would take a finer one.
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        value, own = (ON, truth) if number % 2 == 0 else (BESIDE, ~truth)
+        value, own = (ON, truth) if number % 2 == 0 and truth.any() else (BESIDE, ~truth)
         inner = ndimage.binary_erosion(own, iterations=STROKE_RADIUS, border_value=1)
         inner = inner if inner.any() else own
         y, x = np.argwhere(inner)[rng.integers(inner.sum())].astype(float)

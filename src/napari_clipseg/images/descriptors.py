@@ -44,13 +44,17 @@ def filter_responses(image: NDArray[np.uint8], inner: Sequence[slice] | None = N
     """
     from skimage.feature import multiscale_basic_features
 
+    height, width = image.shape[:2]
+    # A derivative needs two pixels; what is added beyond the border only repeats it.
+    image = np.pad(image, [(0, height < 2), (0, width < 2), (0, 0)], mode="edge")
     found = multiscale_basic_features(
         image.astype(np.float32) / 255,
         sigma_min=SIGMA_MIN,
         sigma_max=SIGMA_MAX,
         channel_axis=-1,
     )
-    return np.asarray(found if inner is None else found[tuple(inner)], np.float32)
+    rows, columns = (slice(0, height), slice(0, width)) if inner is None else inner
+    return np.asarray(found[rows, columns], np.float32)
 
 
 def region_numbers(image: NDArray[np.uint8]) -> Float32:

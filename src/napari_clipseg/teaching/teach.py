@@ -113,8 +113,9 @@ def teach(
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_clipseg import sample_data, teach
-    >>> image = sample_data.load("scene").image
+    >>> from napari_clipseg import teach
+    >>> from napari_clipseg.sample_data import load_sample
+    >>> image = load_sample("shapes").image
     >>> strokes = np.zeros(image.shape[:2], np.uint8)
     >>> strokes[40:44, 20:60], strokes[100:140, 88:92] = 1, 2
     >>> learned = teach(image, strokes, classes=["rings"])

@@ -64,10 +64,10 @@ class Teacher:
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_clipseg import sample_data
+    >>> from napari_clipseg.sample_data import load_sample
     >>> from napari_clipseg.engine import load
     >>> from napari_clipseg.teaching.teacher import Teacher
-    >>> image = sample_data.load("scene").image
+    >>> image = load_sample("shapes").image
     >>> teacher = Teacher(image, load("demo", device="cpu"))
     >>> strokes = np.zeros(image.shape[:2], np.uint8)
     >>> strokes[40:44, 20:60], strokes[100:140, 88:92] = 1, 2

@@ -1,0 +1,52 @@
+"""An image with two kinds of things, and strokes on it, for tests of teaching."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+SIDE = 96
+
+
+def scene(seed=0, side=SIDE, channels=3):
+    """Red disks and blue disks on gray, and where each lie; of one channel bright and dark ones."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(110, 8, (side, side, channels))
+    y, x = np.mgrid[:side, :side]
+    masks = np.zeros((2, side, side), bool)
+    colors = ([210, 60, 60], [60, 60, 210]) if channels == 3 else ([220], [20])
+    for number in range(8):
+        row, column = divmod(number, 3)
+        cy, cx = (row + 0.5) * side / 3, (column + 0.5) * side / 3
+        disk = np.hypot(y - cy, x - cx) < rng.uniform(0.09, 0.13) * side
+        masks[number % 2] |= disk
+        image[disk] = colors[number % 2] + rng.normal(0, 8, (disk.sum(), channels))
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    return (image if channels == 3 else image[..., 0]), masks
+
+
+def paint(masks, per_side=3, classes=(0,)):
+    """Strokes on the things of some classes (values 2, 3, …) and beside all of these (1)."""
+    strokes = np.zeros(masks.shape[1:], np.uint8)
+    for value, number in enumerate(classes, start=2):
+        labels, count = ndimage.label(ndimage.binary_erosion(masks[number], iterations=2))
+        for one in range(1, min(per_side, count) + 1):
+            rows, columns = np.nonzero(labels == one)
+            middle = int(rows.mean())
+            strokes[middle, columns[rows == middle]] = value
+    free = ~masks[list(classes)].any(axis=0)
+    others = [number for number in range(len(masks)) if number not in classes]
+    for number in others[:1]:
+        labels, count = ndimage.label(masks[number])
+        for one in range(1, count):
+            rows, columns = np.nonzero(labels == one)
+            strokes[int(rows.mean()), columns[rows == int(rows.mean())]] = 1
+    side = len(strokes)
+    for row in np.linspace(2, side - 3, per_side).astype(int):
+        part = free[row] & (np.arange(side) < side // 2)
+        strokes[row, part] = 1
+    return strokes
+
+
+def iou(found, truth):
+    return (found & truth).sum() / max((found | truth).sum(), 1)

@@ -1,0 +1,242 @@
+"""Print what teaching by strokes gives: ``python tools/evaluate/teach.py [--seeds N] [--jobs N]``.
+
+On the bundled checkpoint, as the mean IoU over images and seeds of strokes, at pixels that are not
+painted: ours, what it is made of, and what a user would take instead, all from the same strokes.
+Then: how far the score from held-out strokes is from the true IoU; what is marked by mistake on
+images that have nothing of the thing, after teaching on their background; a prompt that was taught
+on one scene, on four others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A script finds what lies beside it; the packages lie one folder up.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from evaluate.demo import overlap
+from evaluate.teach_cases import CASES, ON, SHAPES, Case, Mask, draw_strokes, shapes
+from napari_clipseg.engine.loading import load
+from napari_clipseg.learned import LearnedPrompt
+from napari_clipseg.segmentation import segment
+from napari_clipseg.teaching.parts import fit_logistic
+from napari_clipseg.teaching.teach import teach
+
+COUNTS = (2, 6, 12, 24, 48)
+TREES = 100
+THRESHOLDS = np.linspace(0.05, 0.95, 19)
+WORD, FOREST, EXTRA, LOGISTIC, OURS = (
+    "best of the words, best threshold",
+    "random forest on filters",
+    "extra trees on filters",
+    "logistic regression on filters",
+    "ours",
+)
+ROWS = (WORD, FOREST, EXTRA, LOGISTIC, OURS)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row's IoU on one case from one drawing of strokes, and the seconds it took."""
+
+    row: str
+    case: str
+    count: int
+    seed: int
+    iou: float
+    seconds: float
+    score: float | None = None
+
+
+def beside(found: Mask, case: Case, strokes: NDArray[np.uint8]) -> float:
+    """Return the IoU at the pixels that are not painted."""
+    free = strokes == 0
+    return overlap(found & free, case.truth & free)
+
+
+def filtered(case: Case) -> NDArray[np.float32]:
+    """Return scikit-image's filters of an image: ``(pixels, filters)``."""
+    from skimage.feature import multiscale_basic_features
+
+    axis = -1 if case.image.ndim == 3 else None
+    found = multiscale_basic_features(case.image, channel_axis=axis, sigma_min=0.5, sigma_max=16)
+    return np.asarray(found, np.float32).reshape(case.truth.size, -1)
+
+
+def others(
+    case: Case, inputs: NDArray[np.float32], strokes: NDArray[np.uint8]
+) -> Iterator[tuple[str, Mask, float]]:
+    """Yield what other classifiers find from the same strokes."""
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+
+    painted = strokes.ravel() > 0
+    x, y = inputs[painted], strokes.ravel()[painted] == ON
+    for name, kind in ((FOREST, RandomForestClassifier), (EXTRA, ExtraTreesClassifier)):
+        start = time.perf_counter()
+        model = kind(TREES, random_state=0).fit(x, y)
+        found = model.predict_proba(inputs)[:, 1] > 0.5
+        yield name, found.reshape(strokes.shape), time.perf_counter() - start
+    start = time.perf_counter()
+    weight, bias = fit_logistic(x, y)
+    yield LOGISTIC, (inputs @ weight + bias > 0).reshape(strokes.shape), time.perf_counter() - start
+
+
+def measured(job: tuple[int, Sequence[int], Sequence[int]]) -> list[Measured]:
+    """Measure all rows on one case."""
+    import torch
+
+    number, counts, seeds = job
+    torch.set_num_threads(1)
+    case = CASES[number]()
+    engine = load("demo", device="cpu")
+    words = segment(case.image, list(case.words), model=engine).probability
+    inputs = filtered(case)
+    rows = []
+    for seed in seeds:
+        for count in counts:
+            strokes = draw_strokes(case.truth, count, seed)
+            best = max(beside(one > t, case, strokes) for one in words for t in THRESHOLDS)
+            rows.append(Measured(WORD, case.name, count, seed, best, 0.0))
+            for name, found, seconds in others(case, inputs, strokes):
+                iou = beside(found, case, strokes)
+                rows.append(Measured(name, case.name, count, seed, iou, seconds))
+            start = time.perf_counter()
+            learned = teach(case.image, strokes, model=engine)
+            result = segment(case.image, learned, threshold=0.5, model=engine)
+            seconds = time.perf_counter() - start
+            iou = beside(result.probability[0] > 0.5, case, strokes)
+            rows.append(Measured(OURS, case.name, count, seed, iou, seconds, learned.score))
+    return rows
+
+
+def mean(rows: Sequence[Measured], **wanted: object) -> float:
+    """Return the mean IoU of the rows with these values."""
+    chosen = [
+        one.iou for one in rows if all(getattr(one, name) == is_ for name, is_ in wanted.items())
+    ]
+    return float(np.mean(chosen)) if chosen else float("nan")
+
+
+def print_table(rows: Sequence[Measured], counts: Sequence[int]) -> None:
+    """Print the mean of each row, then ours and the forests on each case."""
+    print("| from the same strokes | " + " | ".join(f"{n} strokes" for n in counts) + " | s |")
+    print("|---|" + "---|" * (len(counts) + 1))
+    for name in ROWS:
+        values = " | ".join(f"{mean(rows, row=name, count=n):.3f}" for n in counts)
+        seconds = np.median([one.seconds for one in rows if one.row == name])
+        print(f"| {name} | {values} | {seconds:.1f} |")
+    print("\n| case | " + " | ".join(f"ours, forest, trees: {n}" for n in counts) + " |")
+    print("|---|" + "---|" * len(counts))
+    for case in dict.fromkeys(one.case for one in rows):
+        cells = [
+            ", ".join(
+                f"{mean(rows, row=name, case=case, count=n):.3f}" for name in (OURS, FOREST, EXTRA)
+            )
+            for n in counts
+        ]
+        print(f"| {case} | " + " | ".join(cells) + " |")
+    gaps = [
+        max(mean(rows, row=name, case=case, count=n) for name in (FOREST, EXTRA))
+        - mean(rows, row=OURS, case=case, count=n)
+        for case in dict.fromkeys(one.case for one in rows)
+        for n in counts
+    ]
+    print(f"\nLargest step below the better forest on one case: {max(gaps):.3f}")
+    for n in counts:
+        gain = np.mean(
+            [
+                mean(rows, row=OURS, case=shape, count=n)
+                - mean(rows, row=FOREST, case=shape, count=n)
+                for shape in SHAPES
+            ]
+        )
+        print(f"Things that differ by shape alone, {n} strokes: {gain:+.3f} beside the forest")
+    errors = [abs(one.iou - one.score) for one in rows if one.score is not None]
+    told = len(errors) / max(sum(one.row == OURS for one in rows), 1)
+    print(
+        f"Score from held-out strokes: told in {told:.0%} of the cases, mean distance to the true "
+        f"IoU {np.mean(errors):.3f}"
+    )
+
+
+def silence(seeds: Sequence[int]) -> float:
+    """Return the share of empty images that is marked after teaching on their background."""
+    shares = []
+    for seed in seeds:
+        scene, empty, other = (
+            shapes("stars", seed),
+            _empty(seed, "crosses"),
+            _empty(seed, "crescents"),
+        )
+        strokes = draw_strokes(scene.truth, 12, seed)
+        background = draw_strokes(empty.truth, 12, seed)
+        learned = teach([scene.image, empty.image], [strokes, background])
+        for one in (empty, other):
+            found = segment(one.image, learned, threshold=0.5).probability[0] > 0.5
+            shares.append(found.mean())
+    return float(np.mean(shares))
+
+
+def _empty(seed: int, kind: str) -> Case:
+    """Return a scene without any of the things that are looked for."""
+    return shapes(kind, 100 + seed, wanted=0)
+
+
+def transfer(seeds: Sequence[int]) -> tuple[float, float]:
+    """Return the IoU on four other scenes of a prompt of one scene, and of prompts of their own."""
+    there, own = [], []
+    for seed in seeds:
+        scene = shapes("stars", 200 + seed)
+        learned = teach(scene.image, draw_strokes(scene.truth, 24, seed))
+        for number in range(4):
+            # The same colors and light, other places.
+            other = shapes("stars", 200 + seed, layout=number + 1)
+            strokes = draw_strokes(other.truth, 24, seed)
+            there.append(_found(other, learned, strokes))
+            own.append(_found(other, teach(other.image, strokes), strokes))
+    return float(np.mean(there)), float(np.mean(own))
+
+
+def _found(case: Case, learned: LearnedPrompt, strokes: NDArray[np.uint8]) -> float:
+    found = segment(case.image, learned, threshold=0.5).probability[0] > 0.5
+    return beside(found, case, strokes)
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10, help="drawings of strokes (10)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="numbers of strokes")
+    parser.add_argument("--table-only", action="store_true", help="without silence and transfer")
+    options = parser.parse_args()
+    seeds = range(options.seeds)
+    jobs = [(i, options.counts, [seed]) for seed in seeds for i in range(len(CASES))]
+    rows: list[Measured] = []
+    by_case: dict[str, int] = defaultdict(int)
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for found in pool.map(measured, jobs):
+            rows += found
+            by_case[found[0].case] += 1
+            print(f"{found[0].case}: {by_case[found[0].case]}", file=sys.stderr, flush=True)
+    print_table(rows, options.counts)
+    if not options.table_only:
+        few = range(min(options.seeds, 4))
+        print(f"Marked on images without the thing: {silence(few):.2%}")
+        there, own = transfer(few)
+        print(f"Taught on one scene, used on four others: {there:.3f}; taught there: {own:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
