@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_clipseg.cache import ByteCache, content_digest
 from napari_clipseg.engine.engine import Engine
-from napari_clipseg.images.descriptors import REACH, REGIONS, filter_responses, region_numbers
+from napari_clipseg.images.descriptors import REACH, filter_responses, region_numbers
 from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Appearance, Rendering, resolve
 from napari_clipseg.learned import MAPS, LearnedClass, LearnedPrompt
@@ -34,8 +34,6 @@ class Decoding:
         What decodes.
     prompts : sequence of prompts
         Resolved ones; learned ones of one class each.
-    cache : ByteCache, optional
-        Of the numbers of regions.
 
     Raises
     ------
@@ -49,9 +47,8 @@ class Decoding:
         self,
         engine: Engine,
         prompts: Sequence[Any],
-        cache: ByteCache[NDArray[Any]] | None = None,
     ) -> None:
-        self._engine, self._cache = engine, cache
+        self._engine = engine
         self._learned = {i: p for i, p in enumerate(prompts) if isinstance(p, LearnedPrompt)}
         for learned in self._learned.values():
             learned.require_engine(engine)
@@ -70,15 +67,18 @@ class Decoding:
         """The most channels that a learned prompt judges by."""
         return max((one.image_channels for one in self._learned.values()), default=0)
 
-    def tile_maps(self, features: Features, images: Sequence[NDArray[np.uint8]]) -> Float32:
+    @property
+    def needs_regions(self) -> bool:
+        """Whether the regions of tiles must be known, too."""
+        return any(one.regions for one in self._learned.values())
+
+    def tile_maps(self, features: Features) -> Float32:
         """Return the maps of tiles, to be stitched.
 
         Parameters
         ----------
         features : Features
             Of the tiles.
-        images : sequence of ndarray of uint8
-            The tiles as the model sees them.
 
         Returns
         -------
@@ -86,20 +86,18 @@ class Decoding:
             ``(tiles, maps, rows, columns)``.
         """
         parts = [] if self._vectors is None else [self._engine.decode(features, self._vectors)]
-        if any(one.regions for one in self._learned.values()):
-            parts.append(np.stack(cached_regions(images, self._cache)))
         for learned in self._learned.values():
             parts.append(class_maps(self._engine, features, learned.classes[0]))
-            parts.append(component_maps(features, learned.components, images[0].shape[:2]))
+            parts.append(component_maps(features, learned.components, _size(parts[-1])))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-    def judge(self, stitched: Float32, responses: Float32) -> Float32:
+    def judge(self, stitched: Sequence[Float32], responses: Float32) -> Float32:
         """Return the logits of all prompts from stitched maps and filtered pixels.
 
         Parameters
         ----------
-        stitched : ndarray of float32
-            ``(maps, rows, columns)``: those of `tile_maps`, stitched.
+        stitched : sequence of ndarray of float32
+            ``(maps, rows, columns)``: those of `tile_maps`, stitched, and those of regions.
         responses : ndarray of float32
             ``(rows, columns, filters)``: those of `Pixels.responses`.
 
@@ -108,20 +106,17 @@ class Decoding:
         ndarray of float32
             ``(prompts, rows, columns)``.
         """
-        logits = np.empty((self._count, *stitched.shape[1:]), np.float32)
-        logits[self._plain] = stitched[: len(self._plain)]
+        maps_of_tiles, *regions = stitched
+        shape = maps_of_tiles.shape[1:]
+        logits = np.empty((self._count, *shape), np.float32)
         at = len(self._plain)
-        regions = None
-        if any(one.regions for one in self._learned.values()):
-            regions, at = stitched[at : at + REGIONS], at + REGIONS
+        logits[self._plain] = maps_of_tiles[:at]
         for i, learned in self._learned.items():
             count = MAPS + len(learned.components) - 1
-            maps = [stitched[at : at + count]]
-            if learned.regions and regions is not None:
-                maps.append(regions)
+            maps = [maps_of_tiles[at : at + count], *(regions if learned.regions else [])]
             at += count
             inputs = join_inputs(responses, np.concatenate(maps))
-            logits[i] = learned.classes[0].judge(inputs).reshape(stitched.shape[1:])
+            logits[i] = learned.classes[0].judge(inputs).reshape(shape)
         return logits
 
 
@@ -133,6 +128,11 @@ def cached_regions(
         return [region_numbers(image) for image in images]
     keys = [("regions", content_digest(image)) for image in images]
     return cache.get_or_make(keys, lambda new: [region_numbers(images[i]) for i in new])
+
+
+def _size(maps: Float32) -> tuple[int, int]:
+    height, width = maps.shape[-2:]
+    return height, width
 
 
 def join_inputs(responses: Float32, maps: Float32) -> Float32:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.cache import ByteCache
-from napari_clipseg.decoding import Decoding, Pixels
+from napari_clipseg.decoding import Decoding, Pixels, cached_regions
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.edges.refine import refine_edges
 from napari_clipseg.images.io.maps import ProbabilityMap
 from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
 from napari_clipseg.images.tiling.mosaic import Judge, Mosaic, batches
-from napari_clipseg.images.tiling.plan import Plan
+from napari_clipseg.images.tiling.plan import Plan, Tile
 from napari_clipseg.results import Segmentation
 
 
@@ -93,6 +93,7 @@ class Run:
         self._partial = replace(result, probability=written.data, complete=False)
         self._refine_edges = result.recipe.refine_edges
         self._mosaics: dict[int, Mosaic] = {}  # of the planes that are begun
+        self._cache = cache
         if decoding.judges:
             self._pixels = Pixels.of(reader, rendering, plan.extent.planes, cache)
             self._pixels.require(decoding.image_channels)
@@ -111,11 +112,11 @@ class Run:
                     self._mosaics[number] = self._mosaic(number, whole_bands)
             images = [self._mosaics[number].render(tile) for number, tile in batch]
             features = self._engine.encode(images, resize=False)
-            all_maps = self._decoding.tile_maps(features, images)
+            all_maps = [self._decoding.tile_maps(features), *self._regions(batch)]
             done += len(batch)
-            for (number, tile), maps in zip(batch, all_maps, strict=True):
+            for (number, tile), *maps in zip(batch, *all_maps, strict=True):
                 mosaic, at = self._mosaics[number], places[number]
-                for rows, band in mosaic.add(tile, maps):
+                for rows, band in mosaic.add(tile, *maps):
                     self._written.write(at, rows, band)
                 if mosaic.complete:
                     if self._refine_edges:
@@ -137,13 +138,20 @@ class Run:
             judge=self._judge(plane),
         )
 
+    def _regions(self, batch: list[tuple[int, Tile]]) -> list[NDArray[np.float32]]:
+        """Return what learned prompts need of the regions in tiles, if they need it."""
+        if not self._decoding.needs_regions:
+            return []
+        images = [self._mosaics[number].render_regions(tile) for number, tile in batch]
+        return [np.stack(cached_regions(images, self._cache))]
+
     def _judge(self, plane: tuple[int, ...]) -> Judge | None:
         """Return what learned prompts make of the stitched maps of some rows of a plane."""
         if not self._decoding.judges:
             return None
         plan, wanted = self._plan, self._decoding.image_channels
 
-        def judge(maps: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+        def judge(maps: list[NDArray[np.float32]], rows: slice) -> NDArray[np.float32]:
             responses = self._pixels.responses(plan.level, plane, rows, plan.columns, wanted=wanted)
             return self._decoding.judge(maps, responses)
 

@@ -161,7 +161,7 @@ def segment_steps(
     total = 2 + plan.tile_count
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve().replace(weights=engine.weights)
-    decoding = Decoding(engine, recipe.all_prompts, cache)
+    decoding = Decoding(engine, recipe.all_prompts)
     with source.open() as reader:
         rendering = resolve(reader, recipe.appearance, plan.extent.planes)
         appearance = rendering.appearance

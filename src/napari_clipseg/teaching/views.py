@@ -14,7 +14,7 @@ from napari_clipseg.decoding import Pixels, cached_regions, component_maps, join
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.images.rendering import Appearance, resolve
-from napari_clipseg.images.tiling.plan import Detail, Plan, Tile
+from napari_clipseg.images.tiling.plan import Detail, Plan, Tile, region_size
 from napari_clipseg.images.tiling.planning import make_plan
 from napari_clipseg.images.tiling.stitch import on_pixels
 from napari_clipseg.images.tiling.tiles import render_tile
@@ -124,7 +124,11 @@ class Views:
 
     def render(self, plane: tuple[int, ...], tile: Tile) -> NDArray[np.uint8]:
         """Return what the model sees of a tile."""
-        size = self.plan.input_size(tile)
+        return self._rendered(plane, tile, self.plan.input_size(tile))
+
+    def _rendered(
+        self, plane: tuple[int, ...], tile: Tile, size: tuple[int, int]
+    ) -> NDArray[np.uint8]:
         return render_tile(
             self._reader, self._rendering, plane, tile, level=self.plan.level, size=size
         )
@@ -145,8 +149,9 @@ class Views:
                 found[own] = np.isfinite(pixels[y - top, x - left]).all(axis=1)
         return found
 
-    def region_maps(self, image: NDArray[np.uint8]) -> Float32:
+    def region_maps(self, view: View) -> Float32:
         """Return the region numbers of a tile, cached."""
+        image = self._rendered(view.plane, view.tile, region_size(view.tile))
         return cached_regions([image], self._regions)[0]
 
     def responses_at(self, plane: tuple[int, ...], rows: Places, columns: Places) -> Float32:
@@ -199,12 +204,16 @@ class Views:
             ``(pixels, inputs)``, regions last.
         """
         deep = component_maps(view.features, components, view.image.shape[:2])[0]
-        maps = np.concatenate([class_maps, deep, self.region_maps(view.image)])
+        regions = self.region_maps(view)
+        maps = np.concatenate([class_maps, deep])
         found: Float32 | None = None
         for (top, left), own in _blocks(rows, columns):
             y, x = rows[own], columns[own]
             part = slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1)
-            near = on_pixels(maps, view.tile, *part)[:, y - part[0].start, x - part[1].start]
+            places = y - part[0].start, x - part[1].start
+            near = np.concatenate(
+                [on_pixels(one, view.tile, *part)[:, *places] for one in (maps, regions)]
+            )
             responses = self._responses_of(view.plane, top, left)[y - top, x - left]
             inputs = join_inputs(responses[:, None], near[..., None])
             if found is None:

@@ -12,12 +12,12 @@ from napari_clipseg.images.geometry import outline_mask
 from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.probability import Float32
 from napari_clipseg.images.rendering import Rendering
-from napari_clipseg.images.tiling.plan import BAND, Plan, Tile
+from napari_clipseg.images.tiling.plan import BAND, Plan, Tile, region_size
 from napari_clipseg.images.tiling.stitch import Stitcher, on_pixels, sigmoid
 from napari_clipseg.images.tiling.tiles import render_tile
 
 # What makes logits of the stitched maps of some rows, where those are more than logits.
-Judge: TypeAlias = Callable[[Float32, slice], Float32]
+Judge: TypeAlias = Callable[[list[Float32], slice], Float32]
 
 
 def batches(plan: Plan, most: int) -> Iterator[list[tuple[int, Tile]]]:
@@ -70,8 +70,8 @@ class Mosaic:
         Whether `add` gives rows in bands of `BAND` only, so that each chunk of a file is written
         once, or as soon as they are complete.
     judge : callable, optional
-        Makes ``(maps, rows, columns)`` logits of the stitched maps and their rows; by default
-        they are logits.
+        Makes ``(maps, rows, columns)`` logits of the stitched maps, one array for each that tiles
+        have, and their rows; by default there is one array, of logits.
 
     Attributes
     ----------
@@ -90,8 +90,8 @@ class Mosaic:
         judge: Judge | None = None,
     ) -> None:
         self._reader, self._rendering, self._plan, self._plane = reader, rendering, plan, plane
-        self._stitcher = Stitcher(plan.tiles, plan.rows, plan.columns)
-        self._overview: Float32 | None = None
+        self._stitchers: list[Stitcher] = []  # one for each array that tiles have
+        self._overviews: tuple[Float32, ...] = ()
         self._next_row = plan.rows.start
         self._whole_bands, self._judge = whole_bands, judge
         self.any_finite = not reader.source.may_have_gaps
@@ -103,14 +103,15 @@ class Mosaic:
 
     def render(self, tile: Tile) -> NDArray[np.uint8]:
         """Return what the model sees of a tile: ``(rows, columns, 3)``."""
-        return render_tile(
-            self._reader,
-            self._rendering,
-            self._plane,
-            tile,
-            level=self._plan.level,
-            size=self._plan.input_size(tile),
-        )
+        return self._rendered(tile, self._plan.input_size(tile))
+
+    def render_regions(self, tile: Tile) -> NDArray[np.uint8]:
+        """Return a tile as regions are found in it: ``(rows, columns, 3)``."""
+        return self._rendered(tile, region_size(tile))
+
+    def _rendered(self, tile: Tile, size: tuple[int, int]) -> NDArray[np.uint8]:
+        level = self._plan.level
+        return render_tile(self._reader, self._rendering, self._plane, tile, level=level, size=size)
 
     def render_region(self) -> NDArray[np.uint8]:
         """Return the image under the map, at the map's size: ``(height, width, 3)``."""
@@ -119,15 +120,15 @@ class Mosaic:
             self._reader.read(plan.level, self._plane, plan.rows, plan.columns, rendering.channels)
         )
 
-    def add(self, tile: Tile, logits: Float32) -> Iterator[tuple[slice, Float32]]:
-        """Take the logits of a tile, and yield the rows that are complete with them.
+    def add(self, tile: Tile, *maps: Float32) -> Iterator[tuple[slice, Float32]]:
+        """Take the maps of a tile, and yield the rows that are complete with them.
 
         Parameters
         ----------
         tile : Tile
             The next of the plan's `tiles_of_plane`: tiles come in that order.
-        logits : ndarray of float32
-            ``(maps, rows, columns)``.
+        *maps : ndarray of float32
+            ``(maps, rows, columns)``: logits; for `judge` one array or more, each of its own size.
 
         Yields
         ------
@@ -137,12 +138,16 @@ class Mosaic:
             ``(maps, rows, width)``; 0 where a pixel is not finite or outside the region.
         """
         if tile == self._plan.overview:
-            self._overview = logits
+            self._overviews = maps
             return
-        self._stitcher.add(tile, logits)
+        plan = self._plan
+        if not self._stitchers:
+            self._stitchers = [Stitcher(plan.tiles, plan.rows, plan.columns) for _ in maps]
+        for stitcher, one in zip(self._stitchers, maps, strict=True):
+            stitcher.add(tile, one)
         if tile.left != self._plan.tiles[-1].left:
             return  # the row of tiles goes on
-        until = self._stitcher.ready_until(tile.top)
+        until = self._stitchers[0].ready_until(tile.top)
         first, stop = self._plan.rows.start, self._plan.rows.stop
         while self._next_row < until:
             last = min(self._next_row + BAND, stop)
@@ -151,17 +156,19 @@ class Mosaic:
             rows = slice(self._next_row, min(last, until))
             band = self._band(rows)
             self._next_row = rows.stop
-            self._stitcher.drop_before(rows.stop)
+            for stitcher in self._stitchers:
+                stitcher.drop_before(rows.stop)
             yield slice(rows.start - first, rows.stop - first), band
 
     def _band(self, rows: slice) -> Float32:
         plan = self._plan
-        logits = self._stitcher.band(rows)
-        if self._overview is not None and plan.overview is not None:
-            overview = on_pixels(self._overview, plan.overview, rows, plan.columns)
-            logits = (1 - plan.overview_weight) * logits + plan.overview_weight * overview
-        if self._judge is not None:
-            logits = self._judge(logits, rows)
+        stitched = [one.band(rows) for one in self._stitchers]
+        if plan.overview is not None:
+            for i, overview in enumerate(self._overviews):
+                seen = on_pixels(overview, plan.overview, rows, plan.columns)
+                weight = plan.overview_weight
+                stitched[i] = (1 - weight) * stitched[i] + weight * seen
+        logits = stitched[0] if self._judge is None else self._judge(stitched, rows)
         probability = sigmoid(logits)
         if self._reader.source.may_have_gaps:
             channels = self._rendering.channels

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_clipseg.images.io.extent import Extent
 
+REGION_SIDE = 384  # pixels; regions are found in tiles of at most this size
 BAND = 512  # rows that are put together and written at once
 FLOAT32 = 4  # bytes
 
@@ -91,6 +92,12 @@ class Tile:
     left: int
     height: int
     width: int
+
+
+def region_size(tile: Tile) -> tuple[int, int]:
+    """Return rows and columns in which regions are found in a tile: its own, if it is small."""
+    smaller = min(1.0, REGION_SIDE / max(tile.height, tile.width))
+    return max(1, round(tile.height * smaller)), max(1, round(tile.width * smaller))
 
 
 @dataclass(frozen=True, eq=False)
