@@ -25,27 +25,46 @@ def test_an_answer_that_says_nothing_gets_the_usual_share():
     assert share_offset(np.full(100, 0.5)) == pytest.approx(np.log(0.3 / 0.7))
 
 
-def test_no_score_of_few_strokes():
-    painted, positive = strokes(LEAST_STROKES - 1)
-    assert expected_iou(painted, positive, positive, 0.3) is None
-
-
-def test_all_found_scores_high_nothing_found_low_and_wrong_ones_zero():
-    painted, positive = strokes(10)
-    high = expected_iou(painted, positive, positive, 0.3)
-    half = expected_iou(painted, positive, positive & (painted.groups % 2 == 0), 0.15)
-    assert 0.9 < high <= 1
-    assert half < 0.7 * high
-    assert expected_iou(painted, positive, ~positive, 0.3) == 0
-
-
-@pytest.mark.parametrize("share", [0.05, 0.3, 0.6])
-@pytest.mark.parametrize(("true", "false"), [(0.95, 0.01), (0.8, 0.05), (0.6, 0.2)])
-def test_the_expected_iou_is_that_of_the_formula(share, true, false):
-    """Many strokes, of which the said shares are found, on an image of the said share."""
-    painted, positive = strokes(300, length=10)
+def expected(per_side, right, sampled, certainty=3.0):
+    """Strokes of which a share is answered rightly, and the answers on the image."""
+    painted, positive = strokes(per_side)
     rng = np.random.default_rng(0)
-    found = rng.random(len(positive)) < np.where(positive, true, false)
-    marked = share * true + (1 - share) * false
-    wanted = share * true / (share + (1 - share) * false)
-    assert expected_iou(painted, positive, found, marked) == pytest.approx(wanted, abs=0.06)
+    # The same share of each stroke.
+    good = rng.permuted(np.tile(np.arange(20) < 20 * right, (2 * per_side, 1)), axis=1).ravel()
+    held = np.where(positive == good, certainty, -certainty)
+    weights = np.full(len(held), 1 / len(held))
+    return expected_iou(painted, positive, held, weights, sampled)
+
+
+ANSWER = np.where(np.arange(10_000) < 3_000, 3.0, -3.0)
+
+
+def test_no_score_of_few_strokes():
+    assert expected(LEAST_STROKES - 1, 1.0, ANSWER) is None
+    assert expected(LEAST_STROKES, 1.0, ANSWER) is not None
+
+
+def test_the_better_held_out_strokes_are_found_the_higher_is_the_score():
+    scores = [expected(10, right, ANSWER) for right in (0.5, 0.7, 0.85, 0.95, 1.0)]
+    assert scores == sorted(scores)
+    assert scores[0] < 0.5
+    assert scores[-1] > 0.95
+
+
+def test_how_sure_the_answers_are_does_not_count_but_how_right_they_are():
+    sure, unsure = expected(10, 0.85, 2 * ANSWER, 6.0), expected(10, 0.85, ANSWER / 3, 1.0)
+    assert sure == pytest.approx(unsure, abs=0.1)
+
+
+def test_nothing_marked_scores_zero():
+    assert expected(10, 1.0, np.full(1000, -3.0)) == 0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize("right", [0.9, 0.95])
+def test_the_expected_iou_of_answers_that_are_right_so_often(share, right):
+    """Both sides are right alike often, so the true share follows from what is marked."""
+    marked = share * right + (1 - share) * (1 - right)
+    sampled = np.where(np.arange(20_000) < 20_000 * marked, 3.0, -3.0)
+    wanted = share * right / (share + (1 - share) * (1 - right))
+    assert expected(30, right, sampled) == pytest.approx(wanted, abs=0.15)

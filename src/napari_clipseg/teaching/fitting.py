@@ -206,9 +206,8 @@ def fit_class(
     )
     score = None
     if len(tested):
-        held = mixed({part: one[tested] for part, one in tests.items()}, shares) + offset
-        marked = float((teacher + offset > 0).mean())
-        score = expected_iou(strokes.of(tested), positive[tested], held > 0, marked)
+        held = mixed({part: one[tested] for part, one in tests.items()}, shares)
+        score = expected_iou(strokes.of(tested), positive[tested], held, counted[tested], teacher)
     spreads = _disagreement(logits, shares, offset)
     doubt = [(view, *at, spreads[part]) for view, at, part in places]
     return Result(learned, score, shares, losses, doubt, inputs)

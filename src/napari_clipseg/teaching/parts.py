@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-TREES = 40  # of each kind
-TREES_HELD_OUT = 16  # where only the worth of a part is measured
+TREES = 30  # of each kind
+TREES_HELD_OUT = 12  # where only the worth of a part is measured
 LEAST_LEAF = 2  # pixels
 STRENGTH = 0.1  # of logistic regression: the inverse of its penalty
-MOST_LOGIT = 4.6  # no part is surer than 99 %
+MOST_LOGIT = 4.6  # no tree is surer than 99 %
+# How sure a part may be beside others. The decoder, fitted to few strokes, is surer than right.
+MOST_SURE = {"decoder": 1.0}
+USUALLY_SURE = 3.0
 # Of the softmax of minus the held-out losses: a part that is worse by this gets 1/e of the weight.
 TEMPERATURE = 0.1
 # So many strokes tell as much about the worth of parts as is known without any: that all are alike.
-USUAL_STROKES = 6
+USUAL_STROKES = 3
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,16 @@ def worth(losses: Mapping[str, float], strokes: int) -> dict[str, float]:
 
 def mixed(logits: Mapping[str, Float64], weights: Mapping[str, float]) -> Float64:
     """Return the weighted mean of the parts' logits."""
-    parts = [weights[name] * clipped(one) for name, one in logits.items()]
+    parts = [
+        weights[name] * clipped(one, MOST_SURE.get(name, USUALLY_SURE))
+        for name, one in logits.items()
+    ]
     return np.asarray(np.sum(parts, axis=0))
 
 
-def clipped(logits: Any) -> Float64:
-    """Return logits within ``±MOST_LOGIT``."""
-    return np.asarray(np.clip(np.asarray(logits, np.float64), -MOST_LOGIT, MOST_LOGIT))
+def clipped(logits: Any, most: float = MOST_LOGIT) -> Float64:
+    """Return logits within ``±most``."""
+    return np.asarray(np.clip(np.asarray(logits, np.float64), -most, most))
 
 
 def logit(probability: Float64) -> Float64:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from napari_clipseg.teaching.strokes import Strokes
 
@@ -11,12 +12,16 @@ Float64 = NDArray[np.float64]
 
 # Strokes are painted on both sides alike, and most things cover less than half of an image.
 USUAL_SHARE = 0.3
-USUAL_STRENGTH = 3.0  # how much the usual share counts beside the image's own
+USUAL_STRENGTH = 3.0
+SCORED_STRENGTH = 0.3  # where the answers are to be as sure as they are right
 ROUNDS = 60
-LEAST_STROKES = 3  # of each side, for a score
+LEAST_STROKES = 4  # of each side, for a score
+# Of the slope of held-out logits: between these, and drawn to 1 where strokes say little.
+SLOPES = (0.05, 5.0)
+CERTAINTY = 0.02
 
 
-def share_offset(probability: Float64) -> float:
+def share_offset(probability: Float64, strength: float = USUAL_STRENGTH) -> float:
     """Return what to add to logits, so that they fit the share of pixels that the thing covers.
 
     The classifiers learned from as many pixels on the thing as beside it. The share is found by
@@ -27,47 +32,62 @@ def share_offset(probability: Float64) -> float:
     ----------
     probability : ndarray of float
         ``(pixels,)``, of pixels drawn evenly from the image.
+    strength : float
+        How much the usual share counts beside the image's own.
     """
     share = USUAL_SHARE
     for _ in range(ROUNDS):
         on, beside = probability * share, (1 - probability) * (1 - share)
         found = float((on / (on + beside)).mean())
-        share = (found + USUAL_STRENGTH * USUAL_SHARE) / (1 + USUAL_STRENGTH)
+        share = (found + strength * USUAL_SHARE) / (1 + strength)
     return float(np.log(share / (1 - share)))
 
 
 def expected_iou(
-    strokes: Strokes, positive: NDArray[np.bool_], found: NDArray[np.bool_], marked: float
+    strokes: Strokes,
+    positive: NDArray[np.bool_],
+    held: Float64,
+    weights: Float64,
+    sampled: Float64,
 ) -> float | None:
     """Return the IoU to expect, from strokes that were held out; None if they are too few.
 
-    With the share `t` of the thing's strokes that is found, and the share `f` of the others that
-    is found by mistake, a thing that covers the share `s` of an image is marked on
-    ``s t + (1 - s) f`` of it. So `s` follows from what is marked (Rogan and Gladen 1978,
-    https://doi.org/10.1093/oxfordjournals.aje.a112510), and the IoU is ``s t / (s + (1 - s) f)``.
+    How sure the answers may be follows from the held-out strokes: the slope of the logits that
+    has the least log loss there (Platt scaling without offset). With probabilities of that slope,
+    the IoU of what is marked is the expected number of its pixels that are right, over the
+    expected number of pixels that are marked or should be.
 
     Parameters
     ----------
     strokes : Strokes
-        Of the pixels.
+        Of the held-out pixels.
     positive : ndarray of bool
         ``(pixels,)``: on the thing.
-    found : ndarray of bool
-        ``(pixels,)``: found when their stroke was held out.
-    marked : float
-        The share of the image's pixels that is marked.
+    held : ndarray of float
+        ``(pixels,)``: logits when their stroke was held out, both sides alike.
+    weights : ndarray of float
+        ``(pixels,)``.
+    sampled : ndarray of float
+        Logits of pixels drawn evenly from the image, both sides alike.
     """
-    rates = []
     for side in (True, False):
-        groups = np.unique(strokes.groups[positive == side])
-        if len(groups) < LEAST_STROKES:
+        if len(np.unique(strokes.groups[positive == side])) < LEAST_STROKES:
             return None
-        # Each stroke counts alike, however long it is; one more is half found, as a prior.
-        each = [found[strokes.groups == group].mean() for group in groups]
-        rates.append((sum(each) + (0.75 if side else 0.05)) / (len(each) + 1))
-    true, false = rates
-    if true <= false:
+    marked = sampled + share_offset(_probability(sampled)) > 0
+    if not marked.any():
         return 0.0
-    share = float(np.clip((marked - false) / (true - false), 0.0, 1.0))
-    share = max(share, 0.05 * marked)
-    return float(share * true / max(share + (1 - share) * false, 1e-9))
+    signs = np.where(positive, 1.0, -1.0)
+
+    def loss(slope: float) -> float:
+        losses = np.logaddexp(0, -slope * signs * held)
+        return float((losses * weights).sum() + CERTAINTY * np.log(slope) ** 2)
+
+    slope = minimize_scalar(loss, bounds=SLOPES, method="bounded").x
+    flat = slope * sampled
+    probability = _probability(flat + share_offset(_probability(flat), SCORED_STRENGTH))
+    right = probability[marked].sum()
+    return float(right / (probability.sum() + (1 - probability[marked]).sum()))
+
+
+def _probability(logits: Float64) -> Float64:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
