@@ -138,6 +138,24 @@ class LearnedPrompt:
         """Return a prompt for each class, without what is only needed to go on teaching."""
         return tuple(replace(self, classes=(one,), record={}, samples={}) for one in self.classes)
 
+    def teach(self, image: Any, strokes: Any, **options: Any) -> LearnedPrompt:
+        """Go on from it with more images and strokes; the earlier strokes count, too.
+
+        Parameters
+        ----------
+        image, strokes, **options
+            See `teach`; the model is the one that it was taught with, unless another is given.
+
+        Raises
+        ------
+        ValueError
+            If it has no painted pixels to go on from, or the strokes have a value that it does
+            not know.
+        """
+        from napari_clipseg.teaching.teach import teach
+
+        return teach(image, strokes, **{"prompt": self, "model": self.model, **options})
+
     def require_engine(self, engine: Engine) -> None:
         """Raise CheckpointError if it was taught with another checkpoint than the engine's."""
         config = engine.config
