@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
+import pytest
 from scipy import ndimage
 
+from napari_clipseg.teaching import decoder, fitting, network, parts
+
 SIDE = 96
+
+
+@contextmanager
+def hurried():
+    """Fewer trees and steps: what is tested here is not how good the answers are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "TREES", 8)
+        patch.setattr(parts, "TREES_HELD_OUT", 4)
+        patch.setattr(decoder, "STEPS", 8)
+        patch.setattr(network, "STEPS", 150)
+        patch.setattr(fitting, "SAMPLED", 4000)
+        yield
 
 
 def scene(seed=0, side=SIDE, channels=3):
@@ -25,7 +42,7 @@ def scene(seed=0, side=SIDE, channels=3):
     return (image if channels == 3 else image[..., 0]), masks
 
 
-def paint(masks, per_side=3, classes=(0,)):
+def paint(masks, per_side=4, classes=(0,)):
     """Strokes on the things of some classes (values 2, 3, …) and beside all of these (1)."""
     strokes = np.zeros(masks.shape[1:], np.uint8)
     for value, number in enumerate(classes, start=2):

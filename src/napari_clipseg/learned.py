@@ -238,7 +238,8 @@ class LearnedPrompt:
         from safetensors.numpy import load
 
         try:
-            tensors = load(data)
+            # Copies lie in memory as arrays do that were just made: they multiply bit for bit alike.
+            tensors = {name: np.array(array) for name, array in load(data).items()}
             length = int.from_bytes(data[:8], "little")
             header = json.loads(data[8 : 8 + length])
             about = json.loads(header["__metadata__"][FORMAT])

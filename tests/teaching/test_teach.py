@@ -10,10 +10,16 @@ from napari_clipseg import LearnedPrompt, Recipe, segment, teach
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import load
 from napari_clipseg.images.rendering import Appearance
-from painted import SIDE, iou, paint, scene
+from painted import SIDE, hurried, iou, paint, scene
 
 IMAGE, MASKS = scene()
 STROKES = paint(MASKS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_a_hurry():
+    with hurried():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def test_beside_words_and_as_what_is_not_wanted(learned, demo):
 
 def test_a_recipe_holds_all_that_a_learned_prompt_needs(learned, demo):
     result = segment(IMAGE, learned, model=demo)
-    again = Recipe.from_json(result.recipe.to_json())
+    again = Recipe.from_dict(json.loads(json.dumps(result.recipe.to_dict())))
     np.testing.assert_array_equal(segment(IMAGE, again, model=demo).probability, result.probability)
     assert again.prompt_names == ("red disks",)
 
