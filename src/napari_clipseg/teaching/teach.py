@@ -318,7 +318,9 @@ def _components(taught: Sequence[Taught]) -> Float32:
     found = vectors[:, ::-1][:, :COMPONENTS].T
     # Their sign is a matter of chance: the largest entry is positive.
     largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], axis=1)
-    return np.concatenate([mean[None], found * np.sign(largest)]).astype(np.float32)
+    # In C order, as it will be read from a file: BLAS rounds by the order in memory.
+    joined = np.concatenate([mean[None], found * np.sign(largest)])
+    return np.ascontiguousarray(joined, np.float32)
 
 
 def _older(learned: LearnedPrompt) -> Older:
