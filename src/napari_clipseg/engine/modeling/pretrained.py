@@ -11,7 +11,7 @@ from torch import nn
 from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE, write_json
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.checkpoints.weights import load_weights, save_weights
-from napari_clipseg.engine.modeling.config import BaseConfig
+from napari_clipseg.engine.modeling.base_config import BaseConfig
 
 Config = TypeVar("Config", bound=BaseConfig)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_clipseg.engine.modeling.config import CLIPSegTextConfig
 from napari_clipseg.engine.modeling.layers import CLIPSegEncoder, Record, new_embedding
 from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.modeling.pretrained import Pretrained
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegTextConfig
 
 # Older configurations say 2, whatever the vocabulary; the id was corrected later.
 LEGACY_EOS = 2

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_clipseg.engine.modeling.config import CLIPSegVisionConfig
 from napari_clipseg.engine.modeling.layers import (
     CLIPSegEncoder,
     Record,
@@ -15,6 +14,7 @@ from napari_clipseg.engine.modeling.layers import (
 )
 from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.modeling.pretrained import Pretrained
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegVisionConfig
 
 
 class CLIPSegVisionEmbeddings(nn.Module):

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
 from napari_clipseg.engine.modeling.text import LEGACY_EOS
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegTextConfig
 from napari_clipseg.engine.preprocessing.image_processor import (
     ImageLike,
     ViTImageProcessor,
