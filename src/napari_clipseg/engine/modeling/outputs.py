@@ -145,4 +145,5 @@ for _output in (
     CLIPSegImageSegmentationOutput,
 ):
     # So that torch.export, and what splits a batch over devices, finds the tensors in it.
-    torch.export.register_dataclass(_output)
+    name = f"{_output.__module__}.{_output.__name__}"
+    torch.export.register_dataclass(_output, serialized_type_name=name)
