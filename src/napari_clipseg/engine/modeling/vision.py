@@ -63,7 +63,8 @@ class CLIPSegVisionEmbeddings(nn.Module):
         section 3.2.
         """
         weight = self.position_embedding.weight
-        if (rows, columns) == (self.side, self.side):
+        # An exported program serves all sizes, so it must not take this branch for its example's.
+        if not torch.compiler.is_compiling() and (rows, columns) == (self.side, self.side):
             return weight
         # (patches, width) -> (1, width, side, side)
         patches = weight[1:].T.unflatten(1, (self.side, self.side))[None]
