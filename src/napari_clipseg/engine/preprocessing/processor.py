@@ -18,7 +18,7 @@ from napari_clipseg.engine.preprocessing.image_processor import (
     image_processor_file,
 )
 from napari_clipseg.engine.preprocessing.images import ImageLike
-from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer, TokenIds, TokenRows
 from napari_clipseg.engine.preprocessing.vocabulary import vocabulary_file
 
 
@@ -30,7 +30,7 @@ class CLIPSegProcessor:
     image_processor : ViTImageProcessor
         For images and visual prompts.
     tokenizer : CLIPTokenizer
-        For texts. Its `decode` and `batch_decode` are methods here, too.
+        For texts.
 
     Examples
     --------
@@ -49,8 +49,6 @@ class CLIPSegProcessor:
     def __init__(self, image_processor: ViTImageProcessor, tokenizer: CLIPTokenizer) -> None:
         self.image_processor = image_processor
         self.tokenizer = tokenizer
-        self.decode = tokenizer.decode
-        self.batch_decode = tokenizer.batch_decode
 
     @classmethod
     def from_pretrained(cls, model: str | Path) -> CLIPSegProcessor:
@@ -159,6 +157,14 @@ class CLIPSegProcessor:
                     return_tensors=return_tensors,
                 ).pixel_values
         return encoding
+
+    def decode(self, token_ids: TokenIds, skip_special_tokens: bool = False) -> str:
+        """Turn the ids of one prompt into text; see `CLIPTokenizer.decode`."""
+        return self.tokenizer.decode(token_ids, skip_special_tokens)
+
+    def batch_decode(self, sequences: TokenRows, skip_special_tokens: bool = False) -> list[str]:
+        """Turn the ids of several prompts into texts; see `CLIPTokenizer.batch_decode`."""
+        return self.tokenizer.batch_decode(sequences, skip_special_tokens)
 
 
 def _require_whole_patches(folder: str | Path, patch: int, images: ViTImageProcessor) -> None:

@@ -57,6 +57,7 @@ PADDINGS = {
 TRUNCATIONS = {True: True, "longest_first": True, False: False, "do_not_truncate": False}
 
 TokenIds: TypeAlias = int | Sequence[int] | NDArray[np.integer] | Tensor
+TokenRows: TypeAlias = Sequence[TokenIds] | NDArray[np.integer] | Tensor
 
 
 class CLIPTokenizer:
@@ -232,11 +233,7 @@ class CLIPTokenizer:
         text = self._backend.decode(ids, skip_special_tokens=bool(skip_special_tokens))
         return text.replace(END_OF_WORD, " ").strip()
 
-    def batch_decode(
-        self,
-        sequences: Sequence[TokenIds] | NDArray[np.integer] | Tensor,
-        skip_special_tokens: bool = False,
-    ) -> list[str]:
+    def batch_decode(self, sequences: TokenRows, skip_special_tokens: bool = False) -> list[str]:
         """Turn the ids of several prompts into texts, each as `decode` does."""
         return [self.decode(ids, skip_special_tokens) for ids in sequences]
 
