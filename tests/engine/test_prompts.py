@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_clipseg import Example
-from napari_clipseg.engine.prompts import Average, Blend, is_image, leaves
+from napari_clipseg.engine.prompts import Average, Blend, leaves, require_images
 
 IMAGE = np.zeros((30, 40, 3), np.uint8)
 
@@ -56,15 +56,18 @@ def test_leaves_refuses_other_types():
         list(leaves(["a", 3]))
 
 
-# name: a value, whether it is an image that can be cached
-KINDS = {
-    "an image": (IMAGE, True),
-    "floats": (IMAGE / 255, False),
-    "a list": (IMAGE.tolist(), False),
-    "nothing": (None, False),
+# name: a value that is no image, and what the error says
+NO_IMAGES = {
+    "floats": (IMAGE / 255, ValueError, r"Got an image of float64 and shape .*; wanted uint8 and"),
+    "16 bit": (IMAGE.astype(np.uint16), ValueError, "image of uint16 .* Scale its values to 0 to"),
+    "a list": (IMAGE.tolist(), TypeError, "image of type list; wanted an array .* numpy.asarray"),
+    "nothing": (None, TypeError, "image of type NoneType"),
 }
 
 
-@pytest.mark.parametrize(("x", "wanted"), KINDS.values(), ids=KINDS)
-def test_is_image(x, wanted):
-    assert is_image(x) is wanted
+@pytest.mark.parametrize(("x", "kind", "says"), NO_IMAGES.values(), ids=NO_IMAGES)
+def test_require_images(x, kind, says):
+    require_images([])
+    require_images([IMAGE])
+    with pytest.raises(kind, match=says):
+        require_images([IMAGE, x])

@@ -15,11 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_clipseg.engine.modeling.config import (
-    CLIPSegConfig,
-    CLIPSegTextConfig,
-    CLIPSegVisionConfig,
-)
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegTextConfig, CLIPSegVisionConfig
 from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 from scenes.prompts import all_wordings
 

@@ -16,12 +16,12 @@ from .hub.verification import Verified as Verified
 from .hub.verification import verify as verify
 from .loading import load as load
 from .modeling.config import CLIPSegConfig as CLIPSegConfig
-from .modeling.config import CLIPSegTextConfig as CLIPSegTextConfig
-from .modeling.config import CLIPSegVisionConfig as CLIPSegVisionConfig
 from .modeling.decoder import CLIPSegDecoder as CLIPSegDecoder
 from .modeling.model import CLIPSegForImageSegmentation as CLIPSegForImageSegmentation
 from .modeling.model import CLIPSegModel as CLIPSegModel
 from .modeling.text import CLIPSegTextModel as CLIPSegTextModel
+from .modeling.tower_configs import CLIPSegTextConfig as CLIPSegTextConfig
+from .modeling.tower_configs import CLIPSegVisionConfig as CLIPSegVisionConfig
 from .modeling.vision import CLIPSegVisionModel as CLIPSegVisionModel
 from .preprocessing.image_processor import ViTImageProcessor as ViTImageProcessor
 from .preprocessing.processor import CLIPSegProcessor as CLIPSegProcessor

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_clipseg.cache import ByteCache, content_digest
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
-from napari_clipseg.engine.prompts import Average, Blend, Prompt, is_image, leaves
+from napari_clipseg.engine.prompts import Average, Blend, Prompt, leaves, require_images
 from napari_clipseg.engine.runtime.batching import IMAGES, TEXTS, Batches, Placed
 
 # For a public checkpoint, the vectors of 4096 prompts.
@@ -99,15 +99,15 @@ class Embedder:
 
     def _embed_images(self, images: Sequence[NDArray[Any]]) -> list[Vector]:
         def embed(new: list[int]) -> list[Vector]:
-            pixels = self._processor(images=[images[i] for i in new])["pixel_values"]
+            those = [images[i] for i in new]
+            pixels = self._processor(images=those, input_data_format="channels_last").pixel_values
 
             def step(placed: Placed, part: slice) -> list[Vector]:
                 return _rows(placed.image_vectors(pixels[part]))
 
             return self._batches.each(IMAGES, step, len(pixels))
 
-        if not all(map(is_image, images)):
-            return embed([*range(len(images))])  # the processor raises the error
+        require_images(images)
         return self.cache.get_or_make([content_digest(image) for image in images], embed)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_clipseg.cache import ByteCache, content_digest
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.prompts import Prompt, is_image
+from napari_clipseg.engine.prompts import Prompt, require_images
 
 # Importing this module must not import torch, which takes seconds: napari, the command line and
 # type checks like isinstance(x, Engine) need the class only. So methods import what needs torch.
@@ -168,7 +168,8 @@ class Engine:
 
         self._require_unchanged()
         images = list(images)
-        if not (cache and images and all(map(is_image, images))):
+        require_images(images)
+        if not (cache and images):
             return Features.join(self._encode(images, resize))
         keys = [(content_digest(image), resize) for image in images]
         return Features.join(
@@ -182,7 +183,9 @@ class Engine:
         from napari_clipseg.engine.features import Features
         from napari_clipseg.engine.runtime.batching import IMAGES
 
-        pixels = self._processor(images=images, do_resize=resize)["pixel_values"]
+        pixels = self._processor(
+            images=images, do_resize=resize, input_data_format="channels_last"
+        ).pixel_values
         patch = self.config.vision_config.patch_size
         if pixels.shape[-2] % patch or pixels.shape[-1] % patch:
             raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeGuard, Union
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,16 @@ def leaves(prompts: Sequence[Prompt]) -> Iterator[str | NDArray[np.uint8] | NDAr
             )
 
 
-def is_image(x: object) -> TypeGuard[NDArray[np.uint8]]:
-    """Return whether this is an array of bytes, which is cached by content hash."""
-    return isinstance(x, np.ndarray) and x.dtype == np.uint8
+def require_images(images: Sequence[object]) -> None:
+    """Raise an error for what is no array of bytes; these are cached by content hash."""
+    for image in images:
+        if not isinstance(image, np.ndarray):
+            raise TypeError(
+                f"Got an image of type {type(image).__name__}; wanted an array of uint8 and shape "
+                f"(height, width, 3). Convert it with numpy.asarray."
+            )
+        if image.dtype != np.uint8:
+            raise ValueError(
+                f"Got an image of {image.dtype} and shape {image.shape}; wanted uint8 and "
+                f"(height, width, 3). Scale its values to 0 to 255, and convert it."
+            )

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 import transformers
 
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.modeling.config import (
-    CLIPSegConfig,
-    CLIPSegTextConfig,
-    CLIPSegVisionConfig,
-)
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegTextConfig, CLIPSegVisionConfig
 
 TOWERS = {"text_config": CLIPSegTextConfig, "vision_config": CLIPSegVisionConfig}
 OTHERS = CLIPSegConfig(
@@ -36,7 +33,8 @@ OTHERS = CLIPSegConfig(
 )
 def test_config_has_the_names_and_defaults_of_the_reference(ours, theirs):
     wanted = theirs()
-    names = [f.name for f in fields(ours) if f.name not in (*TOWERS, "default_threshold")]
+    own = (*TOWERS, "default_threshold", "others")
+    names = [f.name for f in fields(ours) if f.name not in own]
     values = {name: getattr(ours(), name) for name in names}
     assert values == {name: getattr(wanted, name) for name in names}
 
@@ -52,9 +50,108 @@ def test_to_dict_is_read_by_the_reference():
     assert CLIPSegConfig.from_dict(theirs.to_dict()) == OTHERS
 
 
-def test_from_dict_ignores_settings_of_other_libraries():
-    values = {"architectures": ["x"], "torch_dtype": "float32", "text_config": {"top_k": 50}}
-    assert CLIPSegConfig.from_dict(values) == CLIPSegConfig()
+SETTINGS = {"architectures": ["x"], "torch_dtype": "float32", "others": 3, "top_k": {"a": None}}
+
+
+def test_settings_of_other_libraries_have_no_effect_and_are_kept():
+    values = {**SETTINGS, "reduce_dim": 16, "text_config": {"top_k": 50, "hidden_size": 64}}
+    config = CLIPSegConfig.from_dict(values)
+    text = CLIPSegTextConfig(hidden_size=64)
+    assert config == CLIPSegConfig(text_config=text, reduce_dim=16)
+    assert hash(config) == hash(CLIPSegConfig(text_config=text, reduce_dim=16))
+    for one in (
+        config,
+        replace(config, projection_dim=8),
+        CLIPSegConfig.from_dict(config.to_dict()),
+    ):
+        got = one.to_dict()
+        assert {key: got[key] for key in SETTINGS} == SETTINGS
+        assert got["text_config"]["top_k"] == 50
+        assert "top_k" not in got["vision_config"]
+
+
+def test_to_dict_prefers_a_parameter_to_a_setting_of_its_name():
+    config = CLIPSegTextConfig(hidden_size=64, others={"hidden_size": 32})
+    assert config.to_dict()["hidden_size"] == 64
+
+
+def test_from_dict_writes_a_tower_of_the_older_form_once():
+    older = {"text_config_dict": {"hidden_size": 64}, "vision_config_dict": None}
+    got = CLIPSegConfig.from_dict({"text_config": {}, **older}).to_dict()
+    assert got["text_config"]["hidden_size"] == 64
+    assert not older.keys() & got.keys()
+
+
+CONFIGS = [CLIPSegTextConfig(1000, 64), CLIPSegVisionConfig(96, patch_size=16), OTHERS]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: type(c).__name__)
+def test_configs_are_saved_and_read_again_by_both(config, tmp_path):
+    kind = type(config)
+    config = kind.from_dict({**config.to_dict(), "note": "mine"})
+    assert kind.from_dict(json.loads(config.to_json_string())) == config
+    file = tmp_path / "some.json"
+    config.to_json_file(file)
+    assert kind.from_json_file(str(file)) == config
+    assert file.read_text() == config.to_json_string()
+    folder = tmp_path / "new" / "folder"
+    config.save_pretrained(folder)
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    assert kind.from_pretrained(folder) == config
+    theirs = getattr(transformers, kind.__name__).from_pretrained(folder)
+    assert theirs.note == "mine"
+    assert kind.from_dict(theirs.to_dict()) == config
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_config_takes_a_tower_as_a_mapping_or_none(tower):
+    small = TOWERS[tower](hidden_size=48, num_attention_heads=4)
+    config = CLIPSegConfig(**{tower: {"hidden_size": 48, "num_attention_heads": 4, "top_k": 5}})
+    assert getattr(config, tower) == small
+    assert getattr(config, tower).others == {"top_k": 5}
+    assert config == CLIPSegConfig(**{tower: small})
+    assert getattr(CLIPSegConfig(**{tower: None}), tower) == TOWERS[tower]()
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize("value", [3, "x", [1], CLIPSegConfig()], ids=lambda v: type(v).__name__)
+def test_config_refuses_what_is_no_tower(tower, value):
+    says = rf"CLIPSegConfig\.{tower} is .*; wanted a {TOWERS[tower].__name__}, a mapping of its par"
+    with pytest.raises(ValueError, match=says):
+        CLIPSegConfig(**{tower: value})
+    if not isinstance(value, CLIPSegConfig):
+        with pytest.raises(ValueError, match=says):
+            CLIPSegConfig.from_dict({tower: value})
+
+
+def test_config_refuses_a_parameter_that_it_does_not_have():
+    with pytest.raises(TypeError, match="'reduce_dims'"):
+        CLIPSegConfig(reduce_dims=16)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value", "shown"),
+    [
+        (CLIPSegConfig(), "reduce_dim", 16, "16"),
+        (CLIPSegConfig(), "text_config", None, "None"),
+        (CLIPSegTextConfig(), "hidden_size", 64, "64"),
+        (CLIPSegVisionConfig(), "output_attentions", True, "True"),
+        (CLIPSegVisionConfig(), "anything", "new", "'new'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_config_refuses_a_change_with_the_cure(config, name, value, shown):
+    says = rf"{type(config).__name__}\.{name} cannot be .*replace\(config, {name}={shown}\)"
+    with pytest.raises(FrozenInstanceError, match=says):
+        setattr(config, name, value)
+
+
+def test_replace_is_the_cure():
+    config = CLIPSegConfig()
+    text = replace(config.text_config, hidden_size=64)
+    changed = replace(config, text_config=text, reduce_dim=16)
+    assert (changed.text_config.hidden_size, changed.reduce_dim) == (64, 16)
+    assert (config.text_config.hidden_size, config.reduce_dim) == (512, 64)
 
 
 @pytest.mark.parametrize("tower", TOWERS)
@@ -91,6 +188,11 @@ BAD = {
     **{(tower, "hidden_act"): ("swish", None, 1, ["gelu"]) for tower in TOWERS},
     **{(tower, "layer_norm_eps"): NO_NUMBER for tower in TOWERS},
     **{(tower, "attention_dropout"): NO_NUMBER for tower in TOWERS},
+    **{
+        (tower, name): (0, "yes", None)
+        for tower in (None, *TOWERS)
+        for name in ("output_attentions", "output_hidden_states", "return_dict")
+    },
     ("text_config", "vocab_size"): (*NO_COUNT, 10**7, 2**31, 2**63, 10**30),
     ("text_config", "max_position_embeddings"): NO_COUNT,
     ("text_config", "eos_token_id"): (*NO_INDEX, 2**31, 2**63),

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegVisionConfig
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
 from napari_clipseg.engine.modeling.decoder import CLIPSegDecoder
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegVisionConfig
 
 
 def make(**changes):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_clipseg.engine.modeling.config import CLIPSegTextConfig
 from napari_clipseg.engine.modeling.text import CLIPSegTextModel
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegTextConfig
 
 START, END = 8, 9
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}

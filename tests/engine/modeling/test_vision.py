@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_clipseg.engine.modeling.config import CLIPSegVisionConfig
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegVisionConfig
 from napari_clipseg.engine.modeling.vision import CLIPSegVisionModel
 
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3}

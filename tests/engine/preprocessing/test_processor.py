@@ -12,6 +12,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 
 RGB = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
 TEXTS = ["a dog", "a photo of the nuclei of cells"]
@@ -55,6 +56,21 @@ def test_processor_gives_the_tensors_of_the_reference(arguments, processor, refe
         torch.testing.assert_close(tensor, wanted[name], atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["np", None], ids=["arrays", "lists"])
+@pytest.mark.parametrize("arguments", CALLS.values(), ids=CALLS)
+def test_processor_gives_the_arrays_and_lists_of_the_reference(
+    arguments, kind, processor, reference
+):
+    got = processor(**arguments, return_tensors=kind)
+    wanted = reference(**arguments, return_tensors=kind)
+    assert got.keys() == wanted.keys()
+    for name, values in got.items():
+        assert type(values) is type(wanted[name])
+        np.testing.assert_allclose(values, wanted[name], atol=1e-6)
+        if kind:
+            assert values.dtype == wanted[name].dtype
+
+
 def test_processor_pads_texts_by_default(processor):
     got, wanted = processor(text=TEXTS), processor(text=TEXTS, padding=True)
     assert torch.equal(got["input_ids"], wanted["input_ids"])
@@ -86,6 +102,30 @@ def test_save_pretrained_is_read_by_both(processor, checkpoint, tmp_path):
     assert loaded.tokenizer.model_max_length == 77
 
 
+def test_processor_saved_alone_is_read_by_both(processor, checkpoint, tmp_path):
+    tokenizer = CLIPTokenizer.from_pretrained(checkpoint("small"), 20)
+    CLIPSegProcessor(processor.image_processor, tokenizer).save_pretrained(tmp_path)
+    assert not (tmp_path / "config.json").exists()
+    again = CLIPSegProcessor.from_pretrained(tmp_path)
+    theirs = transformers.CLIPSegProcessor.from_pretrained(tmp_path)
+    assert again.tokenizer.max_length == theirs.tokenizer.model_max_length == 20
+    wanted = processor(text=["a dog"], images=[RGB])
+    for one in (again, theirs):
+        got = one(text=["a dog"], images=[RGB], return_tensors="pt")
+        for name, tensor in wanted.items():
+            torch.testing.assert_close(got[name], tensor, atol=1e-6, rtol=0)
+
+
+def test_from_pretrained_reads_a_processor_that_the_reference_saved_alone(
+    reference, processor, tmp_path
+):
+    reference.save_pretrained(tmp_path)
+    again = CLIPSegProcessor.from_pretrained(tmp_path)
+    assert again.tokenizer.max_length == 77
+    for name, tensor in processor(text=TEXTS, images=RGB).items():
+        torch.testing.assert_close(again(text=TEXTS, images=RGB)[name], tensor)
+
+
 BAD = {
     "nothing": ({}, ValueError, "Got nothing to prepare"),
     "two kinds of prompt": (
@@ -97,8 +137,11 @@ BAD = {
     "too many tokens": ({"text": "! " * 80}, ValueError, "has 82 tokens"),
     "no image": ({"visual_prompt": []}, ValueError, "Got no image"),
     "an image that is none": ({"images": "a.png"}, TypeError, "Got an image of type str"),
-    "arrays": ({"text": "a", "return_tensors": "np"}, ValueError, "wanted 'pt', as the model"),
-    "lists": ({"text": "a", "return_tensors": None}, ValueError, "return_tensors is None"),
+    "another kind of result": (
+        {"text": "a", "return_tensors": "jax"},
+        ValueError,
+        "return_tensors is 'jax'; wanted 'pt' for tensors, as the model takes them, 'np'",
+    ),
     "an unknown padding": ({"text": "a", "padding": "left"}, ValueError, "padding is 'left'"),
 }
 

@@ -13,6 +13,7 @@ from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer as ReferenceTokenizer
 
 import parity
+from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 
 ROOT = Path(__file__).parents[3]
@@ -132,6 +133,32 @@ def test_tokenizer_takes_one_text_without_padding(padding, both):
         ours(["a photo of cells", "a"], padding=padding)
     with pytest.raises(ValueError, match="padding"):
         reference(["a photo of cells", "a"], padding=padding, return_tensors="pt")
+
+
+@pytest.mark.parametrize("kind", ["np", None], ids=["arrays", "lists"])
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("some", ["a photo", ["a photo"], ["a", "a photo of cells"]], ids=str)
+def test_tokenizer_gives_the_arrays_and_lists_of_the_reference(some, asked, kind, both):
+    ours, reference = both
+    got = ours(some, return_tensors=kind, **asked)
+    wanted = reference(some, return_tensors=kind, **asked)
+    assert list(got) == list(wanted)
+    for name, values in wanted.items():
+        assert type(got[name]) is type(values)
+        np.testing.assert_array_equal(got[name], values)
+
+
+def test_tokenizer_gives_lists_of_several_lengths_without_padding(both):
+    some = ["a", "a photo of cells"]
+    got, wanted = (one(some, padding=False, return_tensors=None) for one in both)
+    assert len({len(row) for row in got.input_ids}) == 2
+    assert dict(got) == dict(wanted)
+
+
+@pytest.mark.parametrize("kind", ["tf", "pytorch", True, 3], ids=str)
+def test_tokenizer_refuses_another_kind_of_result(kind, tokenizer):
+    with pytest.raises(ValueError, match=f"return_tensors is {kind!r}; wanted 'pt' for tensors"):
+        tokenizer("a", return_tensors=kind)
 
 
 @pytest.mark.parametrize("skip", [False, True], ids=["all tokens", "words only"])
@@ -275,6 +302,43 @@ def test_save_pretrained_is_read_by_both(both, tmp_path):
     for text in TEXTS.values():
         assert again[0]([text]).input_ids.tolist() == ours([text]).input_ids.tolist()
         assert again[1](text).input_ids == reference(text).input_ids
+
+
+# name: the entry of tokenizer_config.json, and how long a text may be
+LONGEST = {
+    "as the model": (77, 77),
+    "shorter": (20, 20),
+    "a float": (20.0, 20),
+    "no bound": (10**30, 77),
+    "no bound, a float": (1e30, 77),
+    "infinite": (float("inf"), 77),
+}
+
+
+@pytest.mark.parametrize(("value", "wanted"), LONGEST.values(), ids=LONGEST)
+def test_from_pretrained_reads_how_long_a_text_may_be(value, wanted, folder):
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": value}))
+    assert CLIPTokenizer.from_pretrained(folder).max_length == wanted
+    assert CLIPTokenizer.from_pretrained(folder, 9).max_length == 9
+
+
+@pytest.mark.parametrize("content", ["{}", None], ids=["no entry", "no file"])
+def test_from_pretrained_takes_clips_own_length_if_nothing_is_said(content, folder):
+    path = folder / "tokenizer_config.json"
+    path.unlink(missing_ok=True)
+    if content:
+        path.write_text(content)
+    assert CLIPTokenizer.from_pretrained(folder).max_length == 77
+
+
+@pytest.mark.parametrize("value", [1, 0, -5, True, "77", None, [77], float("nan")], ids=str)
+def test_from_pretrained_names_a_length_that_is_none(value, folder):
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({"model_max_length": value}))
+    with pytest.raises(
+        CheckpointError, match=r"tokenizer_config\.json says .*wanted a number from"
+    ):
+        CLIPTokenizer.from_pretrained(folder)
 
 
 def test_model_input_names_are_those_of_the_reference(both):

@@ -45,7 +45,12 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write a mapping as JSON, indented; the folder is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(values, indent=2) + "\n")
+    write_text(path, json_text(values))
+
+
+def json_text(values: dict[str, Any]) -> str:
+    """Return a mapping as JSON, indented."""
+    return json.dumps(values, indent=2) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -92,6 +92,16 @@ def _sha256(path: Path) -> str:
     return recorded.value if recorded and recorded.kind == "sha256" else sha256(path)
 
 
+def has_weights(folder: str | Path) -> bool:
+    """Return whether `weights_file` would find a file."""
+    return _find(folder) is not None
+
+
+def _find(folder: str | Path) -> Path | None:
+    paths = [Path(folder) / name for name in KINDS]
+    return next((path for path in paths if path.is_file()), None)
+
+
 def weights_file(folder: str | Path) -> Path:
     """Return the file of a folder that holds the weights, or the index of several that do.
 
@@ -100,8 +110,7 @@ def weights_file(folder: str | Path) -> Path:
     CheckpointError
         If there is none.
     """
-    paths = [Path(folder) / name for name in KINDS]
-    path = next((path for path in paths if path.is_file()), None)
+    path = _find(folder)
     if path is None:
         raise CheckpointError(
             f"{folder} has no {WEIGHTS_FILE}, nor a {PICKLE_FILE}. Choose a folder that holds all "

@@ -21,11 +21,13 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 WANTED = "float32, float16, bfloat16 or float64"
 
 
-def load_weights(model: nn.Module, folder: str | Path, prefix: str = "") -> None:
-    """Fill ``model`` with the weights of a checkpoint folder, as float32.
+def load_weights(
+    model: nn.Module, folder: str | Path, prefix: str = "", dtype: torch.dtype = torch.float32
+) -> None:
+    """Fill ``model`` with the weights of a checkpoint folder.
 
-    Weights that are float32 in a large file stay mapped to it, and are read when they are first
-    used: the file must not be overwritten or truncated. Others are read at once.
+    Weights that have the wanted type in a large file stay mapped to it, and are read when they are
+    first used: the file must not be overwritten or truncated. Others are read at once.
 
     Parameters
     ----------
@@ -36,6 +38,8 @@ def load_weights(model: nn.Module, folder: str | Path, prefix: str = "") -> None
     prefix : str
         How the model's keys begin in the weights of a larger model; other keys are then
         ignored. A file without such keys is read as the model's own.
+    dtype : torch.dtype
+        Type to which the weights are converted.
 
     Raises
     ------
@@ -46,11 +50,16 @@ def load_weights(model: nn.Module, folder: str | Path, prefix: str = "") -> None
     path, state = read_weights(folder)
     if any(key.startswith(prefix) for key in state):
         state = {key.removeprefix(prefix): x for key, x in state.items() if key.startswith(prefix)}
-    fill(model, state, f"{path} does not fit the config.json beside it")
+    fill(model, state, f"{path} does not fit the config.json beside it", dtype)
 
 
-def fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
-    """Make ``state`` the weights of ``model``, as float32.
+def fill(
+    model: nn.Module,
+    state: dict[str, Tensor],
+    complaint: str,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Make ``state`` the weights of ``model``.
 
     Parameters
     ----------
@@ -60,6 +69,8 @@ def fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
         By name; changed in place: tensors that no model needs are removed, others converted.
     complaint : str
         How the error begins if names and shapes are not exactly the model's.
+    dtype : torch.dtype
+        Type to which the weights are converted.
 
     Raises
     ------
@@ -70,7 +81,7 @@ def fill(model: nn.Module, state: dict[str, Tensor], complaint: str) -> None:
         del state[key]
     _require_match(complaint, model.state_dict(), state)
     for key in state:
-        state[key] = state[key].float()
+        state[key] = state[key].to(dtype)
     model.load_state_dict(state, strict=True, assign=True)
 
 

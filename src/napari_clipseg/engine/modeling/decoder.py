@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from napari_clipseg.engine.modeling.config import CLIPSegConfig
-from napari_clipseg.engine.modeling.layers import NOTHING, CLIPSegDecoderLayer, Record
+from napari_clipseg.engine.modeling.layers import NOTHING, Blocks, CLIPSegDecoderLayer, Record
 from napari_clipseg.engine.modeling.outputs import CLIPSegDecoderOutput
 
 
-class CLIPSegDecoder(nn.Module):
+class CLIPSegDecoder(Blocks):
     """The part that CLIPSeg adds to CLIP (https://arxiv.org/abs/2112.10003, section 3.1).
 
     It has two steps: `reduce` needs the image alone, `segment` needs a prompt too. So an image
@@ -113,7 +113,7 @@ class CLIPSegDecoder(nn.Module):
                 x = self.film_mul(prompts)[:, None] * x + self.film_add(prompts)[:, None]
             if i == 0:
                 record.add_hidden_state(x)
-            x = layer(x, record)
+            x = self.run(layer, record, x)
             record.add_hidden_state(x)
         assert x is not None  # a config has at least one extracted layer
         # (batch, 1 + patches, reduce_dim) -> (batch, reduce_dim, rows, columns)

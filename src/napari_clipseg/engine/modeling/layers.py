@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 # Standard deviation of new embeddings, as in CLIP: PyTorch's default of 1 would hide the patches.
 INITIAL_STD = 0.02
@@ -118,10 +120,14 @@ class CLIPSegAttention(nn.Module):
             proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        if record.wants_attentions:
-            record.add_attention(_attention_weights(q, k, mask, causal))
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
+        if record.wants_attentions:
+            # The output is made of the recorded weights, so that gradients reach them.
+            weights = F.dropout(_attention_weights(q, k, mask, causal), dropout)
+            record.add_attention(weights)
+            out = weights @ v
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
         # (batch, heads, tokens, width / heads) -> (batch, tokens, width)
         merged: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return merged
@@ -193,7 +199,24 @@ class CLIPSegDecoderLayer(_Block):
         return x
 
 
-class CLIPSegEncoder(nn.Module):
+class Blocks(nn.Module):
+    """A stack of blocks, whose activations can be recomputed instead of kept for the gradients."""
+
+    gradient_checkpointing = False
+
+    def run(self, block: nn.Module, record: Record, *arguments: Any) -> Tensor:
+        """Call one of the blocks; ``record`` is its last argument.
+
+        Only while training, and not if attention weights are recorded: they are kept in any case,
+        and are most of what a block needs.
+        """
+        if self.gradient_checkpointing and self.training and not record.wants_attentions:
+            return checkpoint(block, *arguments, record, use_reentrant=False)  # type: ignore[no-any-return]
+        out: Tensor = block(*arguments, record)
+        return out
+
+
+class CLIPSegEncoder(Blocks):
     """A stack of encoder blocks, one tower of CLIP."""
 
     def __init__(
@@ -222,7 +245,7 @@ class CLIPSegEncoder(nn.Module):
         """Map ``(batch, tokens, width)`` to the same shape, through all blocks."""
         for layer in self.layers:
             record.add_hidden_state(x)
-            x = layer(x, mask, causal, record)
+            x = self.run(layer, record, x, mask, causal)
         record.add_hidden_state(x)
         return x
 

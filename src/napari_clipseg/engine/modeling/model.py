@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,31 +43,52 @@ class CLIPSegModel(Pretrained[CLIPSegConfig]):
 
     def get_text_features(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ) -> Tensor:
-        """Map token ids ``(batch, tokens)`` to ``(batch, projection_dim)``."""
-        pooled = self.text_model(input_ids, attention_mask, position_ids).pooler_output
-        features: Tensor = self.text_projection(pooled)
+        """Map token ids ``(batch, tokens)`` to ``(batch, projection_dim)``.
+
+        The last three arguments are documented, and change nothing: only the features are
+        returned. `text_model` returns the others.
+        """
+        # Nothing else is kept, whatever the config says.
+        output = self.text_model(input_ids, attention_mask, position_ids, False, False, True)
+        features: Tensor = self.text_projection(output.pooler_output)
         return features
 
-    def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """Map images ``(batch, channels, height, width)`` to ``(batch, projection_dim)``."""
-        features: Tensor = self.visual_projection(self.vision_model(pixel_values).pooler_output)
+    def get_image_features(
+        self,
+        pixel_values: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Tensor:
+        """Map images ``(batch, channels, height, width)`` to ``(batch, projection_dim)``.
+
+        The last three arguments are documented, and change nothing: only the features are
+        returned. `vision_model` returns the others.
+        """
+        output = self.vision_model(pixel_values, False, False, True)
+        features: Tensor = self.visual_projection(output.pooler_output)
         return features
 
     def forward(
         self,
-        input_ids: Tensor,
-        pixel_values: Tensor,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        return_loss: bool = False,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        return_loss: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
         interpolate_pos_encoding: bool = True,
-    ) -> CLIPSegOutput:
+    ) -> CLIPSegOutput | tuple[Any, ...]:
         """Compare every image with every text (https://arxiv.org/abs/2103.00020, figure 3).
 
         Parameters
@@ -77,30 +99,46 @@ class CLIPSegModel(Pretrained[CLIPSegConfig]):
             ``(images, channels, height, width)``, normalized.
         attention_mask, position_ids : Tensor, optional
             See `CLIPSegTextModel`.
-        return_loss : bool
+        return_loss : bool, optional
             Whether to compute the contrastive loss; the k-th text then belongs to the k-th
             image.
-        output_attentions, output_hidden_states, interpolate_pos_encoding : bool
-            See the towers.
+        output_attentions, output_hidden_states : bool, optional
+            Whether to return those of the towers; by default what the config says.
+        return_dict : bool, optional
+            False for a tuple of the fields that are not None; by default what the config says.
+        interpolate_pos_encoding : bool
+            See `CLIPSegVisionModel`.
 
         Raises
         ------
         ValueError
-            If the loss is wanted, and there are not as many texts as images.
+            If there are no texts or no images; or if the loss is wanted, and there are not as
+            many texts as images.
         """
+        wanted = self.wanted(output_attentions, output_hidden_states, return_dict)
         vision = self.vision_model(
-            pixel_values, output_attentions, output_hidden_states, interpolate_pos_encoding
+            pixel_values,
+            wanted.attentions,
+            wanted.hidden_states,
+            return_dict=True,
+            interpolate_pos_encoding=interpolate_pos_encoding,
         )
         text = self.text_model(
-            input_ids, attention_mask, position_ids, output_attentions, output_hidden_states
+            input_ids,
+            attention_mask,
+            position_ids,
+            wanted.attentions,
+            wanted.hidden_states,
+            return_dict=True,
         )
         image_embeds = F.normalize(self.visual_projection(vision.pooler_output), dim=-1)
         text_embeds = F.normalize(self.text_projection(text.pooler_output), dim=-1)
         logits_per_text = self.logit_scale.exp() * text_embeds @ image_embeds.T
         loss = contrastive_loss(logits_per_text) if return_loss else None
-        return CLIPSegOutput(
+        output = CLIPSegOutput(
             loss, logits_per_text.T, logits_per_text, text_embeds, image_embeds, text, vision
         )
+        return output if wanted.return_dict else output.to_tuple()
 
 
 def contrastive_loss(logits: Tensor) -> Tensor:
@@ -175,10 +213,12 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
         interpolate_pos_encoding: bool = True,
-    ) -> CLIPSegImageSegmentationOutput:
+    ) -> CLIPSegImageSegmentationOutput | tuple[Any, ...]:
         """Segment images, with one prompt each.
 
         Parameters
@@ -195,12 +235,17 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
             See `CLIPSegTextModel`.
         labels : Tensor, optional
             ``(batch, height, width)``, 0 to 1, of the logits' size: the masks to be learned.
-        output_attentions, output_hidden_states, interpolate_pos_encoding : bool
-            See `CLIPSegVisionModel` and `CLIPSegDecoder`.
+        output_attentions, output_hidden_states : bool, optional
+            Whether to return those of vision tower and decoder; by default what the config
+            says.
+        return_dict : bool, optional
+            False for a tuple of the fields that are not None; by default what the config says.
+        interpolate_pos_encoding : bool
+            See `CLIPSegVisionModel`.
 
         Returns
         -------
-        CLIPSegImageSegmentationOutput
+        CLIPSegImageSegmentationOutput or tuple
             Logits of the images' size, up to the last whole patch.
 
         Raises
@@ -220,32 +265,39 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
             raise ValueError(
                 "Got conditional_embeddings beside another prompt; give exactly one kind of prompt."
             )
-        wanted = (len(pixel_values), self.config.projection_dim)
-        if tuple(conditional_embeddings.shape) != wanted:
+        shape = (pixel_values.shape[0], self.config.projection_dim)
+        if tuple(conditional_embeddings.shape) != shape:
             raise ValueError(
                 f"Got prompts of shape {tuple(conditional_embeddings.shape)} for "
-                f"{len(pixel_values)} images; wanted {wanted}, one vector for each image."
+                f"{shape[0]} images; wanted {shape}, one vector for each image."
             )
+        wanted = self.wanted(output_attentions, output_hidden_states, return_dict)
         vision = self.clip.vision_model(
             pixel_values,
-            output_attentions,
+            wanted.attentions,
             output_hidden_states=True,
+            return_dict=True,
             interpolate_pos_encoding=interpolate_pos_encoding,
         )
         # Hidden state 0 is the input of block 0, so the output of block i is hidden state i + 1.
         activations = [vision.hidden_states[i + 1] for i in self.config.extract_layers]
         grid = self.clip.vision_model.embeddings.grid(*pixel_values.shape[-2:])
         decoded = self.decoder(
-            activations, conditional_embeddings, grid, output_attentions, output_hidden_states
+            activations,
+            conditional_embeddings.to(activations[0].dtype),
+            grid,
+            wanted.attentions,
+            wanted.hidden_states,
         )
-        return CLIPSegImageSegmentationOutput(
+        output = CLIPSegImageSegmentationOutput(
             None if labels is None else mask_loss(decoded.logits, labels),
             decoded.logits,
             conditional_embeddings,
             self.clip.visual_projection(vision.pooler_output),
-            vision if output_hidden_states else replace(vision, hidden_states=None),
+            vision if wanted.hidden_states else replace(vision, hidden_states=None),
             decoded,
         )
+        return output if wanted.return_dict else output.to_tuple()
 
 
 def mask_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
+import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class BaseModelOutputWithPooling:
+class ModelOutput(Mapping[str, Any]):
+    """What all outputs share: their fields by attribute, by name and by position.
+
+    ``output.logits``, ``output["logits"]`` and, where no field before it is None,
+    ``output[0]`` are the same. As in the reference library, fields that are None have an
+    attribute, but neither a name nor a position: ``list(output)`` is the names of the others.
+    """
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        """Return a field by its name or position, or a tuple of fields by a slice."""
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key in self:
+            return getattr(self, key)
+        raise KeyError(f"{key} is not in this {type(self).__name__}; it has {', '.join(self)}")
+
+    def __iter__(self) -> Iterator[str]:
+        names = (one.name for one in fields(self))  # type: ignore[arg-type]  # see the subclasses
+        return (name for name in names if getattr(self, name) is not None)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, key: object) -> bool:
+        return key in list(iter(self))
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the fields that are not None; outputs among them are tuples, too."""
+        values = (getattr(self, name) for name in self)
+        return tuple(x.to_tuple() if isinstance(x, ModelOutput) else x for x in values)
+
+
+@dataclass(frozen=True, eq=False)
+class BaseModelOutputWithPooling(ModelOutput):
     """What a tower returns.
 
     Attributes
@@ -30,8 +65,8 @@ class BaseModelOutputWithPooling:
     attentions: tuple[Tensor, ...] | None = None
 
 
-@dataclass(frozen=True)
-class CLIPSegOutput:
+@dataclass(frozen=True, eq=False)
+class CLIPSegOutput(ModelOutput):
     """What `CLIPSegModel` returns.
 
     Attributes
@@ -55,8 +90,8 @@ class CLIPSegOutput:
     vision_model_output: BaseModelOutputWithPooling
 
 
-@dataclass(frozen=True)
-class CLIPSegDecoderOutput:
+@dataclass(frozen=True, eq=False)
+class CLIPSegDecoderOutput(ModelOutput):
     """What `CLIPSegDecoder` returns.
 
     Attributes
@@ -75,8 +110,8 @@ class CLIPSegDecoderOutput:
     attentions: tuple[Tensor, ...] | None = None
 
 
-@dataclass(frozen=True)
-class CLIPSegImageSegmentationOutput:
+@dataclass(frozen=True, eq=False)
+class CLIPSegImageSegmentationOutput(ModelOutput):
     """What `CLIPSegForImageSegmentation` returns.
 
     Attributes
@@ -101,3 +136,14 @@ class CLIPSegImageSegmentationOutput:
     pooled_output: Tensor
     vision_model_output: BaseModelOutputWithPooling
     decoder_output: CLIPSegDecoderOutput
+
+
+for _output in (
+    BaseModelOutputWithPooling,
+    CLIPSegOutput,
+    CLIPSegDecoderOutput,
+    CLIPSegImageSegmentationOutput,
+):
+    # So that torch.export, and what splits a batch over devices, finds the tensors in it.
+    name = f"{_output.__module__}.{_output.__name__}"
+    torch.export.register_dataclass(_output, serialized_type_name=name)

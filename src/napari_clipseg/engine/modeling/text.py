@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from napari_clipseg.engine.modeling.config import CLIPSegTextConfig
 from napari_clipseg.engine.modeling.layers import CLIPSegEncoder, Record, new_embedding
 from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.modeling.pretrained import Pretrained
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegTextConfig
 
 # Older configurations say 2, whatever the vocabulary; the id was corrected later.
 LEGACY_EOS = 2
@@ -70,12 +72,13 @@ class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
-    ) -> BaseModelOutputWithPooling:
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
         """Encode prompts.
 
         Parameters
@@ -87,17 +90,27 @@ class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
             padding after the end changes nothing; a mask is needed for other padding.
         position_ids : Tensor, optional
             ``(batch, tokens)`` or ``(tokens,)``, counted from 0 by default.
-        output_attentions, output_hidden_states : bool
-            Whether to return them, too.
+        output_attentions, output_hidden_states : bool, optional
+            Whether to return them, too; by default what the config says.
+        return_dict : bool, optional
+            False for a tuple of the fields that are not None; by default what the config says.
 
         Returns
         -------
-        BaseModelOutputWithPooling
+        BaseModelOutputWithPooling or tuple
             Pooled at the end token of each row.
+
+        Raises
+        ------
+        ValueError
+            If there are no ids, or more than the model reads.
         """
-        record = Record(output_hidden_states, output_attentions)
+        if input_ids is None:
+            raise ValueError("Got no input_ids; give the texts' ids, as the tokenizer makes them.")
+        wanted = self.wanted(output_attentions, output_hidden_states, return_dict)
+        record = Record(wanted.hidden_states, wanted.attentions)
         x = self.embeddings(input_ids, position_ids)
-        if attention_mask is None or bool(attention_mask.all()):
+        if attention_mask is None:
             x = self.encoder(x, causal=True, record=record)
         else:
             length = input_ids.shape[-1]
@@ -111,5 +124,6 @@ class CLIPSegTextModel(Pretrained[CLIPSegTextConfig]):
         else:
             end = (input_ids == self.eos_token_id).int().argmax(dim=-1)
         # (batch, tokens, width) -> (batch, width)
-        pooled = x[torch.arange(len(x), device=x.device), end]
-        return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)
+        pooled = x[torch.arange(x.shape[0], device=x.device), end]
+        output = BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)
+        return output if wanted.return_dict else output.to_tuple()

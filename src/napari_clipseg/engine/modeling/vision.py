@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_clipseg.engine.modeling.config import CLIPSegVisionConfig
 from napari_clipseg.engine.modeling.layers import (
     CLIPSegEncoder,
     Record,
@@ -15,6 +16,7 @@ from napari_clipseg.engine.modeling.layers import (
 )
 from napari_clipseg.engine.modeling.outputs import BaseModelOutputWithPooling
 from napari_clipseg.engine.modeling.pretrained import Pretrained
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegVisionConfig
 
 
 class CLIPSegVisionEmbeddings(nn.Module):
@@ -37,10 +39,11 @@ class CLIPSegVisionEmbeddings(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Map ``(batch, channels, height, width)`` to ``(batch, 1 + patches, width)``."""
         rows, columns = self.grid(pixel_values.shape[-2], pixel_values.shape[-1])
+        pixel_values = pixel_values.to(self.patch_embedding.weight.dtype)
         # (batch, width, rows, columns) -> (batch, patches, width)
         patches = self.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
         # (width,) -> (batch, 1, width)
-        class_token = self.class_embedding.expand(len(patches), 1, -1)
+        class_token = self.class_embedding.expand(patches.shape[0], 1, -1)
         # (batch, 1 + patches, width)
         return torch.cat([class_token, patches], dim=1) + self.positions(rows, columns)
 
@@ -60,7 +63,8 @@ class CLIPSegVisionEmbeddings(nn.Module):
         section 3.2.
         """
         weight = self.position_embedding.weight
-        if (rows, columns) == (self.side, self.side):
+        # An exported program serves all sizes, so it must not take this branch for its example's.
+        if not torch.compiler.is_compiling() and (rows, columns) == (self.side, self.side):
             return weight
         # (patches, width) -> (1, width, side, side)
         patches = weight[1:].T.unflatten(1, (self.side, self.side))[None]
@@ -102,32 +106,40 @@ class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
 
     def forward(
         self,
-        pixel_values: Tensor,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        pixel_values: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
         interpolate_pos_encoding: bool = True,
-    ) -> BaseModelOutputWithPooling:
+    ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
         """Encode images.
 
         Parameters
         ----------
         pixel_values : Tensor
             ``(batch, channels, height, width)``, normalized, at least one patch high and wide.
-        output_attentions, output_hidden_states : bool
-            Whether to return them, too.
+        output_attentions, output_hidden_states : bool, optional
+            Whether to return them, too; by default what the config says.
+        return_dict : bool, optional
+            False for a tuple of the fields that are not None; by default what the config says.
         interpolate_pos_encoding : bool
             Whether images of another size than the config's are accepted.
 
         Returns
         -------
-        BaseModelOutputWithPooling
+        BaseModelOutputWithPooling or tuple
             Pooled at the class token.
 
         Raises
         ------
         ValueError
-            If an image is smaller than a patch, or of another size when that is not accepted.
+            If there is no image, or one is smaller than a patch, or of another size when that is
+            not accepted.
         """
+        if pixel_values is None:
+            raise ValueError("Got no pixel_values; give images, as the processor prepares them.")
+        wanted = self.wanted(output_attentions, output_hidden_states, return_dict)
         side = self.config.image_size
         height, width = pixel_values.shape[-2:]
         if not interpolate_pos_encoding and (height, width) != (side, side):
@@ -135,11 +147,12 @@ class CLIPSegVisionModel(Pretrained[CLIPSegVisionConfig]):
                 f"The image is {height} x {width} pixels, the model's positions are for "
                 f"{side} x {side}. Resize it, or set interpolate_pos_encoding to True."
             )
-        record = Record(output_hidden_states, output_attentions)
+        record = Record(wanted.hidden_states, wanted.attentions)
         x = self.encoder(self.pre_layrnorm(self.embeddings(pixel_values)), record=record)
         # (batch, 1 + patches, width) -> (batch, width)
         pooled = self.post_layernorm(x[:, 0])
-        return BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)
+        output = BaseModelOutputWithPooling(x, pooled, record.hidden_states, record.attentions)
+        return output if wanted.return_dict else output.to_tuple()
 
     def activations(self, pixel_values: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
         """Return the outputs of ``blocks``, each ``(batch, 1 + patches, width)``.

@@ -10,32 +10,36 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.json_files import read_json, write_json
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.preprocessing.encoding import TENSORS, BatchEncoding, encode_pixels
+from napari_clipseg.engine.preprocessing.images import ImageLike, rgb_images
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
 # Newer versions of the reference library write the same mapping as an entry of this file.
 PROCESSOR_FILE = "processor_config.json"
 PROCESSOR_ENTRY = "image_processor"
 CHANNELS = 3
+# Steps that the reference library's format knows and this class has not; the names of others that
+# change nothing here: every image is made RGB.
+STEP = "do_"
+NO_STEPS = ("do_convert_rgb",)
 MOST_PIXELS = (
     4096  # of a side: the published checkpoints have 352, attention grows with its 4th power
 )
 
-ImageLike = NDArray[np.uint8] | Image.Image
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViTImageProcessor:
     """How an image becomes a tensor; names and defaults are those of the public class.
 
     Parameters
     ----------
+    do_resize : bool
+        Always true: the size must be a whole number of the model's patches.
     size : mapping
         ``height`` and ``width`` in pixels to which every image is resized.
     resample : int
@@ -45,8 +49,6 @@ class ViTImageProcessor:
     do_normalize, image_mean, image_std : bool, tuple of float
         Whether a mean is then subtracted, and the result divided by a standard deviation:
         one number, or one each for red, green and blue.
-    do_resize : bool
-        Always true: the size must be a whole number of the model's patches.
 
     Raises
     ------
@@ -58,10 +60,11 @@ class ViTImageProcessor:
     >>> import numpy as np
     >>> from napari_clipseg.engine import ViTImageProcessor
     >>> processor = ViTImageProcessor(size={"height": 64, "width": 64})
-    >>> processor(np.zeros((100, 150, 3), np.uint8)).shape
+    >>> processor(np.zeros((100, 150, 3), np.uint8)).pixel_values.shape
     torch.Size([1, 3, 64, 64])
     """
 
+    do_resize: bool = True
     size: Mapping[str, int] = field(default_factory=lambda: {"height": 224, "width": 224})
     resample: int = int(Image.Resampling.BILINEAR)
     do_rescale: bool = True
@@ -69,7 +72,6 @@ class ViTImageProcessor:
     do_normalize: bool = True
     image_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     image_std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    do_resize: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= min(self.height, self.width) <= max(self.height, self.width) <= MOST_PIXELS:
@@ -101,9 +103,23 @@ class ViTImageProcessor:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read the mapping of a ``preprocessor_config.json``, of any version of that format."""
+        """Read the mapping of a ``preprocessor_config.json``, of any version of that format.
+
+        Raises
+        ------
+        ValueError
+            If a value cannot be used, or there is a step that this class does not have, such as
+            ``do_center_crop``: it would change the images unnoticed, and a map must cover the
+            whole image.
+        """
         known = {item.name for item in fields(cls)}
         picked = {key: value for key, value in values.items() if key in known}
+        for key in values.keys() - known:
+            if key.startswith(STEP) and key not in NO_STEPS and values[key]:
+                raise ValueError(
+                    f"{key} is {values[key]}; wanted false, since images are resized, rescaled and "
+                    f"normalized as a whole, so that the map covers all of them"
+                )
         if "size" in picked:
             size = picked["size"]
             if isinstance(size, int):
@@ -155,37 +171,43 @@ class ViTImageProcessor:
         (Path(folder) / PROCESSOR_FILE).unlink(missing_ok=True)
 
     def __call__(
-        self, images: ImageLike | Sequence[ImageLike], *, do_resize: bool = True
-    ) -> Tensor:
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        *,
+        do_resize: bool = True,
+        input_data_format: str | None = None,
+        return_tensors: str | None = TENSORS,
+    ) -> BatchEncoding:
         """Prepare one image or several.
 
         Parameters
         ----------
         images : image or sequence of images
-            Each a Pillow image, or a uint8 array of shape ``(height, width)`` or
-            ``(height, width, 3)``.
+            Each a Pillow image, or an array or tensor of shape ``(height, width)``,
+            ``(height, width, 3)`` or ``(3, height, width)``: uint8, or floats from 0 to 1; see
+            `images.rgb_images`. All are made 8-bit.
         do_resize : bool
             False for images that keep their size, which must be the same for all of them.
+        input_data_format : "channels_first" or "channels_last", optional
+            Where the channels are, if the shape does not say it.
+        return_tensors : "pt", "np" or None
+            Whether to return a tensor, an array, or a list of arrays.
 
         Returns
         -------
-        Tensor
-            ``(images, 3, height, width)``, float32, normalized.
+        BatchEncoding
+            ``pixel_values``: ``(images, 3, height, width)``, float32, normalized.
 
         Raises
         ------
         ValueError
             If there is no image, or one of another shape or type of numbers; or if images that
-            are not resized differ in size.
+            are not resized differ in size; or if an option has no such value.
         TypeError
             If something else than images is given.
         """
-        if not isinstance(images, list | tuple):
-            images = [images]  # type: ignore[list-item]  # _rgb refuses what is no image
-        if not images:
-            raise ValueError("Got no image; give at least one.")
+        rgb = rgb_images(images, input_data_format)
         size, resample = (self.width, self.height), Image.Resampling(self.resample)
-        rgb = [_rgb(image) for image in images]
         sizes = {image.size for image in rgb}
         if not do_resize and len(sizes) > 1:
             raise ValueError(
@@ -203,7 +225,8 @@ class ViTImageProcessor:
             mean, std = (np.asarray(v, dtype=np.float32) for v in (self.image_mean, self.image_std))
             x = (x - mean) / std
         # (images, height, width, 3) -> (images, 3, height, width)
-        return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+        pixels = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+        return encode_pixels("pixel_values", pixels, return_tensors)
 
 
 def image_processor_file(folder: str | Path) -> Path:
@@ -215,22 +238,3 @@ def image_processor_file(folder: str | Path) -> Path:
     if whole.is_file() and PROCESSOR_ENTRY in read_json(whole):
         return whole
     return Path(folder) / PREPROCESSOR_FILE
-
-
-def _rgb(image: ImageLike) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image.convert("RGB")
-    if not isinstance(image, np.ndarray):
-        raise TypeError(
-            f"Got an image of type {type(image).__name__}; wanted a Pillow image, or a uint8 "
-            f"array of shape (height, width) or (height, width, 3)."
-        )
-    shape = image.shape
-    gray_or_rgb = len(shape) == 2 or (len(shape) == 3 and shape[2] == CHANNELS)
-    if image.dtype != np.uint8 or not gray_or_rgb or 0 in shape:
-        raise ValueError(
-            f"Got an image of {image.dtype} and shape {shape}; wanted uint8 and "
-            f"(height, width) or (height, width, 3), not empty. Scale its values to 0 to 255 "
-            f"and put the channels last."
-        )
-    return Image.fromarray(image).convert("RGB")

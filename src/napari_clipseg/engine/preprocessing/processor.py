@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
-
+from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE
 from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.checkpoints.weight_files import has_weights
 from napari_clipseg.engine.errors import CheckpointError
-from napari_clipseg.engine.modeling.config import CLIPSegConfig, CLIPSegTextConfig
+from napari_clipseg.engine.modeling.config import CLIPSegConfig
 from napari_clipseg.engine.modeling.text import LEGACY_EOS
+from napari_clipseg.engine.modeling.tower_configs import CLIPSegTextConfig
+from napari_clipseg.engine.preprocessing.encoding import TENSORS, BatchEncoding
 from napari_clipseg.engine.preprocessing.image_processor import (
-    ImageLike,
     ViTImageProcessor,
     image_processor_file,
 )
-from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
+from napari_clipseg.engine.preprocessing.images import ImageLike
+from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer, TokenIds, TokenRows
 from napari_clipseg.engine.preprocessing.vocabulary import vocabulary_file
 
 
@@ -28,7 +30,7 @@ class CLIPSegProcessor:
     image_processor : ViTImageProcessor
         For images and visual prompts.
     tokenizer : CLIPTokenizer
-        For texts. Its `decode` and `batch_decode` are methods here, too.
+        For texts.
 
     Examples
     --------
@@ -38,7 +40,7 @@ class CLIPSegProcessor:
     >>> inputs = processor(text=["red rings"], images=[np.zeros((100, 150, 3), np.uint8)])
     >>> sorted(inputs)
     ['attention_mask', 'input_ids', 'pixel_values']
-    >>> inputs["pixel_values"].shape
+    >>> inputs.pixel_values.shape
     torch.Size([1, 3, 192, 192])
     """
 
@@ -47,12 +49,12 @@ class CLIPSegProcessor:
     def __init__(self, image_processor: ViTImageProcessor, tokenizer: CLIPTokenizer) -> None:
         self.image_processor = image_processor
         self.tokenizer = tokenizer
-        self.decode = tokenizer.decode
-        self.batch_decode = tokenizer.batch_decode
 
     @classmethod
     def from_pretrained(cls, model: str | Path) -> CLIPSegProcessor:
         """Read a checkpoint's image processor and tokenizer, in any of their formats.
+
+        They are compared with the ``config.json`` of a model, if the folder has a model.
 
         Parameters
         ----------
@@ -67,6 +69,8 @@ class CLIPSegProcessor:
         """
         folder = locate(model)
         image_processor = ViTImageProcessor.from_pretrained(folder)
+        if not (folder / CONFIG_FILE).is_file() and not has_weights(folder):
+            return cls(image_processor, CLIPTokenizer.from_pretrained(folder))
         config = CLIPSegConfig.from_pretrained(folder)
         _require_whole_patches(folder, config.vision_config.patch_size, image_processor)
         longest = config.text_config.max_position_embeddings
@@ -75,7 +79,7 @@ class CLIPSegProcessor:
         return cls(image_processor, tokenizer)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the files of both, as `from_pretrained` reads them beside a ``config.json``.
+        """Write the files of both, as `from_pretrained` reads them, alone or beside a model's.
 
         The reference library reads them, too.
         """
@@ -92,8 +96,9 @@ class CLIPSegProcessor:
         truncation: bool | str = False,
         max_length: int | None = None,
         do_resize: bool = True,
-        return_tensors: str = "pt",
-    ) -> dict[str, Tensor]:
+        input_data_format: str | None = None,
+        return_tensors: str | None = TENSORS,
+    ) -> BatchEncoding:
         """Turn texts and images into the model's keyword arguments.
 
         Parameters
@@ -101,8 +106,8 @@ class CLIPSegProcessor:
         text : str or sequence of str, optional
             Text prompts.
         images : image or sequence of images, optional
-            What to segment: each a Pillow image, or a uint8 array of shape
-            ``(height, width)`` or ``(height, width, 3)``.
+            What to segment: each a Pillow image, or an array or tensor; see
+            `ViTImageProcessor`.
         visual_prompt : image or sequence of images, optional
             Image prompts; cropping and darkening, if wanted, is already done.
         padding, truncation : bool or str
@@ -111,12 +116,14 @@ class CLIPSegProcessor:
             padded by default, since the model needs all of one length.
         do_resize : bool
             False for images that keep their size, which must be the same for all in a call.
-        return_tensors : str
-            Always "pt", PyTorch's tensors.
+        input_data_format : "channels_first" or "channels_last", optional
+            Where the channels of images are, if their shape does not say it.
+        return_tensors : "pt", "np" or None
+            Whether to return tensors, as the model takes them, arrays of numpy, or lists.
 
         Returns
         -------
-        dict of Tensor
+        BatchEncoding
             ``input_ids`` and ``attention_mask`` ``(texts, tokens)``; ``pixel_values`` and
             ``conditional_pixel_values`` ``(images, 3, height, width)``.
 
@@ -132,23 +139,32 @@ class CLIPSegProcessor:
             raise ValueError("Got nothing to prepare; give text, images or visual_prompt.")
         if text is not None and visual_prompt is not None:
             raise ValueError("Got text and visual_prompt; give exactly one kind of prompt.")
-        if return_tensors != "pt":
-            raise ValueError(
-                f"return_tensors is {return_tensors!r}; wanted 'pt', as the model takes them. "
-                f"Call numpy() or tolist() on a tensor to convert it."
-            )
-        tensors: dict[str, Tensor] = {}
+        encoding = BatchEncoding()
         if text is not None:
-            batch = self.tokenizer(text, padding, truncation, max_length)
-            tensors["input_ids"] = batch.input_ids
-            tensors["attention_mask"] = batch.attention_mask
-        if images is not None:
-            tensors["pixel_values"] = self.image_processor(images, do_resize=do_resize)
-        if visual_prompt is not None:
-            tensors["conditional_pixel_values"] = self.image_processor(
-                visual_prompt, do_resize=do_resize
+            encoding |= self.tokenizer(
+                text,
+                padding=padding,
+                truncation=truncation,
+                max_length=max_length,
+                return_tensors=return_tensors,
             )
-        return tensors
+        for name, some in (("pixel_values", images), ("conditional_pixel_values", visual_prompt)):
+            if some is not None:
+                encoding[name] = self.image_processor(
+                    some,
+                    do_resize=do_resize,
+                    input_data_format=input_data_format,
+                    return_tensors=return_tensors,
+                ).pixel_values
+        return encoding
+
+    def decode(self, token_ids: TokenIds, skip_special_tokens: bool = False) -> str:
+        """Turn the ids of one prompt into text; see `CLIPTokenizer.decode`."""
+        return self.tokenizer.decode(token_ids, skip_special_tokens)
+
+    def batch_decode(self, sequences: TokenRows, skip_special_tokens: bool = False) -> list[str]:
+        """Turn the ids of several prompts into texts; see `CLIPTokenizer.batch_decode`."""
+        return self.tokenizer.batch_decode(sequences, skip_special_tokens)
 
 
 def _require_whole_patches(folder: str | Path, patch: int, images: ViTImageProcessor) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
-from napari_clipseg.engine.checkpoints.json_files import write_json
+from napari_clipseg.engine.checkpoints.json_files import read_json, write_json
 from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.preprocessing.encoding import (
+    TENSORS,
+    BatchEncoding,
+    encode_rows,
+    require_kind,
+)
 from napari_clipseg.engine.preprocessing.vocabulary import (
     END_OF_WORD,
     Merges,
@@ -27,6 +32,9 @@ from napari_clipseg.engine.preprocessing.vocabulary import (
 )
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+LONGEST = 77
+# The reference library writes 10^30 for a tokenizer without a bound.
+MOST_LONGEST = 2**20
 START = "<|startoftext|>"
 END = "<|endoftext|>"
 # How CLIP splits a text before the byte pairs are merged
@@ -49,22 +57,7 @@ PADDINGS = {
 TRUNCATIONS = {True: True, "longest_first": True, False: False, "do_not_truncate": False}
 
 TokenIds: TypeAlias = int | Sequence[int] | NDArray[np.integer] | Tensor
-
-
-@dataclass(frozen=True)
-class TokenBatch:
-    """Prompts as ids.
-
-    Attributes
-    ----------
-    input_ids : Tensor
-        ``(prompts, tokens)``, int64, padded at the end.
-    attention_mask : Tensor
-        ``(prompts, tokens)``, int64, 0 where padded.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
+TokenRows: TypeAlias = Sequence[TokenIds] | NDArray[np.integer] | Tensor
 
 
 class CLIPTokenizer:
@@ -90,7 +83,7 @@ class CLIPTokenizer:
 
     model_input_names = ("input_ids", "attention_mask")
 
-    def __init__(self, vocab: dict[str, int], merges: Merges, max_length: int = 77) -> None:
+    def __init__(self, vocab: dict[str, int], merges: Merges, max_length: int = LONGEST) -> None:
         self.max_length = max_length
         self._backend = Tokenizer(
             models.BPE(vocab=vocab, merges=merges, end_of_word_suffix=END_OF_WORD, unk_token=END)
@@ -114,15 +107,16 @@ class CLIPTokenizer:
         self.highest_id = max(vocab.values())
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, max_length: int = 77) -> CLIPTokenizer:
+    def from_pretrained(cls, model: str | Path, max_length: int | None = None) -> CLIPTokenizer:
         """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, of a checkpoint.
 
         Parameters
         ----------
         model : str or Path
             "demo", a folder, or the name of a downloaded hub checkpoint.
-        max_length : int
-            Longest prompt in tokens, start and end included.
+        max_length : int, optional
+            Longest prompt in tokens, start and end included; by default what
+            ``tokenizer_config.json`` says, or else 77.
 
         Raises
         ------
@@ -131,8 +125,9 @@ class CLIPTokenizer:
         """
         folder = locate(model)
         vocab, merges = read_vocabulary(folder)
+        longest = _longest(folder) if max_length is None else max_length
         try:
-            return cls(vocab, merges, max_length)
+            return cls(vocab, merges, longest)
         except Exception as error:
             # The library raises Exception itself for a merge that the vocabulary lacks.
             raise no_vocabulary(vocabulary_file(folder), error) from error
@@ -156,10 +151,12 @@ class CLIPTokenizer:
     def __call__(
         self,
         text: str | Sequence[str],
+        *,
         padding: bool | str = True,
         truncation: bool | str = False,
         max_length: int | None = None,
-    ) -> TokenBatch:
+        return_tensors: str | None = TENSORS,
+    ) -> BatchEncoding:
         """Turn texts into ids, each from start token to end token.
 
         Parameters
@@ -168,17 +165,22 @@ class CLIPTokenizer:
             One prompt or several.
         padding : bool or str
             True or "longest": up to the longest of these texts. "max_length": up to
-            ``max_length``. False or "do_not_pad": not at all; the texts must then be of
-            one length.
+            ``max_length``. False or "do_not_pad": not at all; tensors and arrays want texts
+            of one length then.
         truncation : bool or str
             True or "longest_first": a text longer than ``max_length`` loses its last
             words. False or "do_not_truncate": such a text is an error.
         max_length : int, optional
             In tokens, start and end included; by default as many as the model reads.
+        return_tensors : "pt", "np" or None
+            Whether to return tensors, arrays, or lists; one text alone has lists without
+            an axis for texts.
 
         Returns
         -------
-        TokenBatch
+        BatchEncoding
+            ``input_ids`` and ``attention_mask``, ``(prompts, tokens)``, int64: padded at the end,
+            where the mask is 0.
 
         Raises
         ------
@@ -188,22 +190,22 @@ class CLIPTokenizer:
         TypeError
             If something else than texts is given.
         """
-        padding = _choice("padding", padding, PADDINGS)
+        padding = str(_choice("padding", padding, PADDINGS))
+        require_kind(return_tensors)
         limit = self._limit(max_length)
         rows = self._rows(_texts(text), limit, _choice("truncation", truncation, TRUNCATIONS))
         lengths = sorted({len(row) for row in rows})
-        if padding == "do_not_pad" and len(lengths) > 1:
+        if padding == "do_not_pad" and len(lengths) > 1 and return_tensors is not None:
             raise ValueError(
                 f"The prompts have {lengths[0]} to {lengths[-1]} tokens and are not to be padded; "
                 f"one tensor cannot hold them. Set padding to True."
             )
-        width = limit if padding == "max_length" else max(lengths, default=0)
-        ids = torch.full((len(rows), width), self.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-            mask[i, : len(row)] = 1
-        return TokenBatch(ids, mask)
+        widths = {"max_length": limit, "longest": max(lengths, default=0), "do_not_pad": 0}
+        width = widths[padding]
+        ids = [row + [self.pad_token_id] * (width - len(row)) for row in rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        both = {"input_ids": ids, "attention_mask": mask}
+        return encode_rows(both, return_tensors, isinstance(text, str))
 
     def decode(self, token_ids: TokenIds, skip_special_tokens: bool = False) -> str:
         """Turn the ids of one prompt into text, in lower case and with a space after each word.
@@ -231,11 +233,7 @@ class CLIPTokenizer:
         text = self._backend.decode(ids, skip_special_tokens=bool(skip_special_tokens))
         return text.replace(END_OF_WORD, " ").strip()
 
-    def batch_decode(
-        self,
-        sequences: Sequence[TokenIds] | NDArray[np.integer] | Tensor,
-        skip_special_tokens: bool = False,
-    ) -> list[str]:
+    def batch_decode(self, sequences: TokenRows, skip_special_tokens: bool = False) -> list[str]:
         """Turn the ids of several prompts into texts, each as `decode` does."""
         return [self.decode(ids, skip_special_tokens) for ids in sequences]
 
@@ -264,6 +262,18 @@ class CLIPTokenizer:
                 )
             rows[i] = [*row[: limit - 1], row[-1]]
         return rows
+
+
+def _longest(folder: Path) -> int:
+    """Return how many tokens a folder's tokenizer gives at most."""
+    path = folder / TOKENIZER_CONFIG_FILE
+    longest = read_json(path).get("model_max_length", LONGEST) if path.is_file() else LONGEST
+    if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 2:
+        raise CheckpointError(
+            f"{path} says that a text has at most {longest!r} tokens (model_max_length); wanted a "
+            f"number from 2 on. Get the checkpoint's files again."
+        )
+    return LONGEST if longest > MOST_LONGEST else int(longest)
 
 
 def _texts(text: str | Sequence[str]) -> list[str]:
