@@ -86,7 +86,7 @@ class Teacher:
         level: int | None = None,
         axes: str | Sequence[str] | None = None,
     ) -> None:
-        self.engine = engine
+        self.engine, self.level = engine, level
         self.prompt = prompt
         self.detail = detail if isinstance(detail, Detail) else Detail(detail)  # type: ignore[arg-type]
         self.appearance = appearance or Appearance()
@@ -178,7 +178,7 @@ class Teacher:
             model=self.engine.name,
             detail=self.detail,
             appearance=self.appearance,
-            level=self.views.plan.level,
+            level=self.level,
             planes=planes,
             **fields,
         )

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_clipseg import segment
+from napari_clipseg.engine.loading import load
+from napari_clipseg.teaching.teacher import QUICK_PIXELS, Teacher, doubt, where_next
+from painted import SIDE, hurried, iou, paint, scene
+
+IMAGE, MASKS = scene()
+STROKES = paint(MASKS)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load("demo", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def teacher(demo):
+    return Teacher(IMAGE, demo)
+
+
+@pytest.fixture(scope="module")
+def lesson(teacher):
+    with hurried():
+        return teacher.teach(STROKES, classes=["disks"])
+
+
+def ended(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def test_the_first_answer_finds_the_thing(teacher):
+    grid = teacher.first_answer(STROKES, ())
+    assert grid.step == 1
+    assert grid.values.dtype == np.float32
+    assert iou(grid.values[0] > 0.5, MASKS[0]) > 0.6
+
+
+def test_the_first_answer_has_a_map_for_each_class(teacher):
+    grid = teacher.first_answer(paint(MASKS, classes=(0, 1)), ())
+    for values, mask in zip(grid.values, MASKS, strict=True):
+        assert iou(values > 0.5, mask) > 0.6
+
+
+def test_the_first_answer_on_a_large_image_is_coarse(demo):
+    side = 2 * round(QUICK_PIXELS**0.5)
+    image = np.zeros((side, side), np.uint8)
+    image[: side // 2] = 200
+    strokes = np.zeros_like(image)
+    strokes[side // 4, 5:30], strokes[3 * side // 4, 5:30] = 2, 1
+    grid = Teacher(image, demo).first_answer(strokes, ())
+    assert grid.step == 2
+    assert grid.values.shape == (1, side // 2, side // 2)
+    half = side // 4
+    assert grid.values[0, : half - 10].mean() > 0.5 > grid.values[0, half + 10 :].mean()
+
+
+def test_the_first_answer_on_another_plane_than_the_strokes(demo):
+    stack = np.stack([scene(0, channels=1)[0], scene(1, channels=1)[0]])
+    strokes = np.zeros(stack.shape, np.uint8)
+    strokes[0] = STROKES
+    teacher = Teacher(stack, demo, axes="zyx")
+    grid = teacher.first_answer(strokes, (1,))
+    assert iou(grid.values[0] > 0.5, scene(1)[1][0]) > 0.5
+
+
+def test_one_side_alone_has_no_first_answer(teacher):
+    for value in (1, 2):
+        with pytest.raises(ValueError, match="Only one side is painted"):
+            teacher.first_answer(np.where(value == STROKES, STROKES, 0), ())
+
+
+def test_an_answer_from_the_cache_is_that_of_segment(teacher, lesson, demo):
+    wanted = segment(IMAGE, lesson.prompt, model=demo, threshold=0.5)
+    for _ in range(2):  # the second time all is cached
+        result = ended(teacher.answer(lesson.prompt, threshold=0.5))
+        np.testing.assert_array_equal(result.probability, wanted.probability)
+        assert result.recipe == wanted.recipe
+
+
+def test_teaching_tells_its_steps_and_can_be_stopped(demo):
+    class StoppedError(Exception):
+        pass
+
+    seen = []
+
+    def step(message):
+        seen.append(message)
+        if message == "Fitting the classifiers":
+            raise StoppedError
+
+    with hurried(), pytest.raises(StoppedError):
+        Teacher(IMAGE, demo).teach(STROKES, step=step)
+    assert seen[0] == "Reading the strokes"
+    assert "Fitting the decoder" in seen
+
+
+def test_doubt_lies_on_the_image(teacher, lesson):
+    grid = doubt(lesson, teacher.views, ())
+    assert grid.values.shape == (1, -(-SIDE // grid.step), -(-SIDE // grid.step))
+    assert 0 <= grid.values.min() <= grid.values.max() <= 1
+    assert grid.values.max() > 0
+
+
+def test_the_next_stroke_is_where_the_doubt_is_and_no_stroke(teacher, lesson):
+    plane, row, column = where_next(lesson, teacher.views, STROKES)
+    assert plane == ()
+    assert 0 <= row < SIDE
+    assert 0 <= column < SIDE
+    painted = np.argwhere(STROKES)
+    assert np.hypot(*(painted - (row, column)).T).min() > 4
+    grid = doubt(lesson, teacher.views, ())
+    near = grid.values[0][
+        max(row // grid.step - 3, 0) : row // grid.step + 4,
+        max(column // grid.step - 3, 0) : column // grid.step + 4,
+    ]
+    assert near.mean() > grid.values.mean()
+
+
+def test_where_all_is_painted_there_is_no_next_stroke(teacher, lesson):
+    everywhere = np.where(MASKS[0], 2, 1)
+    assert where_next(lesson, teacher.views, everywhere) is None
