@@ -90,5 +90,7 @@ def test_modulated_features_are_scaled_and_shifted_channel_by_channel(engine):
     scale, shift = rng.normal(size=(2, blocks, width)).astype(np.float32)
     found = features.modulated(scale, shift)
     for block, (new, old) in enumerate(zip(found.reduced, features.reduced, strict=True)):
-        np.testing.assert_allclose(new, old * scale[block] + shift[block], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            new.numpy(), old.numpy() * scale[block] + shift[block], rtol=1e-4, atol=1e-4
+        )
     assert found.grid == features.grid
