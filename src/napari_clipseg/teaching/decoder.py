@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from napari_clipseg.engine.engine import Engine
-from napari_clipseg.engine.features import Features
 from napari_clipseg.images.tiling.plan import Tile
+
+# Importing this module must not import torch, which takes seconds: only a fit needs it.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_clipseg.engine.features import Features
 
 Float32 = NDArray[np.float32]
 
@@ -75,6 +78,8 @@ class Painted:
 
 def best_start(engine: Engine, vectors: Float32, painted: Sequence[Painted]) -> int:
     """Return which vector's map tells the strokes apart best, by the log loss."""
+    import torch
+
     losses = np.zeros(len(vectors))
     for one in painted:
         logits = torch.from_numpy(engine.decode(one.features, vectors)[0])
@@ -106,6 +111,9 @@ def fit_decoder(
     list of (Fitted, float, float)
         For each fit what was found, and slope and offset that make its logits fit.
     """
+    import torch
+    from torch.nn import functional
+
     device, decoder = engine.device, engine.decoder
     fits = len(painted[0].weights)
     blocks, width = start.scale.shape
@@ -160,6 +168,8 @@ def fit_decoder(
 
 def _grid(one: Painted) -> Tensor:
     """Return ``(1, 1, pixels, 2)``: where the pixels' centers lie in the tile, -1 to 1."""
+    import torch
+
     tile = one.tile
     across = (one.columns + 0.5 - tile.left) / tile.width * 2 - 1
     down = (one.rows + 0.5 - tile.top) / tile.height * 2 - 1
@@ -168,6 +178,8 @@ def _grid(one: Painted) -> Tensor:
 
 def _at(logits: Tensor, grid: Tensor) -> Tensor:
     """Return ``(maps, pixels)``: maps ``(maps, rows, columns)`` at places, bilinearly."""
+    from torch.nn import functional
+
     wide = grid.expand(len(logits), -1, -1, -1)
     found: Tensor = functional.grid_sample(
         logits[:, None], wide, mode="bilinear", padding_mode="border", align_corners=False

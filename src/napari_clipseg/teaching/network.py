@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn import functional
 
 from napari_clipseg.learned import LIMIT
+
+# Importing this module must not import torch, which takes seconds: only a fit needs it.
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Float32 = NDArray[np.float32]
 Layers = tuple[tuple[Float32, Float32], ...]
@@ -39,6 +41,10 @@ def distill(inputs: Float32, targets: Float32, weights: Float32) -> Layers:
     tuple of (ndarray, ndarray)
         Weights and biases of each layer, as in `LearnedClass`.
     """
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
     rng = np.random.default_rng(0)
     widths = (inputs.shape[1], *WIDTHS, 1)
     parameters = []
@@ -65,10 +71,10 @@ def distill(inputs: Float32, targets: Float32, weights: Float32) -> Layers:
     return tuple(zip(arrays[::2], arrays[1::2], strict=True))
 
 
-def run(x: torch.Tensor, parameters: list[nn.Parameter]) -> torch.Tensor:
+def run(x: Tensor, parameters: list[nn.Parameter]) -> Tensor:
     """Return the logits of standardised inputs: ``(pixels,)``."""
     layers = list(zip(parameters[::2], parameters[1::2], strict=True))
     for weight, bias in layers[:-1]:
-        x = functional.relu(x @ weight + bias)
+        x = (x @ weight + bias).relu()
     weight, bias = layers[-1]
     return (x @ weight + bias)[:, 0]
