@@ -238,7 +238,7 @@ class LearnedPrompt:
         from safetensors.numpy import load
 
         try:
-            # Copies lie in memory as arrays do that were just made: they multiply bit for bit alike.
+            # Copies lie in memory as new arrays do: they multiply bit for bit alike.
             tensors = {name: np.array(array) for name, array in load(data).items()}
             length = int.from_bytes(data[:8], "little")
             header = json.loads(data[8 : 8 + length])
