@@ -12,7 +12,9 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +26,26 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from napari_clipseg.engine import CLIPSegForImageSegmentation, CLIPTokenizer
+from napari_clipseg.engine import CLIPSegForImageSegmentation, CLIPTokenizer, ViTImageProcessor
 from napari_clipseg.engine.runtime.kernels import use_fast_kernels
+from napari_clipseg.images.visual_prompts import visual_prompt
 from scenes.layout import COLOUR_NAMES, KINDS
 from scenes.prompts import plain_wording
+from scenes.scenes import make_scene
 from train_demo.aids import mask_loss, pixels, resize
 from train_demo.batches import class_truth
-from train_demo.pool import LEAST, PAIRS, SIDE, Pool, build_pool
+from train_demo.pool import LEAST, PAIRS, SIDE, Pool, build_pool, pair_index, reference_mask
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "src" / "napari_clipseg" / "checkpoints" / "demo"
 NORM, PROJECTION = "clip.vision_model.post_layernorm", "clip.visual_projection"
 CPU = torch.device("cpu")
 BATCH = 16
+# Of the scenes that references are cut from, in pixels: users' images are larger than the pool's.
+SIDES = (128, 128, 192, 256, 384, 512)
+MOST_REFERENCES = 3  # cut from one scene
+REFERENCE_SEEDS = 100_000  # the first; the pool's count from 0
+VALIDATION_SEEDS = 1_000_000
 RIDGE = 10.0  # of a sum over thousands of references
 ABSENT = 0.25  # of the references are shown to a scene that holds no such thing
 
@@ -48,7 +57,7 @@ class Seen:
     Attributes
     ----------
     features : (scenes, extracted layers, tokens, reduce_dim) float16
-        Of the scenes that masks are made of: the first ones of the pool.
+        Of the pool's scenes, that masks are made of.
     tokens : (references, width) float32
         The class token of each reference, before the last norm.
     pairs : (references,) int64
@@ -60,23 +69,40 @@ class Seen:
     pairs: NDArray[np.int64]
 
 
+def cut_references(seed: int) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Cut visual prompts out of a scene of any size, with what they show."""
+    rng = np.random.default_rng([seed, 5])
+    side = int(rng.choice(SIDES))
+    scene = make_scene(seed, shape=(side, side))
+    pairs = [pair_index(k, c) for k, c in zip(scene.kinds, scene.colours, strict=True)]
+    seen = np.bincount(scene.instances.ravel(), minlength=len(pairs) + 1)[1:]
+    large = [n * (SIDE / side) ** 2 >= LEAST for n in seen]
+    for pair in rng.permutation(sorted({p for p, n in zip(pairs, large, strict=True) if n})):
+        chosen = [i + 1 for i, p in enumerate(pairs) if p == pair and large[i]]
+        yield visual_prompt(scene.image, reference_mask(rng, scene.instances, chosen)), int(pair)
+
+
 @torch.inference_mode()
-def look(model: CLIPSegForImageSegmentation, pool: Pool, side: int, scenes: int) -> Seen:
-    """Run the frozen parts once."""
+def look(
+    model: CLIPSegForImageSegmentation,
+    processor: ViTImageProcessor,
+    pool: Pool,
+    seeds: Sequence[int],
+) -> Seen:
+    """Run the frozen parts once: on the pool's scenes, and on references from other scenes."""
     vision, layers = model.clip.vision_model, model.config.extract_layers
-    with_thing = np.flatnonzero(np.asarray(pool.reference_pairs) >= 0)
-    features, tokens = [], []
-    for first in range(0, scenes, BATCH):
-        x = pixels(np.array(pool.images[first : min(first + BATCH, scenes)]), CPU, side)
+    features, tokens, pairs = [], [], []
+    for first in range(0, len(pool), BATCH):
+        x = pixels(np.array(pool.images[first : first + BATCH]), CPU, processor.height)
         reduced = model.decoder.reduce(vision.activations(x, layers))
         features.append(torch.stack(list(reduced), dim=1).half())
-    for first in range(0, len(with_thing), BATCH):
-        x = pixels(pool.references[with_thing[first : first + BATCH]], CPU, side)
-        tokens.append(vision.activations(x, layers)[-1][:, 0])
-        if first % 1000 < BATCH:
-            print(f"references: {first} of {len(with_thing)}", flush=True)
-    pairs = np.asarray(pool.reference_pairs)[with_thing].astype(np.int64)
-    return Seen(torch.cat(features).clone(), torch.cat(tokens).clone(), pairs)
+    for n, seed in enumerate(seeds):
+        for image, pair in islice(cut_references(seed), MOST_REFERENCES):
+            tokens.append(vision.activations(processor(image), layers)[-1][:, 0])
+            pairs.append(pair)
+        if n % 100 == 0:
+            print(f"references: {n} of {len(seeds)} scenes", flush=True)
+    return Seen(torch.cat(features).clone(), torch.cat(tokens).clone(), np.array(pairs))
 
 
 @torch.inference_mode()
@@ -126,7 +152,7 @@ class Lesson:
     def draw(self, rng: np.random.Generator, count: int) -> tuple[list[int], list[int], Tensor]:
         """Return scenes, references and the truths (count, 128, 128)."""
         scenes, references, truths = [], [], []
-        areas = np.asarray(self.pool.areas[: len(self.seen.features)]).sum(-1)
+        areas = np.asarray(self.pool.areas).sum(-1)
         while len(scenes) < count:
             reference = int(rng.integers(len(self.seen.pairs)))
             kind, colour = divmod(int(self.seen.pairs[reference]), len(COLOUR_NAMES))
@@ -187,13 +213,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=1)
     add("--work", type=Path, default=Path("train-output"), help="pools of scenes")
     add("--folder", type=Path, default=FOLDER, help="the checkpoint folder to change")
-    add("--pool", type=int, default=6000, help="references, one a scene")
-    add("--scenes", type=int, default=1500, help="of the pool, that masks are made of")
-    add("--validation", type=int, default=400, help="scenes to follow progress on")
+    add("--scenes", type=int, default=1500, help="that masks are made of")
+    add("--references", type=int, default=2000, help="scenes that references are cut from")
+    add("--held-out", type=int, default=300, help="scenes of both to follow progress on")
     add("--checks", type=int, default=20, help="batches of the validation scenes")
     add("--steps", type=int, default=500)
     add("--prompts", type=int, default=16, help="a step")
-    add("--lr", type=float, default=3e-3)
+    add("--lr", type=float, default=2e-3)
     add("--threads", type=int, default=1)
     return parser.parse_args(arguments)
 
@@ -204,15 +230,21 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     model = CLIPSegForImageSegmentation.from_pretrained(args.folder).requires_grad_(False)
     use_fast_kernels(model)
-    size = json.loads((args.folder / "preprocessor_config.json").read_text("utf-8"))["size"]
+    processor = ViTImageProcessor.from_pretrained(args.folder)
     lessons = []
-    for name, first, count in (
-        ("image-prompts", 0, args.pool),
-        ("image-prompts-validation", 1_000_000, args.validation),
+    for name, first, scenes, references, count in (
+        ("scenes", 0, args.scenes, REFERENCE_SEEDS, args.references),
+        (
+            "held-out",
+            VALIDATION_SEEDS,
+            args.held_out,
+            VALIDATION_SEEDS + args.held_out,
+            args.held_out,
+        ),
     ):
-        pool = build_pool(args.work / name, first, count)
-        scenes = min(args.scenes, len(pool))
-        lessons.append(Lesson(model, pool, look(model, pool, size["height"], scenes)))
+        pool = build_pool(args.work / f"image-prompts-{name}", first, scenes)
+        seeds = range(references, references + count)
+        lessons.append(Lesson(model, pool, look(model, processor, pool, seeds)))
     lesson, check = lessons
     projection = Projection(model)
     print(json.dumps({"before": round(check.iou(projection, args.checks), 4)}), flush=True)

@@ -146,10 +146,10 @@ class Example:
     Examples
     --------
     >>> image = np.zeros((64, 64), np.uint8)
-    >>> image[10:21, 10:21] = 200
-    >>> (example,) = Example(image, [[10, 10], [20, 20]]).read()
+    >>> image[10:20, 10:20] = 200
+    >>> (example,) = Example(image, [[10, 10], [19, 19]]).read()
     >>> example.shape
-    (13, 13, 3)
+    (12, 12, 3)
     """
 
     image: Source

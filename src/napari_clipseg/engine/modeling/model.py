@@ -189,7 +189,9 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
 
         Examples
         --------
-        >>> model = CLIPSegForImageSegmentation(CLIPSegConfig()).freeze_clip()
+        >>> from napari_clipseg.engine import CLIPSegConfig, CLIPSegForImageSegmentation
+        >>> config = CLIPSegConfig.from_pretrained("demo")
+        >>> model = CLIPSegForImageSegmentation(config).freeze_clip()
         >>> any(weight.requires_grad for weight in model.clip.parameters())
         False
         """
@@ -201,6 +203,7 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
 
         Examples
         --------
+        >>> from napari_clipseg.engine import CLIPSegForImageSegmentation
         >>> model = CLIPSegForImageSegmentation.from_pretrained("demo").unfreeze_clip()
         >>> all(weight.requires_grad for weight in model.parameters())
         True
