@@ -103,3 +103,50 @@ class Pretrained(nn.Module, Generic[Config]):
         # On the meta device nothing is allocated, so that memory holds the weights only once.
         with torch.device("meta"):
             network = cls(config)  # type: ignore[arg-type]
+        load_weights(network, folder, cls.prefix, kind)
+        network.after_loading()
+        return network.eval()
+
+    def after_loading(self) -> None:
+        """What a model does when it has got its weights: nothing, unless its class says so."""
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``, as `from_pretrained` reads them.
+
+        The reference library reads them, too. Older files of these names are replaced when the
+        new ones are written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(self, folder)
+        values = self.config.to_dict()
+        for one in (values, values.get("text_config", {}), values.get("vision_config", {})):
+            for key in DTYPE_KEYS:
+                one.pop(key, None)  # of the weights that the config was read with
+        values |= {
+            "architectures": [type(self).__name__],
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+        write_json(folder / CONFIG_FILE, values)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Compute activations again for the gradients, instead of keeping them, while training.
+
+        Less memory, for the time of a second forward pass: Chen et al.,
+        https://arxiv.org/abs/1604.06174.
+        """
+        self._set_checkpointing(True)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep activations for the gradients, as by default."""
+        self._set_checkpointing(False)
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether activations are computed again for the gradients."""
+        return any(x.gradient_checkpointing for x in self.modules() if isinstance(x, Blocks))
+
+    def _set_checkpointing(self, wanted: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, Blocks):
+                module.gradient_checkpointing = wanted
