@@ -20,7 +20,7 @@ from napari_clipseg.engine.errors import (
     LicenseNotAcceptedError,
     NotDownloadedError,
 )
-from napari_clipseg.engine.hub import downloads, transfer
+from napari_clipseg.engine.hub import snapshots, transfer
 from napari_clipseg.engine.hub.downloads import describe, download, download_steps
 
 NEEDED = {
@@ -133,7 +133,7 @@ def test_download_continues_where_it_was_stopped(get, hub, cache):
 
 def test_download_steps_release_the_file_when_closed(get, hub):
     steps = download_steps(NAME, accept_license=True, endpoint=hub.endpoint)
-    while next(steps).file != "model.safetensors":
+    while (step := next(steps)) is None or step.file != "model.safetensors":
         pass
     steps.close()
     assert get() == locate(NAME)
@@ -221,7 +221,7 @@ def test_download_into_another_cache(get, tmp_path, cache):
 
 
 def test_download_refuses_a_file_that_another_program_downloads(get, hub, cache, monkeypatch):
-    monkeypatch.setattr(downloads, "LOCK_WAIT", 0.05)
+    monkeypatch.setattr(snapshots, "LOCK_WAIT", 0.05)
     locks = cache / ".locks" / "models--CIDAS--clipseg-rd64"
     locks.mkdir(parents=True)
     lock = FileLock(locks / f"{blob(hub, cache).name}.lock")
