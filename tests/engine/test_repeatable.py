@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from drawing import examples
 from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.runtime.batching import Placed
 
@@ -53,7 +54,7 @@ def test_decode_gives_the_same_prompt_the_same_map(count, engine, alone):
         np.testing.assert_array_equal(each, alone(0, 0), strict=True)
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(
     tiles=st.lists(st.integers(0, len(TILES) - 1), min_size=1, max_size=6),
     prompts=st.lists(st.integers(0, len(PROMPTS) - 1), min_size=1, max_size=8),
