@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 
 import numpy as np
@@ -228,37 +227,6 @@ def test_download_refuses_a_file_that_another_program_downloads(get, hub, cache,
     with lock, pytest.raises(CheckpointError, match=r"Another program downloads .* Wait for it"):
         get()
     assert get() == locate(NAME)
-
-
-# --- where symbolic links cannot be made -------------------------------------------------
-
-
-@pytest.fixture
-def no_links(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("no symbolic links here")
-
-    monkeypatch.setattr(os, "symlink", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS_WARNING", True)
-
-
-@pytest.mark.usefixtures("no_links")
-def test_download_without_links_stores_files_once(get, hub, cache):
-    folder = get()
-    assert {path.name for path in folder.iterdir()} == NEEDED
-    assert not any(path.is_symlink() for path in folder.iterdir())
-    assert list((cache / "models--CIDAS--clipseg-rd64" / "blobs").iterdir()) == []
-
-
-@pytest.mark.usefixtures("no_links")
-def test_download_without_links_gets_a_damaged_file_again(get, hub):
-    folder = get()
-    (folder / "vocab.json").write_text("{}")
-    hub.asked.clear()
-    get()
-    assert (folder / "vocab.json").read_bytes() == hub.repos[NAME]["vocab.json"]
-    fetched = [path for path in hub.paths() if "/resolve/" in path]
-    assert [path.rsplit("/")[-1] for path in fetched] == ["vocab.json"]
 
 
 # --- describe ------------ -------------------------------------------------------------
