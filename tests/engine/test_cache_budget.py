@@ -14,13 +14,13 @@ import torch
 from napari_clipseg.engine.engine import FEATURE_CACHE_BYTES, Engine
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
 from napari_clipseg.engine.preprocessing.processor import CLIPSegProcessor
+from napari_clipseg.engine.runtime import batching
 from napari_clipseg.engine.runtime.batching import Placed
 
 TOKENS, WIDTH, BLOCKS = 1 + 22 * 22, 64, 3
 ONE = BLOCKS * TOKENS * WIDTH * 4  # bytes of an image's features, in float32
 FITS = FEATURE_CACHE_BYTES // ONE
-BATCH = 32
-ACCELERATOR = torch.device("cpu", 0)  # for PyTorch another device than "cpu": batches of 32
+BATCH = 32  # images at once, as on a GPU
 
 
 def image(number):
@@ -50,10 +50,11 @@ def tower(monkeypatch):
 
 
 @pytest.fixture
-def engine(checkpoint):
+def engine(checkpoint, monkeypatch):
+    monkeypatch.setattr(batching, "IMAGES", batching.Work("images", cpu=BATCH, gpu=BATCH))
     folder = checkpoint("small")
     network = CLIPSegForImageSegmentation.from_pretrained(folder)
-    return Engine(network, CLIPSegProcessor.from_pretrained(folder), device=ACCELERATOR)
+    return Engine(network, CLIPSegProcessor.from_pretrained(folder))
 
 
 def resident():
