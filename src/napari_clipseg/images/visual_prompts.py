@@ -199,8 +199,14 @@ class Example:
 def _outlines(regions: Any) -> tuple[NDArray[np.float64], ...]:
     if regions is None:
         return ()
-    one = len(regions) > 0 and np.ndim(regions[0]) == 1
-    outlines = [np.asarray(outline, dtype=float) for outline in ([regions] if one else regions)]
+    try:
+        one = len(regions) > 0 and np.ndim(regions[0]) == 1
+        outlines = [np.asarray(outline, dtype=float) for outline in ([regions] if one else regions)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The regions of the reference are {regions!r}; wanted (corners, 2) for each: row and "
+            f"column of two corners of a rectangle, or of all corners of an outline."
+        ) from error
     for outline in outlines:
         if outline.ndim != 2 or outline.shape[1] != 2 or len(outline) < 2:
             raise ValueError(
