@@ -61,8 +61,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     rounds = parser.parse_args().rounds
-    print("| seconds | image seen first | first answer | learned prompt | its map |")
-    print("|---|---|---|---|---|")
+    print(
+        "| seconds | image seen first | first answer | learned prompt | its map | with its score |"
+    )
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         write_random_checkpoint(Path(folder), "rd64-refined")
         engine = load(folder, device="cpu")
@@ -73,14 +75,15 @@ def main() -> None:
             first = painted(truth, 0)
             once = seconds(lambda: teacher.prepare(()))  # noqa: B023  # called at once
             once += seconds(lambda: run_to_end(teacher.answer(teacher.teach(first).prompt)))  # noqa: B023
-            times: dict[str, list[float]] = {"first": [], "learned": [], "map": []}
+            times: dict[str, list[float]] = {"first": [], "learned": [], "map": [], "scored": []}
             for seed in range(1, rounds + 1):
                 strokes = painted(truth, seed)
                 times["first"].append(seconds(lambda: teacher.first_answer(strokes, ())))  # noqa: B023
                 start = time.perf_counter()
-                lesson = teacher.teach(strokes)
+                lesson = teacher.teach(strokes, score=False)
                 times["learned"].append(time.perf_counter() - start)
                 times["map"].append(seconds(lambda: run_to_end(teacher.answer(lesson.prompt))))  # noqa: B023
+                times["scored"].append(seconds(lambda: teacher.teach(strokes)))  # noqa: B023
             medians = " | ".join(f"{statistics.median(one):.2f}" for one in times.values())
             print(f"| {side} x {side} | {once:.1f} | {medians} |", flush=True)
             teacher.close()

@@ -8,12 +8,23 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 # Before torch is imported: on models as small as the tests' more threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("napari-clipseg", deadline=None)
 settings.load_profile("napari-clipseg")
+# `tools/fuzz.py` takes this one. A failure is stored apart from those of the tests, printed in a
+# form that can be pasted, and drawn again at first.
+settings.register_profile(
+    "fuzz",
+    parent=settings.get_profile("napari-clipseg"),
+    max_examples=500,
+    print_blob=True,
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/fuzz"),
+)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "napari_clipseg"
 
 # What takes seconds to import, and what the first paint of napari must not wait for.
-HEAVY = {"torch", "transformers", "tokenizers", "safetensors", "skimage"}
+HEAVY = {"torch", "transformers", "tokenizers", "safetensors", "skimage", "ftfy"}
 WINDOW = {"napari", "magicgui", "qtpy", "PyQt6"}
 
 

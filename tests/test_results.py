@@ -6,10 +6,11 @@ from pathlib import Path
 import dask.array
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from napari.layers import Image, Layer
 
+from drawing import examples
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
@@ -88,7 +89,7 @@ def test_labels_of_a_map_in_a_file_are_those_in_memory(options, dtype):
     np.testing.assert_array_equal(in_memory, wanted)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 12), st.floats(0, 1), st.floats(0, 1))
 def test_labels_of_any_chunks_are_those_in_memory(prompts, height, width, one, other):
     maps = np.random.default_rng(height * width).random((prompts, 2, height, width))

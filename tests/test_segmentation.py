@@ -5,10 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, IMAGES, colour_images, gray_images, named, some_finite
+from drawing import examples
 from kinds import SIDE, WHITE, image, shades, table
 from napari_clipseg.engine.prompts import Average, Blend
 from napari_clipseg.images.edges import refine
@@ -92,7 +93,7 @@ def test_any_image_is_segmented(image, engine):
     np.testing.assert_array_equal(image, before)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(image=gray_images(40) | colour_images(40), threshold=st.none() | st.floats(0, 1))
 def test_any_size_and_type_is_segmented(image, threshold):
     before, engine = image.copy(), Seeing(16, patch=4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,16 +118,19 @@ def write_random_checkpoint(
     return model
 
 
-def compare(size: str, folder: Path, seed: int = 0) -> Iterator[Check]:
-    """Write a random checkpoint, load it with the engine, and compare text and image prompts."""
+def compare(size: str, folder: Path, seed: int = 0, texts: Sequence[str] = TEXT) -> Iterator[Check]:
+    """Write a random checkpoint, load it with the engine, and compare text and image prompts.
+
+    There are as many images, and example images, as texts.
+    """
     reference = write_random_checkpoint(folder, size, seed)
     ours = CLIPSegForImageSegmentation.from_pretrained(folder)
     use_fast_kernels(ours)  # as load() does; without them the difference is 0
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
     side = PUBLIC_SIDE if size in PUBLIC else 96
     random = torch.Generator().manual_seed(seed)
-    images = torch.randn(len(TEXT), 3, side, side, generator=random)
-    text = tokenizer(TEXT, padding=True, return_tensors="pt")
+    images = torch.randn(len(texts), 3, side, side, generator=random)
+    text = tokenizer(list(texts), padding=True, return_tensors="pt")
     prompts = {
         "text": {"input_ids": text.input_ids, "attention_mask": text.attention_mask},
         "image": {"conditional_pixel_values": torch.randn(images.shape, generator=random)},

@@ -54,7 +54,8 @@ class ByteCache(Generic[Value]):
     @property
     def nbytes(self) -> int:
         """Size of all values in bytes."""
-        return self._nbytes
+        with self._lock:  # else a value is counted that others are about to give way to
+            return self._nbytes
 
     def get(self, key: Hashable) -> Value | None:
         """Return the value of ``key``, or None if it is not cached."""

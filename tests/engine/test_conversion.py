@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import parity
+from napari_clipseg.cli import models
 from napari_clipseg.cli.main import main
-from napari_clipseg.engine.conversion import convert_decoder
+from napari_clipseg.engine.conversion import EXTRACT_LAYERS, convert_decoder
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import load
 from napari_clipseg.engine.modeling.model import CLIPSegForImageSegmentation
@@ -202,6 +203,32 @@ def test_convert_decoder_takes_other_extract_layers(whole_clip, tmp_path):
     assert_converted(folder, whole_clip[0], decoder, (2, 7))
 
 
+NO_LAYERS = {
+    "none": (),
+    "descending": (9, 6, 3),
+    "twice the same": (3, 3, 9),
+    "counted from the end": (-3, 6, 9),
+    "not whole": (3, 6.5, 9),
+    "words": ("3", "6", "9"),
+    "one number": 9,
+}
+
+
+@pytest.mark.parametrize("layers", NO_LAYERS.values(), ids=NO_LAYERS)
+def test_convert_decoder_refuses_what_are_no_blocks(layers, decoder, whole_clip, tmp_path):
+    with pytest.raises(ValueError, match=r"extract_layers is .*; wanted ascending whole") as caught:
+        convert_decoder(decoder, whole_clip[1], tmp_path / "new", layers)
+    assert f"extract_layers is {layers!r}; " in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_convert_decoder_refuses_blocks_that_clip_lacks(decoder, whole_clip, tmp_path):
+    says = r"extract_layers is \[3, 7, 11\]; the CLIP of .* has blocks from 0 to 10"
+    with pytest.raises(CheckpointError, match=says):
+        convert_decoder(decoder, whole_clip[1], tmp_path / "new", (3, 7, 11))
+    assert not (tmp_path / "new").exists()
+
+
 def test_convert_decoder_writes_the_public_format(whole_clip, decoder, tmp_path):
     into = tmp_path / "new"
     into.mkdir()
@@ -294,7 +321,7 @@ NO_DECODER = {
     ),
     "another number of blocks": (
         lambda p: write_decoder(p, blocks=2),
-        rf"has 2 blocks.*names 3: \[3, 6, 9\]. {CHOOSE}",
+        rf"has 2 blocks.*names 3: \[3, 6, 9\]. {CHOOSE}, or name 2 blocks of CLIP\.",
     ),
     "a CLIP of another projection": (
         change(film_mul__weight=torch.ones(16, 512)),
@@ -366,7 +393,7 @@ NO_CLIP = {
     ),
     "too few blocks": (
         settings(vision_config={**TOWERS["vision_config"], "num_hidden_layers": 9}),
-        "extract_layers is .* from 0 to 8",
+        r"extract_layers is \[3, 6, 9\]; the CLIP of .* has blocks from 0 to 8\. Name other blocks",
     ),
     "a tower that is no mapping": (settings(vision_config=3), "does not fit the CLIP of"),
     "a longer text tower than its weights": (
@@ -424,6 +451,20 @@ def test_convert_prints_the_folder(decoder, clip, tmp_path, capsys):
     assert main(["convert", str(decoder), str(into), "--clip", str(clip)]) == 0
     assert capsys.readouterr().out.strip() == str(into)
     assert load(into).size == (352, 352)
+
+
+def test_convert_reads_the_blocks_that_are_asked_for(whole_clip, tmp_path, capsys):
+    model, clip = whole_clip
+    decoder = write_decoder(tmp_path / "a.pth")
+    command = ["convert", str(tmp_path / "a.pth"), str(tmp_path / "made"), "--clip", str(clip)]
+    assert main([*command, "--extract-layers", "9", "7", "3"]) == 1
+    assert "extract_layers is [9, 7, 3]; wanted ascending" in capsys.readouterr().err
+    assert main([*command, "--extract-layers", "3", "7", "9"]) == 0
+    assert_converted(tmp_path / "made", model, decoder, (3, 7, 9))
+
+
+def test_the_command_reads_the_same_blocks_by_default_as_python():
+    assert models.EXTRACT_LAYERS == EXTRACT_LAYERS
 
 
 def test_convert_says_what_is_wrong(decoder, tmp_path, capsys):

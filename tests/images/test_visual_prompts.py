@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from evaluate.visual_prompts import PROCESSOR, authors_cut, authors_prompt
 from napari_clipseg.images.geometry import outline_mask
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.rendering import Appearance
@@ -27,12 +29,26 @@ def images_and_masks(draw):
     return image, mask
 
 
-def blurred_slowly(image):
-    """The whole image under a 15 x 15 Gaussian of sigma 3, edges repeated outwards."""
-    weight = np.exp(-(np.arange(-7, 8) ** 2) / (2 * 3.0**2))
+MIDDLE = 255 * np.array([0.485, 0.456, 0.406])
+
+
+def mirrored(image, radius):
+    """More rows and columns around an image, mirrored at the centers of its outer pixels."""
+    rows, columns = (np.arange(-radius, n + radius) for n in image.shape[:2])
+    inside = []
+    for at, n in ((rows, image.shape[0]), (columns, image.shape[1])):
+        turn = max(2 * (n - 1), 1)
+        inside.append(np.minimum(at % turn, turn - at % turn) if n > 1 else np.zeros_like(at))
+    return image[np.ix_(*inside)].astype(float)
+
+
+def blurred_slowly(image, scale):
+    """The whole image under a Gaussian of sigma 3 and radius 7, both scaled."""
+    radius = int(7 * scale + 0.5)
+    weight = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * (3 * scale) ** 2))
     weight /= weight.sum()
     height, width = image.shape[:2]
-    wide = np.pad(image.astype(float), ((7, 7), (7, 7), (0, 0)), mode="edge")
+    wide = mirrored(image, radius)
     out = np.zeros(image.shape)
     for i, first in enumerate(weight):
         for j, second in enumerate(weight):
@@ -41,29 +57,30 @@ def blurred_slowly(image):
 
 
 def crop(mask):
-    """First and last row and column of the object with a tenth of its size around it."""
+    """First row and column of the object with a tenth of its size around it, and those after."""
     bounds = []
     for axis, n in enumerate(mask.shape):
         where = np.flatnonzero(mask.any(axis=1 - axis))
-        first, last = int(where.min()), int(where.max())
-        context = round((last - first + 1) / 10)
-        bounds.append((max(first - context, 0), min(last + context, n - 1)))
+        first, after = int(where.min()), int(where.max()) + 1
+        context = 0.1 * (after - first)
+        bounds.append((int(max(first - context, 0)), int(min(after + context, n))))
     return bounds
 
 
 def expected(image, mask):
-    darkened = np.where(mask[..., None], image, 0.1 * blurred_slowly(image))
+    scale = min(*mask.shape, (mask.sum() / 0.05) ** 0.5) / 352
+    faded = MIDDLE + 0.1 * (blurred_slowly(image, scale) - MIDDLE)
     (top, bottom), (left, right) = crop(mask)
-    cut = darkened[top : bottom + 1, left : right + 1]
+    cut = np.where(mask[..., None], image, faded)[top:bottom, left:right]
     side = max(cut.shape[:2])
-    square = np.zeros((side, side, 3))
+    square = np.tile(MIDDLE, (side, side, 1))
     top, left = (side - cut.shape[0]) // 2, (side - cut.shape[1]) // 2
     square[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
     return square
 
 
 @given(images_and_masks())
-def test_the_papers_recipe(image_and_mask):
+def test_the_authors_recipe(image_and_mask):
     image, mask = image_and_mask
     before = image.copy(), mask.copy()
     prompt = visual_prompt(image, mask)
@@ -75,36 +92,77 @@ def test_the_papers_recipe(image_and_mask):
     np.testing.assert_array_equal(mask, before[1])
 
 
+@given(
+    st.tuples(st.integers(60, 352), st.integers(60, 352)),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=10)
+def test_the_prompt_is_what_the_authors_make_of_a_normalized_image(size, place, seed):
+    """On 352 pixels, where nothing is resized: the order of the steps makes no difference."""
+    image = np.random.default_rng(seed).integers(0, 256, (352, 352, 3), dtype=np.uint8)
+    mask = np.zeros((352, 352), bool)
+    top, left = (round(share * (352 - n)) for share, n in zip(place, size, strict=True))
+    mask[top : top + size[0], left : left + size[1]] = True
+    if mask.mean() < 0.05:
+        mask[:80, :80] = True
+    normalized = PROCESSOR(image)[0]
+    wanted = authors_cut(normalized, torch.from_numpy(mask).float())
+    got = PROCESSOR(visual_prompt(image, mask), do_resize=False)[0]
+    assert got.shape == wanted.shape
+    step = 1 / 255 / min(PROCESSOR.image_std)  # of a uint8
+    assert (got - wanted).abs().max() < 0.51 * step
+
+
+@pytest.mark.parametrize("shape", [(352, 352), (512, 512), (300, 300), (704, 704)], ids=str)
+def test_the_prompt_of_any_size_is_nearly_that_of_the_authors(shape):
+    rows, columns = np.indices(shape) / shape[0]
+    image = np.stack([np.sin(9 * rows), np.cos(7 * columns), np.sin(8 * (rows + columns))], 2)
+    image = np.uint8(127.5 + 127.5 * image)
+    mask = (rows - 0.4) ** 2 + (columns - 0.5) ** 2 < 0.2**2
+    got = PROCESSOR(visual_prompt(image, mask))[0].flatten()
+    wanted = authors_prompt(image, mask).flatten()
+    assert torch.cosine_similarity(got, wanted, dim=0) > 0.99
+
+
+def test_the_padding_is_nothing_to_the_model():
+    mask = np.zeros((50, 60), bool)
+    mask[20:25] = True
+    seen = PROCESSOR(visual_prompt(np.full((50, 60, 3), 255, np.uint8), mask), do_resize=False)[0]
+    assert seen.shape == (3, 60, 60)
+    assert seen[:, 0].abs().max() < 0.51 / 255 / min(PROCESSOR.image_std)
+
+
 @given(images_and_masks())
 def test_the_object_itself_is_not_touched(image_and_mask):
     image, mask = image_and_mask
-    image = np.maximum(image, 1)  # the padding is 0, so that each pixel can be found again
     (top, bottom), (left, right) = crop(mask)
     prompt = visual_prompt(image, mask)
-    rows, columns = bottom - top + 1, right - left + 1
+    rows, columns = bottom - top, right - left
     above, before = (prompt.shape[0] - rows) // 2, (prompt.shape[1] - columns) // 2
     cut = prompt[above : above + rows, before : before + columns]
-    window = slice(top, bottom + 1), slice(left, right + 1)
+    window = slice(top, bottom), slice(left, right)
     np.testing.assert_array_equal(cut[mask[window]], image[window][mask[window]])
-    assert cut[~mask[window]].max(initial=0) <= 26  # a tenth of white, rounded up
+    faded = np.abs(cut[~mask[window]] - MIDDLE)
+    assert faded.max(initial=0) <= 16  # a tenth of what is farthest from gray, rounded up
 
 
-def test_a_white_ground_has_a_tenth_of_its_light():
+def test_a_white_ground_keeps_a_tenth_of_its_contrast():
     mask = np.zeros((60, 60), bool)
     mask[20:40, 20:40] = True
     prompt = visual_prompt(np.full((60, 60, 3), 250, np.uint8), mask)
     assert prompt.shape == (24, 24, 3)  # 20, and a tenth of that on either side
     assert (prompt[2:-2, 2:-2] == 250).all()
-    assert (prompt[:2] == 25).all()
+    assert (prompt[:2] == [136, 130, 118]).all()
 
 
 def test_what_lies_far_from_the_object_changes_nothing():
     random = np.random.default_rng(0)
-    image = random.integers(0, 256, (100, 100, 3), dtype=np.uint8)
-    other = random.integers(0, 256, (100, 100, 3), dtype=np.uint8)
-    mask = np.zeros((100, 100), bool)
-    mask[40:50, 40:50] = True
-    near = slice(40 - 1 - 7, 50 + 1 + 7)  # the object, its context, and the reach of the blur
+    image = random.integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    other = random.integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    mask = np.zeros((400, 400), bool)
+    mask[100:300, 100:300] = True
+    near = slice(100 - 20 - 8, 300 + 20 + 8)  # the object, its context, and the reach of the blur
     other[near, near] = image[near, near]
     np.testing.assert_array_equal(visual_prompt(other, mask), visual_prompt(image, mask))
 
@@ -172,7 +230,8 @@ def test_an_example_is_the_prompt_of_the_whole_plane(box, slanted):
     np.testing.assert_array_equal(got, visual_prompt(SCENE, mask))
     rows, columns = (np.flatnonzero(recorded.read.any(axis=(1 - axis, 2))) for axis in (0, 1))
     for read, low, high in ((rows, top, bottom), (columns, left, right)):
-        reach = 12 + 0.1 * abs(high - low) + 3.1 * slanted  # context, blur, and rounding
+        # Context, blur (its square is at most 80 wide), and rounding.
+        reach = 6 + 7 * 80 / 352 + 0.1 * abs(high - low) + 3.1 * slanted
         assert read.min() >= min(low, high) - reach
         assert read.max() <= max(low, high) + reach
 
@@ -270,7 +329,7 @@ def test_an_example_of_what_is_no_image_is_refused():
         Example(np.ones((4, 4), complex))
 
 
-LEVELS = [np.full((4096 >> i, 4096 >> i), 100 + i, np.uint8) for i in range(5)]
+LEVELS = [np.full((4096 >> i, 4096 >> i), 200 + i, np.uint8) for i in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +339,7 @@ def test_a_large_example_is_read_from_a_level_with_pixels_enough(side, level):
     corner = np.array([(-1, -1), (-1, 1), (1, 1)])
     outline = None if side is None else 2048 + side / 2 * corner
     (got,) = Example(LEVELS, outline, appearance=GRAY).read()
-    assert got.max() == 100 + level
+    assert got.max() == 200 + level
     if side is not None:
         assert got.shape[0] == pytest.approx(1.2 * side / 2**level, rel=0.01)
 

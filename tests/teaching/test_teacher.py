@@ -127,3 +127,15 @@ def test_the_next_stroke_is_where_the_doubt_is_and_no_stroke(teacher, lesson):
 def test_where_all_is_painted_there_is_no_next_stroke(teacher, lesson):
     everywhere = np.where(MASKS[0], 2, 1)
     assert where_next(lesson, teacher.views, everywhere) is None
+
+
+def test_without_a_score_parts_count_as_in_the_lesson_before(demo):
+    teacher = Teacher(IMAGE, demo)
+    with hurried():
+        scored = teacher.teach(STROKES)
+        hasty = teacher.teach(STROKES, score=False)
+    assert scored.prompt.score is not None
+    assert hasty.prompt.score is None
+    assert hasty.results[0].weights == scored.results[0].weights
+    wanted, found = (segment(IMAGE, one.prompt, model=demo).probability for one in (scored, hasty))
+    np.testing.assert_allclose(found, wanted, atol=0.05)

@@ -1,4 +1,4 @@
-"""Image prompts in the dock: the example is cut, darkened and asked for as in Python."""
+"""Image prompts in the dock: the example is cut, faded and asked for as in Python."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,11 @@ FIRST_SEED = 6_000_000
 SCENES = 60
 
 
-def questions(scenes: int) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
+def questions(
+    scenes: int, samples: Iterable[str] = tuple(SAMPLES)
+) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
     """Yield images, each with what to ask of it: things that are there, and absent ones."""
-    for sample in map(load_sample, SAMPLES):
+    for sample in map(load_sample, samples):
         image = sample.image if sample.image.ndim == 3 else np.dstack([sample.image] * 3)
         yield image, list(sample.prompts)
     for seed in range(FIRST_SEED, FIRST_SEED + scenes):

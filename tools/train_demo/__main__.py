@@ -117,7 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
             row |= {name: round(total / seen, 4) for name, total in sums.items()}
             row["seconds_a_step"] = round((time.perf_counter() - since) / seen, 3)
             if trainer.step % args.save_every == 0 or last:
-                row |= {k: round(v, 4) for k, v in validate(trainer, validation).items()}
+                found = validate(trainer, validation, batches=-(-args.validation // 100))
+                row |= {k: round(v, 4) for k, v in found.items()}
                 trainer.save(state)
             with log.open("a") as file:
                 file.write(json.dumps(row) + "\n")

@@ -137,9 +137,10 @@ def write_folder(
         shutil.copytree(folder, part)
     part.mkdir(parents=True, exist_ok=True)
     vocab, merges = vocabulary()
-    _json(
-        part / "config.json", {"architectures": ["CLIPSegForImageSegmentation"]} | config.to_dict()
-    )
+    # The weights are float16 to save room. The reference library would train them in it, which
+    # ends in NaN, unless it is told another type.
+    stored_as = {"architectures": ["CLIPSegForImageSegmentation"], "dtype": "float32"}
+    _json(part / "config.json", stored_as | config.to_dict())
     _json(part / "vocab.json", vocab)
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (part / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -197,7 +197,7 @@ class Trainer:
 
 
 @torch.no_grad()
-def validate(trainer: Trainer, sampler: Sampler, batches: int = 4) -> dict[str, float]:
+def validate(trainer: Trainer, sampler: Sampler, batches: int) -> dict[str, float]:
     """Return mean IoUs at probability 0.5 on validation scenes, of text and image prompts.
 
     In the first stage: the mean over kinds of the head's IoU.

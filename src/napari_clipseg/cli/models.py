@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # --help must be quick
 INTERRUPTED = 130  # exit status of a command that Ctrl-C ended
 TENTHS = 10
 CLIP = "openai/clip-vit-base-patch16"  # the original decoders were trained with it
+EXTRACT_LAYERS = (3, 6, 9)  # as `convert_decoder` has it, whose import would take seconds
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -69,6 +70,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--clip",
         default=CLIP,
         help="folder of CLIP, or its name on the hub once downloaded; default: %(default)s",
+    )
+    convert.add_argument(
+        "--extract-layers",
+        type=int,
+        nargs="+",
+        default=EXTRACT_LAYERS,
+        metavar="BLOCK",
+        help=(
+            "blocks of CLIP that the decoder reads, counted from 0; default: 3 6 9. Decoders that "
+            "were trained by the experiment files of the original repository read 3 7 9"
+        ),
     )
     convert.set_defaults(run=_convert)
 
@@ -147,7 +159,10 @@ def _download(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from napari_clipseg.engine.conversion import convert_decoder
 
-    print(convert_decoder(arguments.decoder, arguments.clip, arguments.output))
+    folder = convert_decoder(
+        arguments.decoder, arguments.clip, arguments.output, arguments.extract_layers
+    )
+    print(folder)
     return 0
 
 

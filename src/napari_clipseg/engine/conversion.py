@@ -6,10 +6,11 @@ adds to CLIP, under other names than the published checkpoints.
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,7 +32,8 @@ from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 CLIP = "openai/clip-vit-base-patch16"
 NAMES = "rd64-uni.pth, rd64-uni-refined.pth or rd16-uni.pth"
 CLIP_TYPE = "clip"
-# Settings of the published decoders that their files do not hold.
+# Settings of the published decoders that their files do not hold. The layers are those of the
+# authors' quick start and of the published checkpoints; their experiments name (3, 7, 9).
 EXTRACT_LAYERS = (3, 6, 9)
 HEADS = 4
 IMAGE_PROCESSOR = ViTImageProcessor(
@@ -71,8 +73,9 @@ def convert_decoder(
     output : str or Path
         The folder to make; it must be empty or new. It is only made if it is complete.
     extract_layers : sequence of int
-        Vision blocks that the decoder reads, counted from 0, ascending; its file does not
-        say. The default fits all published decoders.
+        Vision blocks that the decoder reads, counted from 0, ascending: as many as it has
+        blocks. Its file does not say which. The default is what the authors' quick start reads
+        the published decoders with; the files of their experiments name 3, 7 and 9.
 
     Returns
     -------
@@ -83,7 +86,9 @@ def convert_decoder(
     ------
     CheckpointError
         If a file is missing, broken or of another kind, if the decoder was trained on a CLIP
-        of another size, or if the folder cannot be written.
+        of another size, if CLIP has no such blocks, or if the folder cannot be written.
+    ValueError
+        If ``extract_layers`` are not ascending whole numbers from 0 on.
 
     Examples
     --------
@@ -93,11 +98,12 @@ def convert_decoder(
     ...
     napari_clipseg.engine.errors.CheckpointError: There is no file rd64-uni-refined.pth. ...
     """
+    layers = _layers(extract_layers)
     path, folder, output = Path(decoder), locate(clip), Path(output)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise CheckpointError(f"{output} exists already. Name a folder that is new or empty.")
     shape, state = _read_decoder(path)
-    config = _config(path, shape, folder, extract_layers)
+    config = _config(path, shape, folder, layers)
     tokenizer = CLIPTokenizer.from_pretrained(folder, config.text_config.max_position_embeddings)
     require_same_vocabulary(folder, config.text_config, tokenizer)
     weights, of_clip = read_weights(folder)
@@ -120,6 +126,20 @@ def convert_decoder(
             f"{sum(x.nbytes for x in state.values()) / 1e6:.0f} MB free."
         ) from error
     return output
+
+
+def _layers(extract_layers: Sequence[int]) -> tuple[int, ...]:
+    """Return the blocks of CLIP that are to be read, if they can be such."""
+    try:
+        layers = tuple(map(operator.index, extract_layers))
+    except TypeError:
+        layers = ()
+    if not layers or layers[0] < 0 or list(layers) != sorted(set(layers)):
+        raise ValueError(
+            f"extract_layers is {extract_layers!r}; wanted ascending whole numbers of CLIP's "
+            f"blocks, counted from 0, such as {EXTRACT_LAYERS}."
+        )
+    return layers
 
 
 @dataclass(frozen=True)
@@ -193,9 +213,7 @@ def _shape(tensors: dict[str, Tensor]) -> _Shape:
     )
 
 
-def _config(
-    path: Path, shape: _Shape, folder: Path, extract_layers: Sequence[int]
-) -> CLIPSegConfig:
+def _config(path: Path, shape: _Shape, folder: Path, layers: tuple[int, ...]) -> CLIPSegConfig:
     """Return the config of a decoder with the CLIP of a folder, if the two fit together."""
     values = read_json(folder / CONFIG_FILE)
     kind = values.get("model_type")
@@ -204,15 +222,16 @@ def _config(
             f"{folder / CONFIG_FILE} describes a model of type {kind!r}, wanted {CLIP_TYPE!r}. "
             f"Choose a folder of {CLIP}."
         )
-    if len(extract_layers) != shape.blocks:
+    if len(layers) != shape.blocks:
         raise CheckpointError(
             f"{path} has {shape.blocks} blocks, which read as many blocks of CLIP; "
-            f"extract_layers names {len(extract_layers)}: {list(extract_layers)}. Choose {NAMES}."
+            f"extract_layers names {len(layers)}: {list(layers)}. Choose {NAMES}, or name "
+            f"{shape.blocks} blocks of CLIP."
         )
     towers = {key: value for key, value in values.items() if key.startswith(("text_", "vision_"))}
     of_decoder = {
         "projection_dim": values.get("projection_dim", CLIPSegConfig.projection_dim),
-        "extract_layers": tuple(extract_layers),
+        "extract_layers": tuple(range(shape.blocks)),
         "reduce_dim": shape.reduce_dim,
         "decoder_num_attention_heads": HEADS,
         "decoder_intermediate_size": shape.intermediate_size,
@@ -225,6 +244,11 @@ def _config(
             f"{path} does not fit the CLIP of {folder}: {error} Choose a folder of {CLIP}."
         ) from error
     vision = config.vision_config
+    if layers[-1] >= vision.num_hidden_layers:
+        raise CheckpointError(
+            f"extract_layers is {list(layers)}; the CLIP of {folder} has blocks from 0 to "
+            f"{vision.num_hidden_layers - 1}. Name other blocks, or choose a folder of {CLIP}."
+        )
     found = (vision.hidden_size, config.projection_dim, vision.patch_size)
     wanted = (shape.vision_width, shape.projection_dim, shape.patch_size)
     if found != wanted:
@@ -233,4 +257,4 @@ def _config(
             f"and patches of {wanted[2]} pixels; that of {folder} has {found[0]}, {found[1]} and "
             f"{found[2]}. Choose a folder of {CLIP}."
         )
-    return config
+    return replace(config, extract_layers=layers)

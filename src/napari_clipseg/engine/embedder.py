@@ -16,6 +16,7 @@ from napari_clipseg.engine.runtime.batching import IMAGES, TEXTS, Batches, Place
 
 # For a public checkpoint, the vectors of 4096 prompts.
 CACHE_BYTES = 8 * 2**20
+BLANK = 2  # tokens of a text without any word: start and end
 
 Vector = NDArray[np.float32]
 
@@ -45,8 +46,6 @@ class Embedder:
             raise ValueError("Got no prompt; give a text or an example image.")
         parts = list(leaves(prompts))
         texts = list(dict.fromkeys(part.strip() for part in parts if isinstance(part, str)))
-        if "" in texts:
-            raise ValueError("Got a blank prompt; write what to look for, such as 'nuclei'.")
         images = [x for x in parts if isinstance(x, np.ndarray) and x.ndim != 1]
         known: dict[str | int, Vector] = {}
         known.update(zip(texts, self._embed_texts(texts), strict=True))
@@ -82,6 +81,8 @@ class Embedder:
         def embed(new: list[int]) -> list[Vector]:
             inputs = self._processor(text=[texts[i] for i in new])
             lengths = inputs["attention_mask"].sum(dim=1)
+            if bool((lengths == BLANK).any()):
+                raise ValueError("Got a blank prompt; write what to look for, such as 'nuclei'.")
             vectors: dict[int, Vector] = {}
             # Padding would change a vector's last bits, and so would the texts that it stands for.
             for length in lengths.unique().tolist():

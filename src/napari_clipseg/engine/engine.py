@@ -220,9 +220,14 @@ class Engine:
             nor a vector.
         TypeError
             If a prompt is of another type.
+        CheckpointError
+            If a vector is not finite, or the weights' file was changed in place.
         """
         self._require_unchanged()
-        return self._embedder(prompts)
+        vectors = self._embedder(prompts)
+        if not np.isfinite(vectors).all():
+            raise self._not_finite("vectors")
+        return vectors
 
     def decode(self, features: Features, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the decoder for every image with every prompt.
@@ -273,7 +278,7 @@ class Engine:
         maps = np.empty(0, np.float32)
         for part, logits in self._batches.run(MAPS, step, images * distinct):
             if not np.isfinite(logits).all():
-                raise self._not_finite()
+                raise self._not_finite("logits")
             if part.start == 0:
                 maps = np.empty((images, prompts, *logits.shape[1:]), np.float32)
             for pair, one in enumerate(logits, part.start):
@@ -289,13 +294,13 @@ class Engine:
                 f"safely, write another one and rename it."
             )
 
-    def _not_finite(self) -> CheckpointError:
+    def _not_finite(self, values: str) -> CheckpointError:
         if self.precision == "float16":
             cure = "They are too large for float16. Load it with precision='float32'."
         else:
             cure = "Its weights are damaged. Get the checkpoint's files again."
         return CheckpointError(
-            f"The model {self.name!r} gave logits that are not finite (NaN or infinite). {cure}"
+            f"The model {self.name!r} gave {values} that are not finite (NaN or infinite). {cure}"
         )
 
     def _require_own(

@@ -1,7 +1,8 @@
-"""A region of an image into a visual prompt: cut out, the surroundings blurred and darkened."""
+"""A region of an image into a visual prompt: cut out, the surroundings blurred and faded."""
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,19 @@ from napari_clipseg.images.geometry import check_corners, encloses_area, outline
 from napari_clipseg.images.io.source import Reader, Source, as_source
 from napari_clipseg.images.rendering import Appearance, Rendering, resolve
 
-# The paper's best recipe (https://arxiv.org/abs/2112.10003, section 3.3 and table 1): a
-# 15 x 15 Gaussian blur of sigma 3 and 10 % of the light for what is not the object.
+# The recipe that CLIPSeg was trained with, "crop_blur_highlight352" of the authors' repository
+# (https://github.com/timojl/clipseg): a 15 x 15 Gaussian blur of sigma 3 on a square of 352
+# pixels, and 10 % of the contrast for what is not the object. They fade after subtracting the
+# mean of ImageNet, so towards a gray that is 0 for the model, not towards black.
 BLUR_SIGMA = 3.0
 BLUR_RADIUS = 7
-BACKGROUND_LIGHT = 0.1
+SQUARE = 352
+BACKGROUND_CONTRAST = 0.1
 CONTEXT = 0.1
+GRAY = 255 * np.array([0.485, 0.456, 0.406], np.float32)
+# The square has the side of the image's shorter side, but not so large that the object
+# covers less than this share of it: less was avoided in training.
+LEAST_SHARE = 0.05
 ENOUGH_PIXELS = 512  # a side; the model sees fewer
 NO_AREA = "The region of the reference encloses no area. Draw a rectangle around one example."
 NO_PIXEL = (
@@ -32,8 +40,9 @@ NO_PIXEL = (
 def visual_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Cut the object under a mask out of an image, as CLIPSeg understands visual prompts best.
 
-    The background is blurred and darkened. The image is cropped to the object, with a tenth
-    of its size as context on each side, and padded with black to a square.
+    The background is blurred and loses nine tenths of its contrast to a middle gray, the mean
+    color of ImageNet. The image is cropped to the object, with a tenth of its size as context
+    on each side, and padded with that gray to a square.
 
     Parameters
     ----------
@@ -59,7 +68,7 @@ def visual_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[
     >>> mask[20:30, 20:30] = True
     >>> prompt = visual_prompt(image, mask)
     >>> prompt.shape, prompt[6, 6].tolist(), prompt[0, 0].tolist()
-    ((12, 12, 3), [200, 200, 200], [20, 20, 20])
+    ((12, 12, 3), [200, 200, 200], [131, 125, 113])
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
@@ -73,23 +82,29 @@ def visual_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[
         )
     if not mask.any():
         raise ValueError(NO_PIXEL)
+    return _cut(image, mask, min(mask.shape))
+
+
+def _cut(image: NDArray[np.uint8], mask: NDArray[np.bool_], shorter_side: int) -> NDArray[np.uint8]:
+    """Cut a visual prompt out of a part of an image, of which the shorter side is given."""
+    scale = min(shorter_side, np.sqrt(mask.sum() / LEAST_SHARE)) / SQUARE
     rows, columns = (_span(np.asarray(mask.any(axis=axis))) for axis in (1, 0))
     # Blurring needs the surroundings of the crop, not the whole image.
-    near = tuple(
-        slice(max(0, s.start - BLUR_RADIUS), s.stop + BLUR_RADIUS) for s in (rows, columns)
-    )
+    reach = math.ceil(BLUR_RADIUS * scale) + 1
+    near = tuple(slice(max(0, s.start - reach), s.stop + reach) for s in (rows, columns))
     inner = tuple(
         slice(s.start - n.start, s.stop - n.start)
         for s, n in zip((rows, columns), near, strict=True)
     )
     blurred = gaussian(
         image[near].astype(np.float32),
-        sigma=BLUR_SIGMA,
+        sigma=BLUR_SIGMA * scale,
         truncate=BLUR_RADIUS / BLUR_SIGMA,
+        mode="mirror",
         channel_axis=-1,
         preserve_range=True,
     )
-    background = BACKGROUND_LIGHT * blurred[inner]
+    background = GRAY + BACKGROUND_CONTRAST * (blurred[inner] - GRAY)
     cut = np.where(mask[rows, columns, None], image[rows, columns], np.rint(background))
     return _pad_to_square(cut.astype(np.uint8))
 
@@ -131,10 +146,10 @@ class Example:
     Examples
     --------
     >>> image = np.zeros((64, 64), np.uint8)
-    >>> image[10:21, 10:21] = 200
-    >>> (example,) = Example(image, [[10, 10], [20, 20]]).read()
+    >>> image[10:20, 10:20] = 200
+    >>> (example,) = Example(image, [[10, 10], [19, 19]]).read()
     >>> example.shape
-    (13, 13, 3)
+    (12, 12, 3)
     """
 
     image: Source
@@ -184,8 +199,14 @@ class Example:
 def _outlines(regions: Any) -> tuple[NDArray[np.float64], ...]:
     if regions is None:
         return ()
-    one = len(regions) > 0 and np.ndim(regions[0]) == 1
-    outlines = [np.asarray(outline, dtype=float) for outline in ([regions] if one else regions)]
+    try:
+        one = len(regions) > 0 and np.ndim(regions[0]) == 1
+        outlines = [np.asarray(outline, dtype=float) for outline in ([regions] if one else regions)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The regions of the reference are {regions!r}; wanted (corners, 2) for each: row and "
+            f"column of two corners of a rectangle, or of all corners of an outline."
+        ) from error
     for outline in outlines:
         if outline.ndim != 2 or outline.shape[1] != 2 or len(outline) < 2:
             raise ValueError(
@@ -231,7 +252,9 @@ def _cut_out(
     factor = np.asarray(source.factor(level))
     corners = (outline - (factor - 1) / 2) / factor
     least, most = corners.min(axis=0), corners.max(axis=0)
-    around = BLUR_RADIUS + 2 + CONTEXT * (most - least)
+    size = most - least + 2
+    square = min(*source.shape_of(level), np.sqrt(np.prod(size) / LEAST_SHARE))
+    around = CONTEXT * size + BLUR_RADIUS * square / SQUARE + 2
     first = np.floor(least - around).astype(int).clip(0, source.shape_of(level))
     last = np.ceil(most + around + 1).astype(int).clip(first, source.shape_of(level))
     rows, columns = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
@@ -239,7 +262,7 @@ def _cut_out(
     if not mask.any():
         raise ValueError(NO_PIXEL)
     pixels = reader.read(level, plane, rows, columns, rendering.channels)
-    return visual_prompt(rendering.apply(pixels), mask)
+    return _cut(rendering.apply(pixels), mask, min(source.shape_of(level)))
 
 
 def _coarsest_level(source: Source, size: Sequence[float]) -> int:
@@ -253,11 +276,14 @@ def _span(occupied: NDArray[np.bool_]) -> slice:
     """Return the occupied part of an axis with context around it, within the axis."""
     where = np.flatnonzero(occupied)
     first, last = int(where[0]), int(where[-1]) + 1
-    context = round(CONTEXT * (last - first))
-    return slice(max(0, first - context), min(len(occupied), last + context))
+    context = CONTEXT * (last - first)
+    return slice(int(max(0, first - context)), int(min(len(occupied), last + context)))
 
 
 def _pad_to_square(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    side = max(image.shape[:2])
-    pads = [((side - n) // 2, side - n - (side - n) // 2) for n in image.shape[:2]]
-    return np.pad(image, (*pads, (0, 0)))
+    height, width = image.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.full((side, side, 3), np.rint(GRAY), np.uint8)
+    square[top : top + height, left : left + width] = image
+    return square

@@ -162,6 +162,7 @@ def lesson(
     *,
     prompt: Any = None,
     classes: Sequence[str] | Mapping[int, str] | None = None,
+    earlier_lesson: Lesson | None = None,
     step: Callable[[str], Any] = lambda message: None,
 ) -> Lesson:
     """Do what `teach` does, with images that are open already.
@@ -176,6 +177,9 @@ def lesson(
         Strokes on each of them.
     prompt, classes
         See `teach`.
+    earlier_lesson : Lesson, optional
+        One on the same image a few strokes ago: its parts count as they did there. No strokes are
+        held out then, which is several times as fast, and there is no score.
     step : callable
         Called with what comes next, for a progress bar; it may raise to stop.
     """
@@ -200,9 +204,10 @@ def lesson(
     components = _components(taught) if earlier is None else earlier.components
     columns = columns_of(channels.pop(), len(components) - 1)
     starts = _starts(engine, prompt, values, taught, older)
+    known_shares = _shares(earlier_lesson, names)
     results = tuple(
-        fit_class(engine, name, value, start, taught, components, columns, older, step)
-        for value, name, start in zip(values, names, starts, strict=True)
+        fit_class(engine, name, value, start, taught, components, columns, older, shares, step)
+        for value, name, start, shares in zip(values, names, starts, known_shares, strict=True)
     )
     known = [one.score for one in results if one.score is not None]
     learned = LearnedPrompt(
@@ -307,6 +312,11 @@ def _starts(
         painted = painted_in_tiles(taught, positive, weights)
         starts.append(Fitted.plain(vectors[best_start(engine, vectors, painted)], engine))
     return starts
+
+
+def _shares(lesson: Lesson | None, names: Sequence[str]) -> list[dict[str, float] | None]:
+    known = {} if lesson is None else {one.learned.name: one.weights for one in lesson.results}
+    return [known.get(name) for name in names]
 
 
 def _components(taught: Sequence[Taught]) -> Float32:

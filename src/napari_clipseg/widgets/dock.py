@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from napari_clipseg.engine.checkpoints.catalog import CatalogEntry
 
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
-USER_ERRORS = (ValueError, TypeError, MemoryError)
+USER_ERRORS = (ValueError, TypeError, MemoryError, OSError)
 START_THRESHOLD = 0.3
 FIRST_TILE = 2  # the step of a run that segments the first tile
 LABEL_WIDTH = 84  # in pixels; the longest label in napari's font

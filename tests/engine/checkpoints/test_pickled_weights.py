@@ -78,3 +78,18 @@ def test_from_pretrained_refuses_other_pickles(folder, state, content):
     torch.save(content, folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"holds no weights by name"):
         CLIPSegForImageSegmentation.from_pretrained(folder)
+
+
+# What the unpickler itself does not expect.
+DAMAGED = {
+    "the end of nothing": b"\x80\x02.",
+    "a mark that is missing": b"\x80\x02u.",
+    "a memo that is missing": b"\x80\x02h\x05.",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_from_pretrained_names_a_damaged_pickle(content, folder, state):
+    (folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"pytorch_model.bin.*(get|Get)"):
+        CLIPSegForImageSegmentation.from_pretrained(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 
 import numpy as np
@@ -20,7 +19,7 @@ from napari_clipseg.engine.errors import (
     LicenseNotAcceptedError,
     NotDownloadedError,
 )
-from napari_clipseg.engine.hub import downloads, transfer
+from napari_clipseg.engine.hub import snapshots, transfer
 from napari_clipseg.engine.hub.downloads import describe, download, download_steps
 
 NEEDED = {
@@ -133,7 +132,7 @@ def test_download_continues_where_it_was_stopped(get, hub, cache):
 
 def test_download_steps_release_the_file_when_closed(get, hub):
     steps = download_steps(NAME, accept_license=True, endpoint=hub.endpoint)
-    while next(steps).file != "model.safetensors":
+    while (step := next(steps)) is None or step.file != "model.safetensors":
         pass
     steps.close()
     assert get() == locate(NAME)
@@ -221,44 +220,13 @@ def test_download_into_another_cache(get, tmp_path, cache):
 
 
 def test_download_refuses_a_file_that_another_program_downloads(get, hub, cache, monkeypatch):
-    monkeypatch.setattr(downloads, "LOCK_WAIT", 0.05)
+    monkeypatch.setattr(snapshots, "LOCK_WAIT", 0.05)
     locks = cache / ".locks" / "models--CIDAS--clipseg-rd64"
     locks.mkdir(parents=True)
     lock = FileLock(locks / f"{blob(hub, cache).name}.lock")
     with lock, pytest.raises(CheckpointError, match=r"Another program downloads .* Wait for it"):
         get()
     assert get() == locate(NAME)
-
-
-# --- where symbolic links cannot be made -------------------------------------------------
-
-
-@pytest.fixture
-def no_links(monkeypatch):
-    def refuse(*_, **__):
-        raise OSError("no symbolic links here")
-
-    monkeypatch.setattr(os, "symlink", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS_WARNING", True)
-
-
-@pytest.mark.usefixtures("no_links")
-def test_download_without_links_stores_files_once(get, hub, cache):
-    folder = get()
-    assert {path.name for path in folder.iterdir()} == NEEDED
-    assert not any(path.is_symlink() for path in folder.iterdir())
-    assert list((cache / "models--CIDAS--clipseg-rd64" / "blobs").iterdir()) == []
-
-
-@pytest.mark.usefixtures("no_links")
-def test_download_without_links_gets_a_damaged_file_again(get, hub):
-    folder = get()
-    (folder / "vocab.json").write_text("{}")
-    hub.asked.clear()
-    get()
-    assert (folder / "vocab.json").read_bytes() == hub.repos[NAME]["vocab.json"]
-    fetched = [path for path in hub.paths() if "/resolve/" in path]
-    assert [path.rsplit("/")[-1] for path in fetched] == ["vocab.json"]
 
 
 # --- describe ------------ -------------------------------------------------------------

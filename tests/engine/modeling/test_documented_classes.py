@@ -148,21 +148,25 @@ def test_segmentation_gives_the_gradients_of_the_reference(pair, images):
         # Of the keys' bias the true gradient is zero: softmax does not see it.
         if not name.endswith("k_proj.bias"):
             same(parameter.grad, wanted[name], 1e-3)
-    # Ours reaches CLIP unless it is frozen; theirs never does.
+    # Neither reaches CLIP; ours does if it is asked for.
+    assert all(p.grad is None for model in pair for p in model.clip.parameters())
+    ours.unfreeze_clip()
+    ours(input_ids=IDS, pixel_values=images, labels=labels).loss.backward()
     assert ours.clip.visual_projection.weight.grad is None  # pooled output: not in this loss
     assert ours.clip.text_projection.weight.grad.abs().max() > 0
     ours.zero_grad()
-    ours.clip.requires_grad_(False)
+    ours.freeze_clip()
     ours(input_ids=IDS, pixel_values=images, labels=labels).loss.backward()
     assert ours.clip.text_projection.weight.grad is None
     assert ours.decoder.film_mul.weight.grad.abs().max() > 0
-    ours.clip.requires_grad_(True)
 
 
 def test_model_gives_the_gradients_of_the_reference(pair, images):
+    pair[1].unfreeze_clip()
     for model in pair:
         model.zero_grad()
         model.clip(input_ids=IDS, pixel_values=images, return_loss=True).loss.backward()
+    pair[1].freeze_clip()
     wanted = {name: p.grad for name, p in pair[0].clip.named_parameters()}
     for name, parameter in pair[1].clip.named_parameters():
         if not name.endswith("k_proj.bias"):

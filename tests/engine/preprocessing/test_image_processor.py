@@ -346,6 +346,8 @@ BROKEN = {
     "means are text": {"size": 96, "image_mean": "x"},
     "two means": {"size": 96, "image_mean": [0.5, 0.5]},
     "means are null": {"size": 96, "image_mean": None},
+    "deviation of nearly 0": {"size": 96, "image_std": [0.2, 1e-99, 0.2]},
+    "mean beyond float32": {"size": 96, "image_mean": [1e38]},
     "deviation of 0": {"size": 96, "image_std": [0.2, 0, 0.2]},
     "factor is null": {"size": 96, "rescale_factor": None},
     "not resized": {"size": 96, "do_resize": False},

@@ -4,9 +4,10 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from drawing import examples
 from napari_clipseg.images.io.chunks import BlockReader
 
 SHAPE = (4, 30, 50)
@@ -39,7 +40,7 @@ ARRAYS = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     name=st.sampled_from(list(ARRAYS)),
     plane=st.integers(0, 3),

@@ -7,9 +7,10 @@ import copy
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from drawing import examples
 from napari_clipseg.images.io.source import as_source
 
 CURE = "Repair the metadata, or open one of the group's arrays, such as group['0']."
@@ -222,7 +223,7 @@ PLACES = [
 ]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.sampled_from(PLACES), values)
 def test_any_value_anywhere_is_read_or_refused_with_the_cure(path, value):
     group = group_of({})

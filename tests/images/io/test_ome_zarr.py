@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from drawing import examples
 from napari_clipseg.images.io import ome_zarr as module
 from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
 from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
@@ -112,7 +113,7 @@ def coarse_slowly(fine):
     return (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]) / 4
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     st.integers(1, 40),
     st.integers(1, 40),

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cases import COLOUR, GRAY, dtypes, named
+from drawing import examples
 from kinds import SIDE, coarser, dask_array, image, layer, ome_zarr, table, zarr_array
 from napari_clipseg.images.io.source import as_source
 from seeing import Recorded
@@ -183,7 +184,7 @@ def test_any_order_of_axes_is_read_alike(array_and_axes, data):
     assert got.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(arrays_with_axes(), st.data())
 def test_nothing_but_what_is_asked_for_is_read(array_and_axes, data):
     array, axes = array_and_axes

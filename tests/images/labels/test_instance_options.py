@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label
 
+from drawing import examples
 from napari_clipseg.images.labels.instances import InstanceOptions, instance_labels
 
 options = st.builds(
@@ -59,7 +60,7 @@ def same_parts(one, other):
     return len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(scenes(), options, spacings)
 def test_whatever_is_chosen(scene, chosen, spacing):
     semantic, maps = scene
@@ -100,7 +101,7 @@ def test_whatever_is_chosen(scene, chosen, spacing):
             np.testing.assert_array_equal(whole, classes > 0)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(scenes(), small, spacings)
 def test_objects_have_the_sizes_that_are_asked_for(scene, chosen, spacing):
     semantic, maps = scene

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cases import opened
+from drawing import examples
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.rendering import Appearance, Rendering, resolve
 from napari_clipseg.images.tiling import mosaic as module
@@ -75,7 +76,7 @@ def regions(draw):
     return [(top, left), (draw(st.integers(top + 8, 95)), draw(st.integers(left + 8, 119)))]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(details, regions(), st.sampled_from([0, 0, 1, 2]), st.sampled_from([16, 24]))
 def test_the_map_is_what_was_seen_however_the_plane_is_cut(detail, region, level, side):
     result = run(PYRAMID, side=side, patch=4, detail=detail, region=region, level=level)
@@ -96,7 +97,7 @@ def test_the_map_is_what_was_seen_however_the_plane_is_cut(detail, region, level
     assert error.max() <= STEEPEST * 2**level * max(1, coarsest) + 2
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(details, st.floats(1, 254))
 def test_a_constant_is_answered_by_a_constant(detail, value):
     result = run(np.full((50, 70), round(value), np.uint8), detail=detail)

@@ -5,11 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
+from drawing import examples
 from napari_clipseg.images.tiling.grid import grid, spread
 from napari_clipseg.images.tiling.plan import Detail, Tile
 from napari_clipseg.images.tiling.stitch import Stitcher, blending_weights, on_pixels, sigmoid
@@ -199,7 +200,7 @@ def grids(draw):
     return tiles, *parts
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(grids(), st.integers(1, 20), st.floats(-5, 5, width=32))
 def test_a_constant_stays_one(grid, bands, value):
     tiles, rows, columns = grid
@@ -209,7 +210,7 @@ def test_a_constant_stays_one(grid, bands, value):
     np.testing.assert_allclose(plane, value, atol=1e-5)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(grids(), st.integers(1, 20))
 def test_tiles_of_one_map_give_that_map(grid, bands):
     tiles, rows, columns = grid

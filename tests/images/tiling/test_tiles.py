@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from cases import opened
+from drawing import examples
 from napari_clipseg.images.rendering import Rendering
 from napari_clipseg.images.tiling import tiles as module
 from napari_clipseg.images.tiling.plan import Tile
@@ -58,7 +59,7 @@ def test_what_needs_no_resizing_is_seen_pixel_for_pixel(plane_and_tile):
     np.testing.assert_array_equal(seen, slowly(plane, tile, size))
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.integers(0, 20), st.integers(0, 40), st.integers(20, 40), st.integers(20, 50))
 def test_a_large_tile_is_averaged_strip_by_strip(top, left, height, width):
     recorded, sizes, read = Recorded(SMOOTH), [], Recorded.__getitem__

@@ -113,7 +113,7 @@ def test_resumed_training_is_the_same_training(pool: Pool, tmp_path: Path) -> No
 
 def test_a_run_writes_a_folder_that_loads(tmp_path: Path) -> None:
     work, folder = tmp_path / "work", tmp_path / "folder"
-    options = [*OPTIONS, *SIDES, f"--pool={SCENES}", "--validation=64", "--save-every=3"]
+    options = [*OPTIONS, *SIDES, f"--pool={SCENES}", "--validation=32", "--save-every=3"]
     places = ["--work", str(work), "--folder", str(folder)]
     assert main([*options, *places]) == 0
     rows = [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,6 @@ from napari_clipseg.engine.errors import (
 from napari_clipseg.engine.hub.listing import Listing, ask_hub
 from napari_clipseg.engine.hub.snapshots import Snapshot
 from napari_clipseg.engine.hub.verification import verify
-
-LOCK_WAIT = 5.0  # seconds that another program may take to release a file
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,8 @@ def download(
     progress : callable, optional
         Called with a `DownloadProgress` after each chunk.
     cancel : callable, optional
-        Called after each chunk, such as ``threading.Event().is_set``; true stops the download.
+        Called several times a second, such as ``threading.Event().is_set``; true stops the
+        download, also while the line stands still.
     revision : str, optional
         Branch, tag or commit; "main" by default.
     cache_dir : str or Path, optional
@@ -116,19 +116,22 @@ def download(
         cache_dir=cache_dir,
         endpoint=endpoint,
     )
+    after = ""
     while True:
         try:
             step = next(steps)
         except StopIteration as stop:
             folder: Path = stop.value
             return folder
-        if progress is not None:
-            progress(step)
+        if step is not None:
+            after = f" after {megabytes(step.done)} of {megabytes(step.total)}"
+            if progress is not None:
+                progress(step)
         if cancel is not None and cancel():
             steps.close()
             raise DownloadCancelledError(
-                f"The download of {model} was stopped after {megabytes(step.done)} of "
-                f"{megabytes(step.total)}. Start it again, and it continues there."
+                f"The download of {model} was stopped{after}. Start it again, and it continues "
+                f"there."
             )
 
 
@@ -139,15 +142,16 @@ def download_steps(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     endpoint: str | None = None,
-) -> Generator[DownloadProgress, None, Path]:
+) -> Generator[DownloadProgress | None, None, Path]:
     """Do what `download` does, step by step; closing the generator stops it.
 
     Close it in the thread that ran it: the lock on the file belongs to that thread.
 
     Yields
     ------
-    DownloadProgress
-        After each chunk.
+    DownloadProgress or None
+        After each chunk, and several times a second while nothing comes; None where it waits for
+        something else than a file.
 
     Returns
     -------
@@ -168,10 +172,11 @@ def download_steps(
         )
     from huggingface_hub import constants
 
+    from napari_clipseg.engine.hub.background import in_background
     from napari_clipseg.engine.hub.errors import hub_errors
 
     with hub_errors(model, revision, endpoint or constants.ENDPOINT, cache_folder(cache_dir)):
-        listing = ask_hub(model, revision, endpoint)
+        listing = yield from in_background(lambda: ask_hub(model, revision, endpoint))
         snapshot = Snapshot(listing, cache_dir)
         yield from _download_files(listing, snapshot, endpoint)
         snapshot.lay_out(revision)
@@ -224,10 +229,9 @@ def _complete(model: str, revision: str | None, cache_dir: str | Path | None) ->
 
 def _download_files(
     listing: Listing, snapshot: Snapshot, endpoint: str | None
-) -> Generator[DownloadProgress, None, None]:
+) -> Generator[DownloadProgress | None, None, None]:
     """Download all files into the cache's blobs, from which nothing is loaded yet."""
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import WeakFileLock
 
     from napari_clipseg.engine.hub.transfer import download_file
 
@@ -238,8 +242,8 @@ def _download_files(
     for file in listing.files:
         if not snapshot.has_copy(file):
             url = hf_hub_url(listing.name, file.name, revision=listing.commit, endpoint=endpoint)
-            # The same lock that huggingface_hub uses for this file.
-            with WeakFileLock(snapshot.locks / f"{file.digest.value}.lock", timeout=LOCK_WAIT):
+            with ExitStack() as stack:
+                yield from snapshot.lock(file, stack)
                 for done in download_file(file, url, snapshot.blob(file)):
                     yield DownloadProgress(before + done, listing.size, file.name)
         before += file.size

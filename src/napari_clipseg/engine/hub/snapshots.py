@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 from napari_clipseg.engine.checkpoints.locate import MAIN, repository_folder
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.hub.listing import Listing, RemoteFile
+
+LOCK_WAIT = 5.0  # seconds that another program may take to release a file
 
 
 class Snapshot:
@@ -49,6 +54,34 @@ class Snapshot:
         """Make the folders that a download needs before its first byte."""
         for folder in (self.blobs, self.locks):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def lock(self, file: RemoteFile, stack: ExitStack) -> Generator[None, None, None]:
+        """Lock a file until the stack is left; yield often while another program has the lock.
+
+        It is the lock that huggingface_hub uses for the same file.
+
+        Raises
+        ------
+        Timeout
+            Of filelock, if another program has it for more than `LOCK_WAIT` seconds.
+        """
+        from filelock import Timeout
+        from huggingface_hub.utils import WeakFileLock
+
+        from napari_clipseg.engine.hub.background import EVERY
+
+        until = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                stack.enter_context(
+                    WeakFileLock(self.locks / f"{file.digest.value}.lock", timeout=EVERY)
+                )
+            except Timeout:
+                if time.monotonic() > until:
+                    raise
+                yield
+            else:
+                return
 
     def has_copy(self, file: RemoteFile) -> bool:
         """Return whether the folder holds a file itself, not a link: so where links fail."""

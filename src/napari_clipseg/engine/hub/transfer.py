@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from huggingface_hub import constants, get_session
@@ -20,6 +21,7 @@ from huggingface_hub.utils import build_hf_headers
 from napari_clipseg import __version__
 from napari_clipseg.engine.checkpoints.catalog import printable
 from napari_clipseg.engine.errors import CheckpointError
+from napari_clipseg.engine.hub.background import EVERY, background
 from napari_clipseg.engine.hub.errors import (
     ConnectionLostError,
     is_connection_error,
@@ -27,15 +29,17 @@ from napari_clipseg.engine.hub.errors import (
 )
 from napari_clipseg.engine.hub.listing import RemoteFile
 
-# Progress is told, and a download can be stopped, after so many bytes, or so many seconds.
-CHUNK = 1 << 16
-EVERY = 0.1
+CHUNK = 1 << 16  # bytes, after which progress is told; or after `EVERY` seconds
 TRIES = 5  # in a row that bring nearly nothing
 LEAST = 1 << 14  # bytes of a try that brings more than that
 PAUSE = 1.0  # seconds before the next try
 # HTTP: the server sends the range that was asked for, or has none.
 PARTIAL_CONTENT, NO_SUCH_RANGE = 206, 416
 SHOWN = 60  # characters of what a server sent
+
+
+class _OtherFileError(Exception):
+    """The hub sent something else than it announced."""
 
 
 def download_file(file: RemoteFile, url: str, blob: Path) -> Generator[int, None, None]:
@@ -54,7 +58,8 @@ def download_file(file: RemoteFile, url: str, blob: Path) -> Generator[int, None
     Yields
     ------
     int
-        Bytes that are stored, after each chunk. Closing the generator stops the download.
+        Bytes that are stored, after each chunk, and each time nothing came for `EVERY` seconds.
+        Closing the generator stops the download.
 
     Raises
     ------
@@ -78,8 +83,10 @@ def download_file(file: RemoteFile, url: str, blob: Path) -> Generator[int, None
             failures = failures + 1 if _size(partial) - before < LEAST else 1
             if not is_connection_error(error) or failures == TRIES:
                 raise
-            time.sleep(PAUSE)
-            yield _size(partial)
+            until = time.monotonic() + PAUSE
+            while (left := until - time.monotonic()) > 0:
+                yield _size(partial)
+                time.sleep(min(EVERY, left))
     found = file.digest.of(partial)
     if found != file.digest.value:
         raise _discard(
@@ -93,6 +100,15 @@ def _resume(file: RemoteFile, url: str, partial: Path) -> Generator[int, None, N
     """Append to the incomplete file what is missing."""
     stored = _size(partial)
     start = stored if stored < file.size else 0
+    try:
+        with closing(background(lambda: _pieces(file, url, start))) as pieces:
+            yield from _write(pieces, file, partial)
+    except _OtherFileError as error:
+        raise _discard(partial, f"{file.name} {error}") from None
+
+
+def _pieces(file: RemoteFile, url: str, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the bytes of a file from the start that is asked for, or else from 0, and where."""
     # In a compressed answer, a range would count other bytes.
     headers = {
         **build_hf_headers(library_name="napari-clipseg", library_version=__version__),
@@ -104,36 +120,44 @@ def _resume(file: RemoteFile, url: str, partial: Path) -> Generator[int, None, N
     with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
         part = response.headers.get("Content-Range", "")
         if response.status_code == NO_SUCH_RANGE and start:
-            raise _discard(partial, f"{file.name} ends before {start:,} bytes, other than it was")
+            raise _OtherFileError(f"ends before {start:,} bytes, other than it was")
         raise_for_status(response)
         if response.status_code != PARTIAL_CONTENT:
             start = 0
         elif not _is_rest(part, start, file.size):
-            raise _discard(
-                partial,
-                f"{file.name} came with the part {printable(repr(part), SHOWN)}, wanted the bytes "
-                f"from {start}, of {file.size},",
+            raise _OtherFileError(
+                f"came with the part {printable(repr(part), SHOWN)}, wanted the bytes from "
+                f"{start}, of {file.size},"
             )
-        yield from _write(response.iter_bytes(), file, partial, start)
+        done = start
+        for chunk in response.iter_bytes():
+            yield done, chunk
+            done += len(chunk)
+            if done > file.size:
+                raise _OtherFileError(f"came with more than {file.size:,} bytes")
+    if done < file.size:
+        raise ConnectionLostError(f"{file.name} ended after {done:,} of {file.size:,} bytes")
 
 
 def _write(
-    chunks: Iterator[bytes], file: RemoteFile, partial: Path, start: int
+    pieces: Iterator[tuple[int, bytes] | None], file: RemoteFile, partial: Path
 ) -> Generator[int, None, None]:
     """Write what comes to the incomplete file at once, so that a lost connection loses nothing."""
-    done = told = start
+    done = told = _size(partial)
     told_at = time.monotonic()
-    with partial.open("ab" if start else "wb") as out:
-        for chunk in chunks:
-            done += len(chunk)
-            if done > file.size:
-                raise _discard(partial, f"{file.name} came with more than {file.size:,} bytes")
-            out.write(chunk)
+    out = None
+    with ExitStack() as stack:
+        for piece in pieces:
+            if piece is not None:
+                done, chunk = piece
+                if out is None:
+                    out = stack.enter_context(partial.open("ab" if done else "wb", buffering=0))
+                    told = done
+                out.write(chunk)
+                done += len(chunk)
             if done - told >= CHUNK or time.monotonic() - told_at >= EVERY:
                 yield done
                 told, told_at = done, time.monotonic()
-    if done < file.size:
-        raise ConnectionLostError(f"{file.name} ended after {done:,} of {file.size:,} bytes")
     yield done
 
 

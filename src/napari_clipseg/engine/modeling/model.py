@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -158,8 +158,9 @@ def contrastive_loss(logits: Tensor) -> Tensor:
 class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
     """CLIP with the CLIPSeg decoder: from an image and a prompt to a map of logits.
 
-    All parameters can be trained. To train the decoder alone, as the paper does, freeze
-    the rest: ``model.clip.requires_grad_(False)``.
+    A model from `from_pretrained` trains its decoder alone, as in the paper and in the reference
+    library: CLIP is frozen. `unfreeze_clip` lets CLIP learn, too. A new model, whose
+    weights are random, learns in all its parts until `freeze_clip`.
 
     Examples
     --------
@@ -178,6 +179,37 @@ class CLIPSegForImageSegmentation(Pretrained[CLIPSegConfig]):
         super().__init__(config)
         self.clip = CLIPSegModel(config)
         self.decoder = CLIPSegDecoder(config)
+
+    def after_loading(self) -> None:
+        """Freeze CLIP, which was trained before the decoder."""
+        self.freeze_clip()
+
+    def freeze_clip(self) -> Self:
+        """Train the decoder alone: the parameters of CLIP get no gradients.
+
+        Examples
+        --------
+        >>> from napari_clipseg.engine import CLIPSegConfig, CLIPSegForImageSegmentation
+        >>> config = CLIPSegConfig.from_pretrained("demo")
+        >>> model = CLIPSegForImageSegmentation(config).freeze_clip()
+        >>> any(weight.requires_grad for weight in model.clip.parameters())
+        False
+        """
+        self.clip.requires_grad_(False)
+        return self
+
+    def unfreeze_clip(self) -> Self:
+        """Train CLIP, too: both towers and their projections.
+
+        Examples
+        --------
+        >>> from napari_clipseg.engine import CLIPSegForImageSegmentation
+        >>> model = CLIPSegForImageSegmentation.from_pretrained("demo").unfreeze_clip()
+        >>> all(weight.requires_grad for weight in model.parameters())
+        True
+        """
+        self.clip.requires_grad_(True)
+        return self
 
     def get_conditional_embeddings(
         self,

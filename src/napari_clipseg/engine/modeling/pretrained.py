@@ -104,7 +104,11 @@ class Pretrained(nn.Module, Generic[Config]):
         with torch.device("meta"):
             network = cls(config)  # type: ignore[arg-type]
         load_weights(network, folder, cls.prefix, kind)
+        network.after_loading()
         return network.eval()
+
+    def after_loading(self) -> None:
+        """What a model does when it has got its weights: nothing, unless its class says so."""
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors``, as `from_pretrained` reads them.

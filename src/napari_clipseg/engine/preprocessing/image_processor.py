@@ -27,6 +27,7 @@ CHANNELS = 3
 # change nothing here: every image is made RGB.
 STEP = "do_"
 NO_STEPS = ("do_convert_rgb",)
+LARGEST = 1e6  # of the numbers that pixels are scaled with
 MOST_PIXELS = (
     4096  # of a side: the published checkpoints have 352, attention grows with its 4th power
 )
@@ -86,9 +87,11 @@ class ViTImageProcessor:
         if not sizes <= {1, CHANNELS} or 0 in self.image_std:
             raise ValueError(f"image_mean is {self.image_mean} and image_std {self.image_std}")
         numbers = (self.rescale_factor, *self.image_mean, *self.image_std)
-        if not np.isfinite(np.asarray(numbers)).all():
+        # Beyond, a pixel would not be finite.
+        if not (np.abs(numbers) <= LARGEST).all() or min(np.abs(self.image_std)) < 1 / LARGEST:
             raise ValueError(
-                f"rescale_factor, image_mean and image_std are {numbers}; wanted finite"
+                f"rescale_factor, image_mean and image_std are {numbers}; wanted at most "
+                f"{LARGEST:g}, and image_std at least {1 / LARGEST:g}"
             )
 
     @property

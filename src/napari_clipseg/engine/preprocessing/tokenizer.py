@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.json_files import read_json, write_json
@@ -21,6 +21,7 @@ from napari_clipseg.engine.preprocessing.encoding import (
     encode_rows,
     require_kind,
 )
+from napari_clipseg.engine.preprocessing.text_cleaning import clean_text
 from napari_clipseg.engine.preprocessing.vocabulary import (
     END_OF_WORD,
     Merges,
@@ -39,8 +40,10 @@ START = "<|startoftext|>"
 END = "<|endoftext|>"
 # How CLIP splits a text before the byte pairs are merged
 # (Radford et al., https://arxiv.org/abs/2103.00020, section 2.4, and the code published with it).
+# That code ignores case, so that the long s (U+017F) counts as an s.
+S = r"[s\x{17F}]"
 WORDS = (
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
+    rf"<\|{S}tartoftext\|>|<\|endoftext\|>|'{S}|'t|'re|'ve|'m|'ll|'d"
     r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 SHOWN_CHARACTERS = 60
@@ -62,6 +65,8 @@ TokenRows: TypeAlias = Sequence[TokenIds] | NDArray[np.integer] | Tensor
 
 class CLIPTokenizer:
     """CLIP's tokenizer, built from the files of a CLIPSeg checkpoint.
+
+    Texts are cleaned first as CLIP's authors do it; see `text_cleaning.clean_text`.
 
     Parameters
     ----------
@@ -88,13 +93,10 @@ class CLIPTokenizer:
         self._backend = Tokenizer(
             models.BPE(vocab=vocab, merges=merges, end_of_word_suffix=END_OF_WORD, unk_token=END)
         )
-        self._backend.normalizer = normalizers.Sequence(
-            [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-        )
         self._backend.pre_tokenizer = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
             ]
         )
         start, end = vocab[START], vocab[END]
@@ -248,7 +250,9 @@ class CLIPTokenizer:
         return max_length
 
     def _rows(self, texts: Sequence[str], limit: int, truncate: bool) -> list[list[int]]:
-        rows: list[list[int]] = [encoding.ids for encoding in self._backend.encode_batch(texts)]
+        rows: list[list[int]] = [
+            encoding.ids for encoding in self._backend.encode_batch([*map(clean_text, texts)])
+        ]
         for i, row in enumerate(rows):
             if len(row) <= limit:
                 continue
