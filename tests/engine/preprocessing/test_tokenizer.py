@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer as ReferenceTokenizer
 
-from napari_clipseg.engine.errors import CheckpointError
 from clip_tokenizer import VOCABULARIES, write_vocabulary
+from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.preprocessing.tokenizer import CLIPTokenizer
 
 UNLIMITED = 10_000
