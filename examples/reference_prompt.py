@@ -11,8 +11,8 @@ from napari_clipseg.sample_data import load_sample
 
 sample = load_sample("shapes")
 
-# Rectangles around the three largest red rings, as a user would draw them.
-rings = sorted(regionprops(label(sample.truth == 1)), key=lambda ring: -ring.area)[:3]
+# Rectangles around the three green rings, as a user would draw them.
+rings = regionprops(label(sample.truth == 2))
 rectangles = [(ring.bbox[:2], ring.bbox[2:]) for ring in rings]
 examples = [Example(sample.image, rectangle) for rectangle in rectangles]
 
@@ -21,10 +21,10 @@ result = segment(
     {
         "one example": examples[0],
         "three examples": Average(examples),
-        "text and example": Blend("red rings", examples[0], weight=0.5),
+        "text and example": Blend("green rings", examples[0], weight=0.5),
     },
 )
 for name, probability in zip(result.prompt_names, result.probability, strict=True):
-    found, true = probability > result.threshold, sample.truth == 1
+    found, true = probability > result.threshold, sample.truth == 2
     overlap = np.count_nonzero(found & true) / np.count_nonzero(found | true)
     print(f"{name}: overlap with the truth {overlap:.2f}")

@@ -49,7 +49,7 @@ def reference_prompt() -> None:
     sample = load_sample("shapes")
     for layer in list(viewer.layers)[1:]:
         viewer.layers.remove(layer)
-    box = box_around_one(sample.truth == 1)
+    box = box_around_one(sample.truth == 2)
     region = viewer.add_shapes(
         [box], name="example", edge_color="white", edge_width=3, face_color="transparent"
     )
