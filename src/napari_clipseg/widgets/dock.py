@@ -27,12 +27,13 @@ from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
 from napari_clipseg.run import Progress
+from napari_clipseg.teaching.words import score_in_words
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.prompts import TEACH, PromptBox, image_layers
 from napari_clipseg.widgets.result import Result
-from napari_clipseg.widgets.teaching import Asked, Host, Teaching, score_in_words
+from napari_clipseg.widgets.teaching import Asked, Host, Teaching
 from napari_clipseg.widgets.worker import Failure, start
 
 if TYPE_CHECKING:

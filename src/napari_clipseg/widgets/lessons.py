@@ -90,10 +90,17 @@ class FirstAnswer:
         As they were read; None if they are the same as before.
     labels : Grid, optional
         Labels of the plane shown; None if the strokes do not tell yet.
+    values : tuple of int
+        What is painted; 0 is not among them.
     """
 
     strokes: NDArray[Any] | None
     labels: Grid | None = None
+    values: tuple[int, ...] = ()
+
+    def teaches(self, start: LearnedPrompt | None) -> bool:
+        """Whether both sides are painted, or were in what it goes on from."""
+        return len(self.values) > (1 if start is None else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,16 +187,17 @@ class Lessons:
         seen = self._seen
         if question.only_if_new and seen is not None and np.array_equal(seen, strokes):
             return FirstAnswer(None)
-        if not strokes.any():
-            return FirstAnswer(strokes)
+        values = tuple(int(value) for value in np.unique(strokes) if value)
+        if len(values) < 2:
+            return FirstAnswer(strokes, None, values)
         step("Answering roughly")
         try:
             grid = teacher.first_answer(strokes, question.plane)
         except ValueError:  # the lesson says why
-            return FirstAnswer(strokes)
+            return FirstAnswer(strokes, None, values)
         labels = semantic_labels(grid.values, teacher.engine.config.default_threshold)
         extent = grid_extent(teacher.views, question.plane, labels.shape, grid.step)
-        return FirstAnswer(strokes, Grid(labels, extent))
+        return FirstAnswer(strokes, Grid(labels, extent), values)
 
     def _answer(self, question: Question, step: Step) -> Answer:
         from napari_clipseg.teaching.teacher import doubt, where_next
@@ -231,7 +239,6 @@ class Lessons:
                 prompt=question.start,
                 detail=question.detail,
             )
-            teacher.views.name = question.name
             self._teacher = question, teacher
             return teacher
 
@@ -253,7 +260,7 @@ class Lessons:
             if outcome.strokes is None:
                 return
             self._seen = outcome.strokes
-            if outcome.strokes.any():
+            if outcome.teaches(question.start):
                 self._refined.ask(replace(question, strokes=outcome.strokes))
             else:
                 self._refined.stop()

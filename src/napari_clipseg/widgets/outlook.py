@@ -68,7 +68,7 @@ class Outlook:
         self._known = (image, question.name, question.source, answer, strokes)
 
     def show_doubt(self, wanted: bool) -> bool:
-        """Show the doubt of the last answer as a layer, or remove it; return whether it is shown."""
+        """Show the last answer's doubt as a layer, or remove it; return whether it is shown."""
         if not wanted or self._known is None:
             if self._doubt is not None and self._doubt in self._viewer.layers:
                 self._viewer.layers.remove(self._doubt)
@@ -81,6 +81,7 @@ class Outlook:
             "name": f"{name} · {DOUBT}",
             "colormap": "inferno",
             "blending": "additive",
+            "interpolation2d": "linear",
             "contrast_limits": (0, 1),
             **placement(image, answer.doubt.extent, source.axes),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, RadioButtons, TextEdit
+from magicgui.widgets import ComboBox, TextEdit
 from magicgui.widgets.bases import Widget
 from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.visual_prompts import Example
 from napari_clipseg.widgets.layers import label_outlines, region_outlines, shown_planes
+from napari_clipseg.widgets.radio import SteadyRadioButtons
 from napari_clipseg.widgets.result import is_result
 from napari_clipseg.widgets.strokes import is_strokes
 
@@ -46,7 +47,7 @@ class PromptBox:
     ) -> None:
         self._viewer = viewer
         self._teaching = teaching
-        self.kind = RadioButtons(
+        self.kind = SteadyRadioButtons(
             label="Prompt", choices=[TEXT, REFERENCE, TEACH], orientation="horizontal"
         )
         self.text = TextEdit(

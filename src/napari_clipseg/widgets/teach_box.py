@@ -1,11 +1,11 @@
-"""The widgets of teaching: what the brush paints, what the classes are called, and what is known."""
+"""The widgets of teaching: what the brush paints, and what becomes of what was learned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton, RadioButtons
+from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton
 from magicgui.widgets.bases import Widget
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QRadioButton, QSizePolicy
 
 from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.teaching.strokes import BACKGROUND, FIRST_CLASS
+from napari_clipseg.widgets.radio import SteadyRadioButtons
 from napari_clipseg.widgets.strokes import MOST_CLASSES, color_of
 
 NOT_THIS = "not like this"
@@ -35,9 +36,9 @@ class TeachBox:
         self._changed = changed
         self._names = {FIRST_CLASS: LIKE_THIS}
         self._starts: dict[str, LearnedPrompt] = {}
-        self.brush = RadioButtons(
+        self.brush = SteadyRadioButtons(
             label="Brush",
-            choices=lambda _: self._brushes(),
+            choices=self._brushes(),
             tooltip=(
                 "What you paint: a few short strokes on what you look for, and a few beside it. "
                 "Each stroke is answered at once."
@@ -72,16 +73,17 @@ class TeachBox:
             text="Load…", tooltip="Load a learned prompt: run it on any image, or teach it further."
         )
         self.apply = PushButton(
-            text="All images",
+            text="Apply to the other open images",
             enabled=False,
-            tooltip="Segment the other open images with what was learned.",
+            tooltip="Segment each of them with what was learned, one after the other.",
         )
         self.widgets: list[Widget] = [
             _row("Brush", self.brush, self.paint),
             _row("Class", self.name, self.more),
             self.start,
-            _row("Help", self.where, self.doubt),
-            _row("Learned", self.save, self.load, self.apply),
+            _row("Hints", self.where, self.doubt),
+            _row("Learned", self.save, self.load),
+            _row("", self.apply),
         ]
         self.more.native.setFixedWidth(28)
         self.brush.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -114,7 +116,7 @@ class TeachBox:
                 self._names.setdefault(missing, f"class {missing}")
         if value == BACKGROUND or value in self._names:
             with self.brush.changed.blocked():
-                self.brush.reset_choices()
+                self.brush.choices = self._brushes()
                 self.brush.value = value
             self._show_brushes()
 

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.results import Segmentation
+from napari_clipseg.teaching.strokes import BACKGROUND
 from napari_clipseg.widgets.download import missing
 from napari_clipseg.widgets.layers import shown_planes
 from napari_clipseg.widgets.lessons import Answer, FirstAnswer, Lessons, Question
@@ -38,7 +39,8 @@ PAINT = (
     "Paint a few short strokes over what you look for; then choose 'not like this', and paint a "
     "few beside it."
 )
-TOO_FEW = "Too few strokes to tell how well it is found: paint 3 or more of each."
+NOW_BESIDE = "Now choose 'not like this', and paint a few strokes beside what you look for."
+NOW_THE_THING = "Now choose 'like this', and paint a few strokes on what you look for."
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +244,7 @@ class Teaching:
         if layer is self._layer:
             self.end()
             self._host.say("The strokes were removed. Press Paint to begin anew.")
-        elif layer is self._image:
+        elif self._image is not None and layer is self._image:
             self.end()
             self._host.say(f"{layer.name!r} was removed while it was taught on; its strokes stay.")
 
@@ -319,9 +321,15 @@ class Teaching:
                 self._outlook.show_first(
                     self._asked.layer, question, outcome.labels, self._layer, hidden
                 )
-        elif outcome.strokes is not None and not outcome.strokes.any():
+        elif not outcome.teaches(question.start):
             self._outlook.hide_first()
-            self._host.say(PAINT)
+            self._host.say(
+                PAINT
+                if not outcome.values
+                else NOW_THE_THING
+                if outcome.values == (BACKGROUND,)
+                else NOW_BESIDE
+            )
         self._host.changed()
 
     def _on_answer(self, question: Question, outcome: Answer | Failure) -> None:
@@ -385,16 +393,3 @@ class Teaching:
             self.load(path)
         except (OSError, ValueError) as error:
             self._host.fail(error)
-
-
-def score_in_words(learned: LearnedPrompt) -> str:
-    """Return what is known of how well the classes will be found."""
-    scores = learned.record.get("scores", [learned.score])
-    if len(scores) != len(learned.names) or all(score is None for score in scores):
-        return TOO_FEW
-    lines = []
-    for name, score in zip(learned.names, scores, strict=True):
-        of = f" of {name}" if len(scores) > 1 else ""
-        known = "too few strokes to tell" if score is None else f"{score:.2f}"
-        lines.append(f"Expected agreement (IoU){of}: {known}")
-    return "\n".join(lines)
