@@ -188,7 +188,7 @@ class CLIPSegDock(Container[Widget]):
         """Segment the other open images with what was learned, one after the other."""
         if self._worker is not None:
             return
-        self._queue = [layer for layer in self.image.choices if layer is not self.image.value]
+        self._queue = [layer for layer in self.image.choices if layer != self.image.value]
         if not self._queue:
             self.status.value = "There is no other image layer. Open more images first."
         self._run_next()

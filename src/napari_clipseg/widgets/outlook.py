@@ -91,7 +91,7 @@ class Outlook:
 
     def go(self, strokes: Labels) -> bool:
         """Show and mark the place where the next stroke would teach most, if there is one."""
-        if self._known is None or self._known[3].place is None or self._known[4] is not strokes:
+        if self._known is None or self._known[3].place is None or self._known[4] != strokes:
             return False
         _, name, source, answer, _ = self._known
         plane, row, column = answer.place  # type: ignore[misc]

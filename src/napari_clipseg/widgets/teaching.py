@@ -94,6 +94,8 @@ class Host:
 class Teaching:
     """Teaches a prompt by strokes on one image at a time.
 
+    napari gives plugins their layers wrapped, each time anew: they are compared by ``==``.
+
     Parameters
     ----------
     viewer : napari.Viewer
@@ -161,7 +163,7 @@ class Teaching:
             layer = add_strokes(self._viewer, image, source)
             if (
                 self.learned is not None
-                and self._image is not image
+                and self._image != image
                 and self.box.start.value is None
             ):
                 name = "what was learned" if self._image is None else self._image.name
@@ -241,10 +243,10 @@ class Teaching:
 
     def on_layer_removed(self, layer: Any) -> None:
         """Say so, if the image that is taught on, or its strokes, were removed."""
-        if layer is self._layer:
+        if layer == self._layer:
             self.end()
             self._host.say("The strokes were removed. Press Paint to begin anew.")
-        elif self._image is not None and layer is self._image:
+        elif self._image is not None and layer == self._image:
             self.end()
             self._host.say(f"{layer.name!r} was removed while it was taught on; its strokes stay.")
 
@@ -269,7 +271,7 @@ class Teaching:
     def _watch(self, layer: Labels | None) -> None:
         """Follow what happens on a layer of strokes, and on no other."""
         old, self._layer = self._layer, layer
-        if old is layer:
+        if old == layer:
             return
         if old is not None:
             old.events.paint.disconnect(self._on_paint)
