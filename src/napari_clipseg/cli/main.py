@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from napari_clipseg import __version__
-from napari_clipseg.cli import demo, models
+from napari_clipseg.cli import demo, models, teach
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo.add_command(commands)
     models.add_commands(commands)
+    teach.add_command(commands)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))

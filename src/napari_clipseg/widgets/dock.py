@@ -16,21 +16,24 @@ from magicgui.widgets import (
     PushButton,
 )
 from magicgui.widgets.bases import Widget
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
-from napari_clipseg.engine.errors import DeviceWarning
+from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.errors import CheckpointError, DeviceWarning, NotDownloadedError
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
 from napari_clipseg.run import Progress
+from napari_clipseg.teaching.words import score_in_words
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
-from napari_clipseg.widgets.prompts import PromptBox, image_layers
+from napari_clipseg.widgets.prompts import TEACH, PromptBox, image_layers
 from napari_clipseg.widgets.result import Result
+from napari_clipseg.widgets.teaching import Asked, Host, Teaching
 from napari_clipseg.widgets.worker import Failure, start
 
 if TYPE_CHECKING:
@@ -47,26 +50,17 @@ LABEL_WIDTH = 84  # in pixels; the longest label in napari's font
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Asked):
     """What a run was started with; dropped when it ends.
 
     Attributes
     ----------
-    layer : Image
-        What is segmented.
-    name : str
-        Of the layer, when the run started.
-    data : array-like
-        Of the layer, when the run started.
     source : Source
         The layer as it was read.
     recipe : Recipe
         What is asked for.
     """
 
-    layer: Image
-    name: str
-    data: Any
     source: Source
     recipe: Recipe
 
@@ -87,6 +81,7 @@ class CLIPSegDock(Container[Widget]):
             None
         )
         self._run: Run | None = None
+        self._queue: list[Image] = []  # what is to be segmented afterwards
         self._runs = 0  # that were started
         self._result: Result | None = None
         self._partial: Segmentation | None = None
@@ -99,7 +94,18 @@ class CLIPSegDock(Container[Widget]):
             choices=lambda _: image_layers(napari_viewer),
             tooltip="The image layer to segment.",
         )
-        self.prompt = PromptBox(napari_viewer, self.run)
+        self.teaching = Teaching(
+            napari_viewer,
+            Host(
+                fields=self._teaching_fields,
+                show=self._show_taught,
+                say=self._say,
+                fail=self._report,
+                changed=self._on_busy,
+                choose_model=self._choose_model,
+            ),
+        )
+        self.prompt = PromptBox(napari_viewer, self.run, self.teaching)
         self.model = ModelBox()
         self.run_options = OptionsBox(napari_viewer)
         self.run_button = PushButton(text="Run", tooltip="Segment (Enter in the text)")
@@ -137,6 +143,11 @@ class CLIPSegDock(Container[Widget]):
         self._add_status()
         self.prompt.show_kind()
 
+        self.prompt.kind.changed.connect(self._on_kind)
+        self.teaching.box.paint.changed.connect(self.paint)
+        self.teaching.box.apply.changed.connect(self.apply_to_others)
+        for choice in (self.run_options.detail, self.run_options.refine_edges):
+            choice.changed.connect(self._on_choice)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
         self.threshold.changed.connect(self._on_threshold)
@@ -151,18 +162,54 @@ class CLIPSegDock(Container[Widget]):
     # --- what a user can do -------------------------------------------------------------
 
     def run(self) -> None:
-        """Start a run with what the dock shows; without effect while one is running."""
+        """Start a run with what the dock shows; without effect while one is running.
+
+        Where the image is painted on, and *teach* is chosen, the strokes are answered anew.
+        """
         if self._worker is not None:
             return
+        layer = self.image.value
+        if self.prompt.kind.value != TEACH or not self.teaching.is_on(layer):
+            self._start_run(layer)
+        elif (entry := missing(self.model.value)) is not None:
+            self._download(entry)
+        else:
+            self.paint()
+            self.teaching.ask()
+
+    def paint(self) -> None:
+        """Make the brush ready on the chosen image."""
         try:
-            self._run = self._read()
+            self.teaching.begin(self.image.value)
+        except USER_ERRORS as error:
+            self._report(error)
+
+    def apply_to_others(self) -> None:
+        """Segment the other open images with what was learned, one after the other."""
+        if self._worker is not None:
+            return
+        self._queue = [layer for layer in self.image.choices if layer != self.image.value]
+        if not self._queue:
+            self.status.value = "There is no other image layer. Open more images first."
+        self._run_next()
+
+    def _run_next(self) -> None:
+        """Start the next run of the queue; one that cannot be started is told, and left out."""
+        while self._queue and self._worker is None:
+            layer = self._queue.pop(0)
+            if layer in self._viewer.layers:
+                self._start_run(layer)
+
+    def _start_run(self, layer: Image | None) -> None:
+        try:
+            self._run = run = self._read(layer)
         except USER_ERRORS as error:
             self._report(error)
             return
-        run = self._run
         if (entry := missing(run.recipe.model)) is not None:
             self._download(entry)
             return
+        self.teaching.stop()
         self._set_running(True)
         self._changed_meanwhile = False
         self._runs += 1
@@ -178,14 +225,64 @@ class CLIPSegDock(Container[Widget]):
 
     def cancel(self) -> None:
         """Stop the run after the step that it is in; tiles and planes that are done are kept."""
+        self._queue = []
         if self._worker is not None:
             self._worker.quit()
             self.status.value = "Stopping…"
+        elif self.teaching.busy:
+            self.teaching.stop()
+            self.status.value = "Stopped. The next stroke, or Run, is answered again."
 
     def offer_model(self, model: str) -> None:
         """Choose a checkpoint by name or folder; a new one joins the choices."""
         self.model.offer(model)
         self._on_model()
+
+    # --- teaching -----------------------------------------------------------------------
+
+    def _on_kind(self) -> None:
+        if self.prompt.kind.value != TEACH:
+            self.teaching.end()
+        elif self.image.value is None:
+            self.status.value = "Open an image, then press Paint."
+        else:
+            self.paint()
+
+    def _on_choice(self) -> None:
+        if self.prompt.kind.value == TEACH:
+            self.teaching.ask(by_button=False)
+
+    def _teaching_fields(self, layer: Image) -> dict[str, Any]:
+        self._changed_meanwhile = False
+        return {
+            **self.run_options.fields(layer),
+            "model": self.model.value,
+            "threshold": self._chosen_threshold,
+        }
+
+    def _show_taught(
+        self, asked: Asked, segmentation: Segmentation, strokes: Labels
+    ) -> Result | None:
+        return self._show(asked, segmentation, below=strokes)
+
+    def _say(self, message: str) -> None:
+        if not self._closed:
+            self.status.value = message
+
+    def _on_busy(self) -> None:
+        if not self._closed:
+            self.cancel_button.enabled = self._worker is not None or self.teaching.busy
+
+    def _choose_model(self, model: str) -> None:
+        """Choose the checkpoint that a prompt was taught with, if it can be had."""
+        try:
+            locate(model)
+        except NotDownloadedError:
+            pass  # Run offers it
+        except CheckpointError:
+            return  # the run says that it is another
+        if model != self.model.value:
+            self.offer_model(model)
 
     # --- layout -------------------------------------------------------------------------
 
@@ -217,19 +314,25 @@ class CLIPSegDock(Container[Widget]):
 
     # --- from the dock to a run, and back -----------------------------------------------
 
-    def _read(self) -> Run:
-        layer = self.image.value
+    @property
+    def _chosen_threshold(self) -> float | None:
+        return self.threshold.value if self._threshold_chosen else None
+
+    def _read(self, layer: Image | None) -> Run:
         if layer is None:
             raise ValueError("There is no image layer to segment. Open an image first.")
         recipe = Recipe(
             **self.prompt.fields(),
             **self.run_options.fields(layer),
             model=self.model.value,
-            threshold=self.threshold.value if self._threshold_chosen else None,
+            threshold=self._chosen_threshold,
         )
         return Run(layer, layer.name, layer.data, as_source(layer), recipe)
 
-    def _show(self, run: Run, segmentation: Segmentation) -> None:
+    def _show(
+        self, run: Asked, segmentation: Segmentation, below: Labels | None = None
+    ) -> Result | None:
+        """Show a result as layers; return None where its image is gone or has other pixels."""
         if run.layer not in self._viewer.layers:
             self._warn(
                 f"{run.name!r} was removed while it was segmented, so its result was dropped."
@@ -240,12 +343,14 @@ class CLIPSegDock(Container[Widget]):
                 f"result was dropped. Run again."
             )
         else:
-            self._result = Result(self._viewer, run.layer, segmentation)
+            self._result = Result(self._viewer, run.layer, segmentation, below=below)
             if self._changed_meanwhile:
                 self._result.relabel(self.threshold.value, self.run_options.instances)
             else:
                 self._set_threshold_silently(self._result.threshold)
-            self.status.value = self._result.summary()
+            self.status.value = self._summary()
+            return self._result
+        return None
 
     def _report(self, error: Exception) -> None:
         self.status.value = str(error)
@@ -302,6 +407,7 @@ class CLIPSegDock(Container[Widget]):
             self._report(outcome.error)
         elif run is not None:
             self._show(run, outcome)
+        self._run_next()
 
     def _on_downloaded(self, outcome: Path | Failure) -> None:
         if isinstance(outcome, Failure):
@@ -335,19 +441,28 @@ class CLIPSegDock(Container[Widget]):
         self._relabel()
 
     def _relabel(self) -> None:
-        self._changed_meanwhile = self._worker is not None
+        self._changed_meanwhile = self._worker is not None or self.teaching.busy
         if self._result is not None:
             self._result.relabel(self.threshold.value, self.run_options.instances)
-            self.status.value = self._result.summary()
+            self.status.value = self._summary()
 
-    def _on_layer_removed(self) -> None:
+    def _summary(self) -> str:
+        lines = [] if self._result is None else [self._result.summary()]
+        if self.prompt.kind.value == TEACH and self.teaching.learned is not None:
+            lines.append(score_in_words(self.teaching.learned))
+        return "\n".join(lines)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        self.teaching.on_layer_removed(event.value)
         if self._result is not None and not self._result.is_shown:
             self._result = None  # its maps need not stay in memory
 
     def _on_model(self) -> None:
         self._threshold_chosen = False  # each checkpoint has a threshold of its own
+        self._on_choice()
 
     def _on_destroyed(self) -> None:
         self._closed = True
+        self.teaching.lessons.stop()
         if self._worker is not None:
             self._worker.quit()

@@ -1,11 +1,11 @@
-"""Where the user says what to look for: texts, or an example in an image."""
+"""Where the user says what to look for: texts, an example in an image, or strokes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, RadioButtons, TextEdit
+from magicgui.widgets import ComboBox, TextEdit
 from magicgui.widgets.bases import Widget
 from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -14,12 +14,16 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.visual_prompts import Example
 from napari_clipseg.widgets.layers import label_outlines, region_outlines, shown_planes
+from napari_clipseg.widgets.radio import SteadyRadioButtons
 from napari_clipseg.widgets.result import is_result
+from napari_clipseg.widgets.strokes import is_strokes
 
 if TYPE_CHECKING:
     import napari
 
-TEXT, REFERENCE = "text", "reference image"
+    from napari_clipseg.widgets.teaching import Teaching
+
+TEXT, REFERENCE, TEACH = "text", "reference image", "teach"
 WHOLE = "whole image"
 NOT = "-"
 TEXT_LINES = 4
@@ -34,12 +38,17 @@ class PromptBox:
         Whose layers can be references.
     entered : callable
         Called when Enter is pressed in the text.
+    teaching : Teaching
+        Where prompts are taught by strokes.
     """
 
-    def __init__(self, viewer: napari.Viewer, entered: Callable[[], None]) -> None:
+    def __init__(
+        self, viewer: napari.Viewer, entered: Callable[[], None], teaching: Teaching
+    ) -> None:
         self._viewer = viewer
-        self.kind = RadioButtons(
-            label="Prompt", choices=[TEXT, REFERENCE], orientation="horizontal"
+        self._teaching = teaching
+        self.kind = SteadyRadioButtons(
+            label="Prompt", choices=[TEXT, REFERENCE, TEACH], orientation="horizontal"
         )
         self.text = TextEdit(
             label="Look for",
@@ -62,7 +71,13 @@ class PromptBox:
                 "Labels layer: its selected label marks the examples."
             ),
         )
-        self.widgets: list[Widget] = [self.kind, self.text, self.reference, self.region]
+        self.widgets: list[Widget] = [
+            self.kind,
+            self.text,
+            self.reference,
+            self.region,
+            *teaching.widgets,
+        ]
         edit = self.text.native
         edit.setAcceptRichText(False)
         edit.setTabChangesFocus(True)
@@ -84,6 +99,10 @@ class PromptBox:
         if self.kind.value == REFERENCE:
             name, example = self._example()
             return {"prompts": (example,), "names": (name,)}
+        if self.kind.value == TEACH:
+            if self._teaching.learned is None:
+                raise ValueError("Nothing was taught yet. Press Paint, and paint a few strokes.")
+            return {"prompts": (self._teaching.learned,)}
         lines = self._lines()
         texts = [line for line in lines if not line.startswith(NOT)]
         if not texts:
@@ -114,10 +133,9 @@ class PromptBox:
 
     def show_kind(self) -> None:
         """Show the widgets of the chosen kind of prompt, and hide the others."""
-        by_text = self.kind.value == TEXT
-        self.text.visible = by_text
-        self.reference.visible = not by_text
-        self.region.visible = not by_text
+        self.text.visible = self.kind.value == TEXT
+        self.reference.visible = self.region.visible = self.kind.value == REFERENCE
+        self._teaching.box.visible = self.kind.value == TEACH
 
 
 def image_layers(viewer: napari.Viewer) -> list[Image]:
@@ -127,7 +145,7 @@ def image_layers(viewer: napari.Viewer) -> list[Image]:
 
 def region_layers(viewer: napari.Viewer) -> list[Shapes | Labels]:
     """Return the layers of a viewer that can mark an example."""
-    return [x for x in viewer.layers if isinstance(x, Shapes | Labels)]
+    return [x for x in viewer.layers if isinstance(x, Shapes | Labels) and not is_strokes(x)]
 
 
 class _EnterFilter(QObject):

@@ -44,16 +44,26 @@ class Result:
         The layer that was segmented.
     segmentation : Segmentation
         What came out.
+    below : Layer, optional
+        A layer that is being painted on: new layers come below it, maps hidden, and it stays
+        selected. By default they come on top.
     """
 
-    def __init__(self, viewer: napari.Viewer, source: Image, segmentation: Segmentation) -> None:
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        source: Image,
+        segmentation: Segmentation,
+        *,
+        below: Layer | None = None,
+    ) -> None:
         self._viewer = viewer
+        self._below = below
         # Not the layer, which may be removed or get other data.
         self._place = segmentation.place_on(source)
         self._segmentation = segmentation
         *maps, labels = segmentation.to_layers(self._place, features=False)
-        for one in maps:
-            self._show(one)
+        self._maps = [self._show(one) for one in maps]
         self.labels_layer: Labels = self._show_labels(labels)
         self._measure = QTimer()
         self._measure.setSingleShot(True)
@@ -79,6 +89,14 @@ class Result:
         made = self._segmentation.to_layers(self._place, features=False)[-1]
         self.labels_layer = self._show_labels(made)
         self._measure.start()  # once the threshold rests
+
+    def remove_all_but(self, other: Result) -> None:
+        """Remove the layers that another result did not update; labels edited by hand stay."""
+        kept = [*other._maps, other.labels_layer]
+        for layer in (*self._maps, self.labels_layer):
+            edited = isinstance(layer, Labels) and _edited(layer)
+            if layer not in kept and layer in self._viewer.layers and not edited:
+                self._viewer.layers.remove(layer)
 
     def measure(self) -> None:
         """Give the Labels layer the table of its objects."""
@@ -115,7 +133,10 @@ class Result:
         data, options, kind = made
         record = options["metadata"][METADATA]
         layer = self._find(record)
-        if layer is None:
+        if layer is None and self._below is not None and self._below in self._viewer.layers:
+            layer = Layer.create(data, {**options, "visible": kind == "labels"}, kind)
+            add_below(self._viewer, layer, self._below)
+        elif layer is None:
             layer = self._viewer.add_layer(Layer.create(data, options, kind))
         else:
             layer.data = data
@@ -134,6 +155,13 @@ class Result:
             if ours and all(found.get(key) == record.get(key) for key in SAME):
                 return layer
         return None
+
+
+def add_below(viewer: napari.Viewer, layer: Layer, other: Layer) -> None:
+    """Add a layer below another; what is selected stays so."""
+    selected = viewer.layers.selection.active
+    viewer.layers.insert(viewer.layers.index(other), layer)
+    viewer.layers.selection.active = selected
 
 
 def _place(layer: Layer, options: dict[str, Any]) -> None:

@@ -202,10 +202,19 @@ def to_layer_order(array: Any, axes: Axes, leading: int = 0) -> Any:
     array-like
         A view, its axes in the order of the image without channels and colors.
     """
-    own = (*plane_axes(axes), ROW, COLUMN)
-    wanted = [name for name in axes if name not in (CHANNEL, SAMPLE)]
-    order = [leading + own.index(name) for name in wanted]
+    order = [leading + place for place in layer_order(axes)]
     return array.transpose((*range(leading), *order))
+
+
+def from_layer_order(array: Any, axes: Axes) -> Any:
+    """Do the opposite of `to_layer_order`: return a view, ``(*planes, height, width)``."""
+    return array.transpose(np.argsort(layer_order(axes)))
+
+
+def layer_order(axes: Axes) -> list[int]:
+    """Return, for each axis of a map on its layer, which of ``(*planes, height, width)`` it is."""
+    own = (*plane_axes(axes), ROW, COLUMN)
+    return [own.index(name) for name in axes if name not in (CHANNEL, SAMPLE)]
 
 
 def _shear(layer: Any) -> NDArray[np.float64]:
