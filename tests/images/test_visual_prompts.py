@@ -106,9 +106,9 @@ def test_the_prompt_is_what_the_authors_make_of_a_normalized_image(size, place, 
     mask[top : top + size[0], left : left + size[1]] = True
     if mask.mean() < 0.05:
         mask[:80, :80] = True
-    normalized = PROCESSOR(image)[0]
+    normalized = PROCESSOR(image)["pixel_values"][0]
     wanted = authors_cut(normalized, torch.from_numpy(mask).float())
-    got = PROCESSOR(visual_prompt(image, mask), do_resize=False)[0]
+    got = PROCESSOR(visual_prompt(image, mask), do_resize=False)["pixel_values"][0]
     assert got.shape == wanted.shape
     step = 1 / 255 / min(PROCESSOR.image_std)  # of a uint8
     assert (got - wanted).abs().max() < 0.51 * step
@@ -120,7 +120,7 @@ def test_the_prompt_of_any_size_is_nearly_that_of_the_authors(shape):
     image = np.stack([np.sin(9 * rows), np.cos(7 * columns), np.sin(8 * (rows + columns))], 2)
     image = np.uint8(127.5 + 127.5 * image)
     mask = (rows - 0.4) ** 2 + (columns - 0.5) ** 2 < 0.2**2
-    got = PROCESSOR(visual_prompt(image, mask))[0].flatten()
+    got = PROCESSOR(visual_prompt(image, mask))["pixel_values"][0].flatten()
     wanted = authors_prompt(image, mask).flatten()
     assert torch.cosine_similarity(got, wanted, dim=0) > 0.99
 
@@ -128,7 +128,8 @@ def test_the_prompt_of_any_size_is_nearly_that_of_the_authors(shape):
 def test_the_padding_is_nothing_to_the_model():
     mask = np.zeros((50, 60), bool)
     mask[20:25] = True
-    seen = PROCESSOR(visual_prompt(np.full((50, 60, 3), 255, np.uint8), mask), do_resize=False)[0]
+    prompt = visual_prompt(np.full((50, 60, 3), 255, np.uint8), mask)
+    seen = PROCESSOR(prompt, do_resize=False)["pixel_values"][0]
     assert seen.shape == (3, 60, 60)
     assert seen[:, 0].abs().max() < 0.51 / 255 / min(PROCESSOR.image_std)
 

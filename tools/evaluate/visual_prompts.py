@@ -75,6 +75,11 @@ def authors_prompt(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Tensor:
     return F.interpolate(authors_cut((pixels - mean) / std, marked)[None], (SQUARE, SQUARE))[0]
 
 
+def seen(prompt: NDArray[np.uint8]) -> Tensor:
+    """Return (3, 352, 352): an image as the processor prepares it."""
+    return PROCESSOR(prompt)["pixel_values"][0]
+
+
 def random_clip() -> CLIPSegModel:
     """Return a ViT-B/16 with random weights, its embeddings scaled as in OpenAI's code."""
     torch.manual_seed(0)
@@ -111,7 +116,7 @@ def cosines() -> dict[str, list[float]]:
         return clip.get_image_features(pixels[None])[0]
 
     def ours(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Tensor:
-        return vector(PROCESSOR(visual_prompts.visual_prompt(image, mask))[0])
+        return vector(seen(visual_prompts.visual_prompt(image, mask)))
 
     found: dict[str, list[float]] = {"faded to gray": [], "faded to black": []}
     with torch.inference_mode():

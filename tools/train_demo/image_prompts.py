@@ -98,7 +98,8 @@ def look(
         features.append(torch.stack(list(reduced), dim=1).half())
     for n, seed in enumerate(seeds):
         for image, pair in islice(cut_references(seed), MOST_REFERENCES):
-            tokens.append(vision.activations(processor(image), layers)[-1][:, 0])
+            x = processor(image)["pixel_values"]
+            tokens.append(vision.activations(x, layers)[-1][:, 0])
             pairs.append(pair)
         if n % 100 == 0:
             print(f"references: {n} of {len(seeds)} scenes", flush=True)

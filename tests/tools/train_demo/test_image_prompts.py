@@ -15,7 +15,7 @@ from napari_clipseg.engine.loading import load
 from train_demo import image_prompts
 from train_demo.pool import Pool, make_chunk
 
-OPTIONS = ["--pool", "12", "--scenes", "6", "--validation", "6", "--checks", "1", "--steps", "2"]
+OPTIONS = ["--scenes", "6", "--references", "4", "--held-out", "4", "--checks", "1", "--steps", "2"]
 OPTIONS += ["--prompts", "3"]
 TRAINED = {
     "clip.vision_model.post_layernorm.weight",
@@ -53,6 +53,6 @@ def test_regression_gives_tokens_the_vectors_that_are_wanted(folder):
     projection = image_prompts.Projection(model)
     tokens = torch.randn(400, 128, generator=torch.Generator().manual_seed(0))
     wanted = projection(tokens).detach().roll(1, dims=1)
-    assert (projection(tokens) - wanted).abs().mean() > 1
+    before = (projection(tokens) - wanted).abs().mean()
     projection.regress(tokens, wanted)
-    assert (projection(tokens) - wanted).abs().mean() < 0.1
+    assert (projection(tokens) - wanted).abs().mean() < before / 10
