@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,21 @@ def test_a_damaged_file_is_read_or_refused(at, noise):
     data[at : at + len(noise)] = noise
     with contextlib.suppress(ValueError):  # and nothing else is raised
         assert LearnedPrompt.from_bytes(bytes(data)).classes
+
+
+VERSIONS = sorted((Path(__file__).parent / "files").glob("learned-*.safetensors"))
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
+def test_a_file_of_any_version_answers_as_it_did(path):
+    """One file of each version, with inputs and the logits that they gave then."""
+    learned = LearnedPrompt.load(path)
+    inputs, wanted = learned.samples["inputs"], learned.samples["logits"]
+    np.testing.assert_allclose(learned.classes[0].judge(inputs), wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_there_is_a_file_of_each_version():
+    assert [path.stem for path in VERSIONS] == [f"learned-{n}" for n in range(1, VERSION + 1)]
 
 
 def test_a_missing_and_a_huge_file(tmp_path):

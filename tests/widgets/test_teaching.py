@@ -525,9 +525,7 @@ def test_the_strokes_are_removed(viewer, dock, begun, settle):
     assert results(viewer, "labels") == []
 
 
-def test_another_model_answers_the_same_strokes(
-    viewer, dock, begun, settle, checkpoint, tmp_path
-):
+def test_another_model_answers_the_same_strokes(viewer, dock, begun, settle, checkpoint, tmp_path):
     import shutil
 
     taught(dock, begun, settle)
