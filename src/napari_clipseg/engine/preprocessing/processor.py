@@ -109,7 +109,7 @@ class CLIPSegProcessor:
             What to segment: each a Pillow image, or an array or tensor; see
             `ViTImageProcessor`.
         visual_prompt : image or sequence of images, optional
-            Image prompts; cropping and darkening, if wanted, is already done.
+            Image prompts; cropping and fading, if wanted, is already done.
         padding, truncation : bool or str
         max_length : int, optional
             Of the texts; see `CLIPTokenizer`. Unlike in the reference library, texts are
