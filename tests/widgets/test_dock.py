@@ -269,15 +269,47 @@ def test_nothing_but_the_result_is_held_after_a_run(viewer, dock, qtbot, image):
     assert source() is None
 
 
-def test_a_result_that_was_removed_is_not_held(viewer, run, image):
+def test_a_result_that_was_removed_is_not_held(viewer, dock, run, image):
     viewer.add_image(image, name="cells")
     run(text="nuclei")
-    maps = weakref.ref(viewer.layers[1].data)
+    # What the layers show are views of it.
+    maps = weakref.ref(dock._result._segmentation.probability)
     for layer in list(viewer.layers)[1:]:
         viewer.layers.remove(layer)
     del layer
     gc.collect()
     assert maps() is None
+
+
+def test_an_image_that_was_removed_is_not_held(viewer, dock, run, image, qtbot):
+    pixels = image.copy()
+    layer = viewer.add_image(pixels, name="cells")
+    run(text="nuclei")
+    layer, pixels = weakref.ref(layer.__wrapped__), weakref.ref(pixels)
+    viewer.layers.remove("cells")
+    qtbot.wait(50)
+    gc.collect()
+    assert layer() is None
+    assert pixels() is None
+    assert len(viewer.layers) == 2
+    dock.threshold.value = 0.4  # the labels go on without it
+
+
+def test_what_was_done_on_the_way_is_not_held_after_a_run(viewer, dock, qtbot, image):
+    viewer.add_image(np.stack([image] * 3), name="cells")
+    dock.run_options.planes.value = "all of them"
+    fill(dock, "nuclei")
+    partial = []
+    dock.progress.changed.connect(
+        lambda _: dock._partial and partial.append(weakref.ref(dock._partial.probability))
+    )
+    dock.run()
+    finish(dock, qtbot)
+    assert partial
+    viewer.layers.clear()
+    qtbot.wait(50)
+    gc.collect()
+    assert [one() for one in partial if one() is not None] == []
 
 
 def test_a_threshold_moved_during_a_run_holds(viewer, dock, qtbot, image):
