@@ -180,8 +180,7 @@ class Lessons:
     # --- in threads ---------------------------------------------------------------------
 
     def _answer_first(self, question: Question, step: Step) -> FirstAnswer:
-        step("Looking at the image")
-        teacher = self._teacher_for(question)
+        teacher = self._teacher_for(question, step)
         teacher.prepare(question.plane)
         strokes = question.strokes.copy()
         seen = self._seen
@@ -202,7 +201,7 @@ class Lessons:
     def _answer(self, question: Question, step: Step) -> Answer:
         from napari_clipseg.teaching.teacher import doubt, where_next
 
-        teacher = self._teacher_for(question)
+        teacher = self._teacher_for(question, step)
         lesson = self._lesson_for(teacher, question, step)
         steps = teacher.answer(lesson.prompt, **question.fields)
         while True:
@@ -224,7 +223,7 @@ class Lessons:
             None if place is None else (place[0], *_on_image(views, *place[1:])),
         )
 
-    def _teacher_for(self, question: Question) -> Teacher:
+    def _teacher_for(self, question: Question, step: Step) -> Teacher:
         """Return the teacher of an image; what it knows of the image is used again."""
         from napari_clipseg.engine.loading import load
         from napari_clipseg.teaching.teacher import Teacher
@@ -233,6 +232,7 @@ class Lessons:
             known = self._teacher
             if known is not None and _same_lesson(known[0], question):
                 return known[1]
+            step("Looking at the image")
             teacher = Teacher(
                 question.source,
                 load(question.model),

@@ -101,7 +101,7 @@ class Outlook:
         for axis in self._viewer.dims.not_displayed:
             if axis >= first:
                 self._viewer.dims.set_point(axis, world[axis - first])
-        self._viewer.camera.center = [
+        camera(self._viewer).center = [
             world[axis - first] if axis >= first else 0.0 for axis in self._viewer.dims.displayed
         ]
         self.unmark()
@@ -153,6 +153,11 @@ class Outlook:
             layer.colormap = options["colormap"]
         layer.name = options["name"]
         return layer
+
+
+def camera(viewer: napari.Viewer) -> Any:
+    """Return the camera of a viewer, which moved to its scene in napari 0.9."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
 
 def _laid_out(grid: Grid, source: Source) -> Any:

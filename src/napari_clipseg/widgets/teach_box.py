@@ -55,7 +55,7 @@ class TeachBox:
         self.more = PushButton(text="+", tooltip="Teach another class, in another color.")
         self.start = ComboBox(
             label="Begin with",
-            choices=lambda _: [(NOTHING, None), *self._starts.items()],
+            choices=lambda _: [NOTHING, *self._starts],
             tooltip=(
                 "An earlier learned prompt: it goes on from there. Its own strokes count, too."
             ),
@@ -120,20 +120,26 @@ class TeachBox:
                 self.brush.value = value
             self._show_brushes()
 
+    @property
+    def beginning(self) -> LearnedPrompt | None:
+        """What is gone on from."""
+        return self._starts.get(str(self.start.value))
+
     def offer_start(self, name: str, learned: LearnedPrompt, *, choose: bool = False) -> None:
         """Add a learned prompt to what can be begun with."""
         self._starts[name] = learned
         chosen = self.start.value
         with self.start.changed.blocked():
             self.start.reset_choices()
-            self.start.value = learned if choose else chosen
+            self.start.value = name if choose else chosen
         if choose:
             self._take_names(learned)
 
     def choose_start(self, learned: LearnedPrompt | None) -> None:
         """Begin with one that was offered, or with nothing."""
+        names = [name for name, offered in self._starts.items() if offered is learned]
         with self.start.changed.blocked():
-            self.start.value = learned
+            self.start.value = names[-1] if names else NOTHING
 
     def _brushes(self) -> list[tuple[str, int]]:
         return [*((name, value) for value, name in self._names.items()), (NOT_THIS, BACKGROUND)]
@@ -174,8 +180,8 @@ class TeachBox:
             self._changed(False)
 
     def _on_start(self) -> None:
-        if self.start.value is not None:
-            self._take_names(self.start.value)
+        if self.beginning is not None:
+            self._take_names(self.beginning)
         self._changed(True)
 
 

@@ -118,7 +118,7 @@ class Teaching:
         self._result: Result | None = None
         self._rest = QTimer()
         self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
+        self._painted = False  # since it last looked
         self._rest.timeout.connect(self._on_rest)
         self.box.where.changed.connect(self.go_where_next)
         self.box.doubt.changed.connect(self._on_doubt)
@@ -161,10 +161,10 @@ class Teaching:
                 layer = None
         if layer is None:
             layer = add_strokes(self._viewer, image, source)
-            if self.learned is not None and self._image != image and self.box.start.value is None:
+            if self.learned is not None and self._image != image and self.box.beginning is None:
                 name = "what was learned" if self._image is None else self._image.name
                 self.box.offer_start(f"learned on {name}", self.learned, choose=True)
-            self._starts[str(layer.unique_id)] = self.box.start.value
+            self._starts[str(layer.unique_id)] = self.box.beginning
         self._watch(layer)
         self._image = image
         self.box.choose_start(self._starts.get(str(layer.unique_id)))
@@ -203,6 +203,7 @@ class Teaching:
     def end(self) -> None:
         """Stop, and let go of the image."""
         self._rest.stop()
+        self._painted = False
         self.lessons.forget()
         self._outlook.hide_first()
         self._watch(None)
@@ -258,7 +259,7 @@ class Teaching:
             tuple(shown_planes(image, self._viewer.dims.point).values()),
             fields.pop("model"),
             fields.pop("detail"),
-            self.box.start.value,
+            self.box.beginning,
             self.box.classes,
             fields,
             only_if_new,
@@ -279,14 +280,16 @@ class Teaching:
             layer.events.selected_label.connect(self._on_selected_label)
 
     def _on_paint(self) -> None:
-        self._rest.stop()
-        self.ask(by_button=False)
+        self._painted = True
+        self._rest.start(0)  # napari tells of some strokes before it writes them
 
     def _on_set_data(self) -> None:
-        self._rest.start()  # undo, redo and new data are told by this; but so is much else
+        if not self._painted:  # undo, redo and new data are told by this; but so is much else
+            self._rest.start(REST_MS)
 
     def _on_rest(self) -> None:
-        self.ask(by_button=False, only_if_new=True)
+        painted, self._painted = self._painted, False
+        self.ask(by_button=False, only_if_new=not painted)
 
     def _on_selected_label(self) -> None:
         if self._layer is not None:
@@ -300,7 +303,7 @@ class Teaching:
             layer.selected_label = self.box.brush.value
         if layer.mode not in ("paint", "fill", "polygon"):
             layer.mode = "paint"
-        self._starts[str(layer.unique_id)] = self.box.start.value
+        self._starts[str(layer.unique_id)] = self.box.beginning
         if asks and self.is_on(self._image):
             self.ask(by_button=False)
 
