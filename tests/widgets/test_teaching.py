@@ -486,7 +486,7 @@ def test_the_image_is_removed_while_it_learns(viewer, dock, begun, settle, qtbot
     viewer.layers.remove(layer)
     assert "'disks' was removed" in dock.status.value
     settle()
-    assert [x.name for x in viewer.layers if not results(viewer, "first answer")] == [strokes.name]
+    assert strokes in viewer.layers
     strokes.paint((3, 3), 1)  # nobody answers, and nothing fails
     settle()
     assert results(viewer, "labels") == []
