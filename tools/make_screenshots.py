@@ -22,8 +22,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 WINDOW = (1280, 760)
 LONGEST_RUN = 120.0
 SETTLING = 1.5
-# Strokes on the background and on a thread of the sample, beside those on green rings.
-BESIDE = [((220, 240), (220, 270)), ((60, 140), (90, 160)), ((330, 300), (330, 330))]
+PAINTED = 5  # things of each kind that strokes are painted on
+MARGIN = 2  # pixels from the end of a stroke to the border of the thing
+Line = tuple[tuple[int, int], tuple[int, int]]
 
 
 def main() -> None:
@@ -63,16 +64,17 @@ def reference_prompt() -> None:
 
 
 def teaching() -> None:
-    """Draw the dock after a few strokes on rings, and a few beside them."""
+    """Draw the dock after a few strokes on nuclei, and a few beside them."""
     viewer = napari.Viewer()
-    sample = load_sample("shapes")
-    viewer.add_image(sample.image, name="shapes")
+    sample = load_sample("micrograph")
+    viewer.add_image(sample.image, name="micrograph")
     _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
     dock.prompt.kind.value = "teach"
     finish(dock)
     strokes = viewer.layers.selection.active
-    rings = strokes_on(sample.truth == 1)
-    for value, lines in ((2, rings), (1, strokes_on(sample.truth == 2) + BESIDE)):
+    beside = [line for kind in (2, 3) for line in strokes_on(sample.truth == kind)]
+    beside += strokes_far_from(sample.truth > 0)
+    for value, lines in ((2, strokes_on(sample.truth == 1)), (1, beside)):
         strokes.selected_label = value
         for start, end in lines:
             with strokes.block_history():
@@ -84,18 +86,31 @@ def teaching() -> None:
     shoot(viewer, dock, "dock-teach.png")
 
 
-def strokes_on(mask: np.ndarray) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the ends of a stroke across each of the largest parts of a mask."""
+def strokes_on(mask: np.ndarray) -> list[Line]:
+    """Return a stroke from the left border inwards for each of the largest parts of a mask."""
     from skimage.measure import label, regionprops
 
-    parts = sorted(regionprops(label(mask)), key=lambda part: -part.area)[:4]
-    ends = []
-    for part in parts:
-        rows, columns = part.coords.T
-        top = rows.min() + 6
-        middle = int(np.median(columns[rows == top]))
-        ends.append(((top, middle - 12), (top, middle + 12)))
-    return ends
+    lines = []
+    for part in sorted(regionprops(label(mask)), key=lambda part: -part.area)[:PAINTED]:
+        row = round(part.centroid[0])
+        columns = np.sort(part.coords[part.coords[:, 0] == row, 1])
+        run = columns[: np.flatnonzero(np.append(np.diff(columns), 2) > 1)[0] + 1]
+        lines.append(((row, run[0] + MARGIN), (row, run[-1] - MARGIN)))
+    return lines
+
+
+def strokes_far_from(mask: np.ndarray) -> list[Line]:
+    """Return strokes where nothing is near."""
+    from scipy.ndimage import distance_transform_edt
+
+    taken, lines = mask.copy(), []
+    for _ in range(PAINTED):
+        far = distance_transform_edt(~np.pad(taken, 1, constant_values=True))[1:-1, 1:-1]
+        row, column = map(int, np.unravel_index(far.argmax(), far.shape))
+        half = int(far.max() / 2)
+        lines.append(((row, column - half), (row, column + half)))
+        taken[row, column - half : column + half] = True
+    return lines
 
 
 def box_around_one(mask: np.ndarray) -> np.ndarray:
