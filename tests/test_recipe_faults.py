@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,13 @@ def check(values):
 
 def test_the_recipe_itself_is_read():
     assert check(RECIPE).to_dict() == RECIPE
+
+
+@pytest.mark.parametrize("value", [1e39, -1e300, 10**400], ids=["float32", "float64", "whole"])
+def test_a_vector_that_is_too_large_is_refused(value):
+    values = {**RECIPE, "prompts": [{"vector": [0.5, value]}], "threshold": 0.5}
+    with pytest.raises(ValueError, match=r"mine\.json: the vector of a prompt has a value that is"):
+        Recipe.from_dict(values, "mine.json")
 
 
 @examples(200)

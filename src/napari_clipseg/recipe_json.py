@@ -202,7 +202,7 @@ def _prompt_from_json(value: Any) -> Prompt:
         text, image = (_prompt_from_json(value["blend"][part]) for part in ("text", "image"))
         return Blend(text, image, value["blend"]["weight"])
     if "vector" in value:
-        return np.array(value["vector"], np.float32)
+        return _vector(value["vector"])
     if "learned" in value:
         data = base64.b64decode(value["learned"])
         return LearnedPrompt.from_bytes(data, "The field 'learned' of a prompt")
@@ -211,6 +211,17 @@ def _prompt_from_json(value: Any) -> Prompt:
             return np.asarray(png.convert("RGB"))
     except (ValueError, OSError) as error:
         raise ValueError(f"the image of a prompt is no PNG in base64: {error}") from error
+
+
+def _vector(values: Sequence[float]) -> NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):
+            vector = np.array(values, np.float64).astype(np.float32)
+    except OverflowError:  # a whole number beyond float64
+        vector = np.array([np.inf], np.float32)
+    if not np.isfinite(vector).all():
+        raise ValueError("the vector of a prompt has a value that is too large for float32")
+    return vector
 
 
 def _planes_to_json(planes: Mapping[str, Any]) -> dict[str, Any]:
