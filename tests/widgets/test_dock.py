@@ -346,3 +346,16 @@ def test_metadata_that_were_cleared_stop_nothing(viewer, dock, run, image):
     dock._result.measure()
     np.testing.assert_array_equal(viewer.layers[2].data, strokes)
     assert len(viewer.layers) == 4
+
+
+def test_a_new_result_moves_its_layers_only_if_the_image_moved(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells", scale=(2, 3), shear=[0.5])
+    run(text="nuclei")
+    moved = []
+    for name in ("scale", "translate", "rotate", "shear", "affine", "units"):
+        getattr(viewer.layers[-1].events, name).connect(lambda *_, name=name: moved.append(name))
+    run(text="nuclei")
+    assert moved == []
+    layer.shear = [0.25]
+    run(text="nuclei")
+    assert moved == ["shear"]

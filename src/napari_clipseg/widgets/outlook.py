@@ -12,7 +12,7 @@ from napari_clipseg.images.io.source import Source
 from napari_clipseg.recipe import METADATA
 from napari_clipseg.results import label_colors
 from napari_clipseg.widgets.lessons import Answer, Grid, Question
-from napari_clipseg.widgets.result import add_below
+from napari_clipseg.widgets.result import add_below, move
 
 if TYPE_CHECKING:
     import napari
@@ -139,16 +139,13 @@ class Outlook:
         strokes: Labels,
     ) -> Any:
         """Update a layer, or add one below the strokes."""
-        place = {key: options[key] for key in ("scale", "translate", "rotate", "shear", "affine")}
         if layer is None or layer not in self._viewer.layers or layer.ndim != data.ndim:
             layer = kind(data, **options)
             layer.metadata[METADATA] = {"role": role}
             add_below(self._viewer, layer, strokes)
             return layer
         layer.data = data
-        for key, value in place.items():
-            if not np.array_equal(np.asarray(getattr(layer, key)), np.asarray(value)):
-                setattr(layer, key, value)
+        move(layer, options)
         if kind is Labels and set(layer.colormap.color_dict) != set(options["colormap"]):
             layer.colormap = options["colormap"]
         layer.name = options["name"]

@@ -140,7 +140,7 @@ class Result:
             layer = self._viewer.add_layer(Layer.create(data, options, kind))
         else:
             layer.data = data
-            _place(layer, options)
+            move(layer, options)
             if kind == "labels":
                 _color(layer, options.get("colormap"))
             layer.metadata[METADATA] = record
@@ -164,15 +164,24 @@ def add_below(viewer: napari.Viewer, layer: Layer, other: Layer) -> None:
     viewer.layers.selection.active = selected
 
 
-def _place(layer: Layer, options: dict[str, Any]) -> None:
+def move(layer: Layer, options: dict[str, Any]) -> None:
     """Move a layer; napari draws it anew for each attribute that is set, so none is in vain."""
     for name in ("scale", "translate", "rotate", "shear"):
-        if not np.array_equal(getattr(layer, name), options[name]):
+        if not np.array_equal(_packed(getattr(layer, name)), _packed(options[name])):
             setattr(layer, name, options[name])
     if not np.array_equal(layer.affine.affine_matrix, options["affine"]):
         layer.affine = options["affine"]
     if tuple(layer.units) != tuple(options["units"]):
         layer.units = options["units"]
+
+
+def _packed(value: Any) -> Any:
+    """Return a shear as napari packs it, which is given as a matrix; the rest as it is."""
+    value = np.asarray(value)
+    upper = (
+        value.ndim == 2 and np.array_equal(value, np.triu(value)) and (np.diag(value) == 1).all()
+    )
+    return value[np.triu_indices(len(value), 1)] if upper else value
 
 
 def _edited(layer: Labels) -> bool:

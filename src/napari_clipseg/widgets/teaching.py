@@ -335,7 +335,6 @@ class Teaching:
 
     def _on_answer(self, question: Question, outcome: Answer | Failure) -> None:
         asked, layer = self._asked, self._layer
-        self._outlook.hide_first()
         if isinstance(outcome, Failure):
             self._tell(outcome.error, self._by_button)
         elif asked is not None and layer is not None:
@@ -347,6 +346,7 @@ class Teaching:
                 self._result = result
                 self._outlook.take(asked.layer, question, outcome, layer)
                 self._outlook.show_doubt(self.box.doubt.value)
+        self._outlook.hide_first()  # last: napari draws no new data of a layer that is hidden
         self._host.changed()
 
     def _learn(self, learned: LearnedPrompt) -> None:
