@@ -27,7 +27,8 @@ from napari_clipseg.sample_data import load_sample
 
 PAGES = Path(__file__).parents[3] / "shared" / "seeds"
 REPLACED = re.compile(
-    r"(>>> )(from transformers[\w.]* import|import requests|from huggingface_hub\S* import).*"
+    r"(>>> )(from transformers[\w.]* import|import (requests|httpx)|"
+    r"from huggingface_hub\S* import).*"
 )
 CHECKPOINT = re.compile(r"CIDAS/clipseg-[\w-]+")
 BLOCK = re.compile(r"(?ms)^ *```(?:python)?\n( *>>> .*?)^ *```")
