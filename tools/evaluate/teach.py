@@ -121,9 +121,9 @@ def measured(job: tuple[int, int, Sequence[tuple[str, int]]]) -> list[Measured]:
         if (OURS, count) in wanted:
             start = time.perf_counter()
             learned = teach(case.image, strokes, model=engine)
-            result = segment(case.image, learned, threshold=0.5, model=engine)
+            result = segment(case.image, learned, model=engine)
             seconds = time.perf_counter() - start
-            iou = beside(result.probability[0] > 0.5, case, strokes)
+            iou = beside(result.labels > 0, case, strokes)
             rows.append(Measured(OURS, case.name, count, seed, iou, seconds, learned.score))
     return rows
 
@@ -222,7 +222,7 @@ def silence(seeds: Sequence[int]) -> float:
         background = draw_strokes(empty.truth, 12, seed)
         learned = teach([scene.image, empty.image], [strokes, background])
         for one in (empty, other):
-            found = segment(one.image, learned, threshold=0.5).probability[0] > 0.5
+            found = segment(one.image, learned).labels > 0
             shares.append(found.mean())
     return float(np.mean(shares))
 
@@ -248,7 +248,7 @@ def transfer(seeds: Sequence[int]) -> tuple[float, float]:
 
 
 def _found(case: Case, learned: LearnedPrompt, strokes: NDArray[np.uint8]) -> float:
-    found = segment(case.image, learned, threshold=0.5).probability[0] > 0.5
+    found = segment(case.image, learned).labels > 0
     return beside(found, case, strokes)
 
 

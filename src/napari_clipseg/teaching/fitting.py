@@ -23,12 +23,13 @@ from napari_clipseg.teaching.parts import (
     balanced,
     clipped,
     log_loss,
+    logistic,
     mixed,
     parts_of,
     standard,
     worth,
 )
-from napari_clipseg.teaching.score import expected_iou, share_offset
+from napari_clipseg.teaching.score import expected_iou, share_offset, threshold_offset
 from napari_clipseg.teaching.strokes import Strokes, held_out
 from napari_clipseg.teaching.views import View, Views
 
@@ -37,7 +38,7 @@ Float32 = NDArray[np.float32]
 SAMPLED = 16_000  # pixels of all tiles, that show the network what the parts answer
 SAMPLED_AT_ONCE = 8_000
 MOST_TILES = 4  # that the decoder is fitted on; those with the most strokes
-DECODER = "decoder"
+DECODER, ON_FILTERS, PROMPT = "decoder", "filters", "prompt"
 PAINTED_SHARE = 0.25  # of the pixels drawn for the network, those that are painted
 
 
@@ -69,6 +70,9 @@ class Result:
         The class.
     score : float, optional
         Expected IoU; None if there are too few strokes to tell.
+    beside : dict
+        The same of the prompt that teaching began with, calibrated ("prompt"), and of a forest on
+        filters ("filters"), both from the same strokes.
     weights, losses : dict
         Of each part: how much it counts, and its loss on held-out strokes.
     doubt : list of (View, rows, columns, values)
@@ -81,6 +85,7 @@ class Result:
 
     learned: LearnedClass
     score: float | None
+    beside: dict[str, float | None]
     weights: dict[str, float]
     losses: dict[str, float]
     doubt: list[tuple[View, NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]
@@ -189,18 +194,23 @@ def fit_class(
     at_strokes, sampled, places = _inputs(engine, start, fits[0].asked, taught, components, count)
     inputs = at_strokes if older is None else np.concatenate([at_strokes, older.inputs])
     parts = parts_of(columns)
-    tests = {DECODER: np.zeros(len(strokes)), **{part: np.zeros(len(strokes)) for part in parts}}
+    alone = logistic(np.array([columns.first]))  # not mixed in, only to compare with
+    tests = {part: np.zeros(len(strokes)) for part in (DECODER, PROMPT, *parts)}
     for (train, test), fit in zip(folds, fits[1:], strict=True):
         step("Testing the decoder")
         decoded = _decoder_logits(engine, taught, fit, inputs[:, columns.fitted], len(at_strokes))
         tests[DECODER][test] = decoded[test]
-        for part, how in parts.items():
+        for part, how in {PROMPT: alone, **parts}.items():
             step("Testing the classifiers")
             answer = how(inputs[train], positive[train], trees=TREES_HELD_OUT)
             tests[part][test] = answer(inputs[test])
     tested = np.unique(np.concatenate([test for _, test in folds])) if folds else np.empty(0, int)
     counted = balanced(positive, tested) if len(tested) else np.zeros(len(strokes))
-    losses = {part: log_loss(clipped(one), positive, counted) for part, one in tests.items()}
+    losses = {
+        part: log_loss(clipped(one), positive, counted)
+        for part, one in tests.items()
+        if part != PROMPT
+    }
     shares = worth(losses, len(np.unique(strokes.groups[tested])))
     if earlier is not None:
         shares = earlier.weights
@@ -214,13 +224,14 @@ def fit_class(
     logits = {part: clipped(answer(sampled)) for part, answer in answers.items()}
     teacher = mixed(logits, shares)
     offset = share_offset(_probability(teacher))
+    cut = threshold_offset(engine.config.default_threshold)
     own = mixed({part: answer(inputs) for part, answer in answers.items()}, shares)
     center, spread = standard(sampled)
     if earlier is not None:
         center, spread = earlier.learned.center, earlier.learned.spread
     network = distill(
         np.concatenate([(sampled - center) / spread, (inputs - center) / spread]),
-        _probability(np.concatenate([teacher, own]) + offset).astype(np.float32),
+        _probability(np.concatenate([teacher, own]) + offset + cut).astype(np.float32),
         _draws(len(sampled), len(inputs)),
         earlier=None if earlier is None else earlier.learned.network,
         step=lambda: step("Joining the parts"),
@@ -234,13 +245,22 @@ def fit_class(
         spread,
         network,
     )
-    score = None
-    if len(tested):
-        held = mixed({part: one[tested] for part, one in tests.items()}, shares)
-        score = expected_iou(strokes.of(tested), positive[tested], held, counted[tested], teacher)
+
+    def score_of(held: NDArray[np.float64], everywhere: NDArray[np.float64]) -> float | None:
+        if not len(tested):
+            return None
+        chosen = strokes.of(tested), positive[tested], held[tested], counted[tested]
+        return expected_iou(*chosen, everywhere)
+
+    mixed_tests = mixed({part: tests[part] for part in logits}, shares)
+    beside = {
+        PROMPT: score_of(tests[PROMPT], alone(inputs, positive, trees=0)(sampled)),
+        ON_FILTERS: score_of(clipped(tests[ON_FILTERS]), logits[ON_FILTERS]),
+    }
+    score = score_of(mixed_tests, teacher)
     spreads = _disagreement(logits, shares, offset)
     doubt = [(view, *at, spreads[part]) for view, at, part in places]
-    return Result(learned, score, dict(shares), losses, doubt, inputs, fits[0])
+    return Result(learned, score, beside, dict(shares), losses, doubt, inputs, fits[0])
 
 
 def _fit_decoder(

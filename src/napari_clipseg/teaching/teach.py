@@ -58,10 +58,13 @@ class Lesson:
         What was learned.
     results : tuple of Result
         Of each class.
+    tested : bool
+        Whether strokes were held out where there are enough.
     """
 
     prompt: LearnedPrompt
     results: tuple[Result, ...]
+    tested: bool
 
 
 def teach(
@@ -242,10 +245,10 @@ def lesson(
         True,
         components,
         float(np.mean(known)) if len(known) == len(results) else None,
-        _record(taught, values, results, earlier),
+        _record(taught, values, results, earlier, tested=not at_once),
         _samples(taught, results, older),
     )
-    return Lesson(learned, results)
+    return Lesson(learned, results, not at_once)
 
 
 def _taught(views: Views, strokes: Any, number: int) -> Taught:
@@ -401,6 +404,8 @@ def _record(
     values: Sequence[int],
     results: Sequence[Result],
     earlier: LearnedPrompt | None,
+    *,
+    tested: bool,
 ) -> dict[str, Any]:
     from importlib.metadata import version
 
@@ -419,7 +424,9 @@ def _record(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_with": version("napari-clipseg"),
         "values": list(values),
+        "tested": tested,
         "scores": [one.score for one in results],
+        "scores_beside": [one.beside for one in results],
         "weights": [one.weights for one in results],
         "losses": [one.losses for one in results],
         "images": images,

@@ -19,7 +19,7 @@ from napari_clipseg.results import Segmentation
 from napari_clipseg.run import Progress
 from napari_clipseg.segmentation import segment_steps
 from napari_clipseg.teaching.parts import fit_logistic
-from napari_clipseg.teaching.score import share_offset
+from napari_clipseg.teaching.score import share_offset, threshold_offset
 from napari_clipseg.teaching.strokes import UNPAINTED, class_values, read_strokes
 from napari_clipseg.teaching.teach import Lesson, lesson
 from napari_clipseg.teaching.views import Views
@@ -145,6 +145,7 @@ class Teacher:
             logits += share_offset(
                 _probability(logits[:: max(1, len(logits) // 16_384)].astype(float))
             )
+            logits += threshold_offset(self.engine.config.default_threshold)
             answers.append(_probability(logits).reshape(shape))
         return Grid(np.stack(answers).astype(np.float32), step)
 
