@@ -51,21 +51,45 @@ def split_touching(
     """
     result = objects.copy()
     count = int(objects.max(initial=0))
-    # Beyond the plane all distances are alike, and floats may be no integers.
-    farthest = max(objects.shape)
-    reach = [int(min(min_distance / one, farthest)) for one in pixel]
+    reach = peak_reach(min_distance, pixel, objects.shape)
     for number, box in enumerate(ndimage.find_objects(objects), start=1):
         if box is None or all(s.stop - s.start <= r for s, r in zip(box, reach, strict=True)):
             continue  # no room for two peaks
-        mask = objects[box] == number
-        if likelihood is None:
-            parts = _split(mask, _distance(mask, pixel), reach, LEAST_STEP * max(pixel))
-        else:
-            parts = _split(mask, likelihood[box], reach, 0)
+        heights = None if likelihood is None else likelihood[box]
+        parts = split_object(objects[box] == number, heights, reach, pixel)
         new = parts > 1
         result[box][new] = count - 1 + parts[new]
         count += int(parts.max()) - 1
     return result
+
+
+def peak_reach(
+    min_distance: float, pixel: tuple[float, float], shape: tuple[int, ...]
+) -> list[int]:
+    """Return how many pixels peaks lie apart at least, along rows and columns of a plane."""
+    # Beyond the plane all distances are alike, and floats may be no integers.
+    return [int(min(min_distance / one, max(shape))) for one in pixel]
+
+
+def split_object(
+    mask: Mask, likelihood: Float32 | None, reach: list[int], pixel: tuple[float, float]
+) -> Int32:
+    """Return the parts of one object, numbered from 1; 0 outside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        ``(height, width)``: its bounding box.
+    likelihood : ndarray of float32, optional
+        The heights in the box; by default the distances.
+    reach : list of int
+        See `peak_reach`.
+    pixel : tuple of float
+        Height and width of a pixel.
+    """
+    if likelihood is None:
+        return _split(mask, _distance(mask, pixel), reach, LEAST_STEP * max(pixel))
+    return _split(mask, likelihood, reach, 0)
 
 
 def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
