@@ -102,19 +102,30 @@ def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
 
 def _split(mask: Mask, height: Float32, reach: list[int], step: float) -> Int32:
     """Return ``(height, width)``: the parts of one object, numbered from 1; 0 outside."""
-    height = ndimage.gaussian_filter(np.where(mask, height, 0), BLUR_SIGMA, mode="nearest")
-    height[~mask] = 0  # a blurred hole can be higher than its surroundings
-    window = [2 * r + 1 for r in reach]
-    highest = ndimage.maximum_filter(height, window, mode="nearest")
-    peaks = (height == highest) & mask
+    height = blurred(mask, height)
+    peaks = peaks_of(mask, height, reach)
     if np.count_nonzero(peaks) == 1 or _one_ridge(mask, height, peaks, step):
         return mask.astype(np.int32)
-    seeds = _seeds(peaks, window)
+    seeds = seeds_of(peaks, reach)
     parts = watershed(-height, seeds, mask=mask, connectivity=2)
     tops = np.asarray(ndimage.maximum(height, parts, np.arange(seeds.max() + 1)))
-    table = _joined(tops, _ways(parts, height), step)
-    joined: Int32 = table[parts]
+    joined: Int32 = joined_parts(tops, ways_of(parts, height), step)[parts]
     return joined
+
+
+def blurred(mask: Mask, height: Float32) -> Float32:
+    """Return the heights of an object, blurred; 0 outside."""
+    height = ndimage.gaussian_filter(np.where(mask, height, 0), BLUR_SIGMA, mode="nearest")
+    height[~mask] = 0  # a blurred hole can be higher than its surroundings
+    return height
+
+
+def peaks_of(mask: Mask, height: Float32, reach: list[int]) -> Mask:
+    """Return the pixels than which none is higher within reach."""
+    window = [2 * r + 1 for r in reach]
+    highest = ndimage.maximum_filter(height, window, mode="nearest")
+    peaks: Mask = (height == highest) & mask
+    return peaks
 
 
 def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float) -> bool:
@@ -124,15 +135,16 @@ def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float) -> bool:
     return bool(ridge[0] and (ridge == ridge[0]).all())
 
 
-def _seeds(peaks: Mask, window: list[int]) -> Int32:
-    """Number the peaks; of equally high ones in one window, the last one stays."""
+def seeds_of(peaks: Mask, reach: list[int]) -> Int32:
+    """Number the peaks in reading order; of equally high ones within reach, the last one stays."""
+    window = [2 * r + 1 for r in reach]
     order = np.where(peaks, np.arange(peaks.size, dtype=np.int32).reshape(peaks.shape), -1)
     last = (order == ndimage.maximum_filter(order, window, mode="nearest")) & peaks
     seeds: Int32 = np.cumsum(last, dtype=np.int32).reshape(last.shape) * last
     return seeds
 
 
-def _ways(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
+def ways_of(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
     """Return the greatest height at which two touching parts meet, through edges of pixels."""
     count = int(parts.max()) + 1
     pairs, ways = [], []
@@ -147,7 +159,9 @@ def _ways(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
     return list(zip(highest.tolist(), *(n.tolist() for n in np.divmod(pair, count)), strict=True))
 
 
-def _joined(peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float) -> Int32:
+def joined_parts(
+    peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float
+) -> Int32:
     """Join parts with a shallow minimum between them; return the new number of each, from 1."""
     peaks = peaks.copy()
     above = list(range(len(peaks)))  # the part that each was joined to, or itself

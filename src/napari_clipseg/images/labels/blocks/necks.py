@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import numpy as np
 
 from napari_clipseg.images.labels.blocks.components import Parts
-from napari_clipseg.images.labels.blocks.store import Blocks, Box, Grid, Store
+from napari_clipseg.images.labels.blocks.huge import Huge
+from napari_clipseg.images.labels.blocks.progress import Steps
+from napari_clipseg.images.labels.blocks.store import Blocks, Box, Grid, Store, grown
 from napari_clipseg.images.labels.splitting import split_object
 
 
@@ -46,8 +49,21 @@ class Necks:
         self._count = len(parts.size)
         self._new: list[Parts] = []
 
-    def steps(self, grid: Grid) -> Generator[None, None, None]:
-        """Split the objects; yield before each block."""
+    def steps(self, grid: Grid, scratch: Path) -> Generator[bool, None, None]:
+        """Split the objects.
+
+        Parameters
+        ----------
+        grid : Grid
+            Of the plane.
+        scratch : Path
+            For what huge objects need on the way.
+
+        Yields
+        ------
+        bool
+            Before each step: whether it is a new block, and not a tile of a huge object.
+        """
         bounds = self._parts.bounds
         extent = bounds[:, 2:] - bounds[:, :2]
         # In a smaller box there is no room for two peaks.
@@ -57,13 +73,17 @@ class Necks:
         here = here[np.lexsort((blocks[1][here], blocks[0][here]))]
         edges = blocks[0][here] * (grid.width // grid.side + 1) + blocks[1][here]
         for box in grid:
-            yield
+            yield True
             at = box[0].start // grid.side * (grid.width // grid.side + 1)
             at += box[1].start // grid.side
             low, high = np.searchsorted(edges, (at, at + 1))
             for i in here[low:high].tolist():
                 top, left, bottom, right = bounds[i].tolist()
-                self._split(i + 1, (slice(top, bottom), slice(left, right)), grid)
+                whole = slice(top, bottom), slice(left, right)
+                if (bottom - top) * (right - left) > self._most_pixels:
+                    yield from self._split_huge(i + 1, whole, scratch / f"{i}")
+                else:
+                    self._split(i + 1, whole, grid)
         for name in ("size", "first", "edge", "bounds"):
             found = [getattr(one, name) for one in (self._parts, *self._new)]
             setattr(self._parts, name, np.concatenate(found))
@@ -76,6 +96,41 @@ class Necks:
         if parts.max() > 1:
             self._objects.write(box, parts + (self._count - 1), parts > 1)
             self._record(number, Parts.of(parts, box, grid))
+
+    def _split_huge(self, number: int, box: Box, scratch: Path) -> Generator[bool, None, None]:
+        """Split an object that is too large to be split as a whole."""
+        how = self._likelihood, self._reach, self._pixel, self._most_pixels
+        grid = self._objects.grid
+        steps = Steps(Huge(number, box, self._objects, *how).steps(scratch))
+        for _ in steps:
+            yield False
+        flooded, table = steps.value
+        found, names, pairs = [], [], []
+        seen: dict[int, int] = {}
+        count = 0
+        for block in grid.under(box):
+            yield False
+            at = grown(block, (0, 0), box)
+            parts = table[flooded.read(at)]
+            present = np.unique(parts[parts > 0])
+            local = np.searchsorted(present, parts) + 1
+            local[parts == 0] = 0
+            found.append(Parts.of(local.astype(np.int32), at, grid))
+            names.append(present)
+            for i, name in enumerate(present.tolist(), start=count + 1):
+                pairs.append((seen.setdefault(name, i), i))
+            count += len(present)
+        whole, rank = Parts.joined(found, [np.array(pairs, np.int64)])
+        new = np.zeros(int(table.max()) + 1, np.int64)
+        new[np.concatenate(names)] = rank[1:]
+        if len(whole.size) > 1:
+            for block in grid.under(box):
+                yield False
+                at = grown(block, (0, 0), box)
+                parts = new[table[flooded.read(at)]]
+                self._objects.write(at, parts + (self._count - 1), parts > 1)
+            self._record(number, whole)
+        flooded.remove()
 
     def _record(self, number: int, parts: Parts) -> None:
         """Take the first part for the object itself, the others for new ones."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_clipseg.images.labels.blocks.classes import Classes
 from napari_clipseg.images.labels.blocks.components import Components, Parts
 from napari_clipseg.images.labels.blocks.necks import Necks
+from napari_clipseg.images.labels.blocks.progress import Steps
 from napari_clipseg.images.labels.blocks.store import Blocks, Box, Grid, Store
 from napari_clipseg.images.labels.blocks.sums import Sums
 from napari_clipseg.images.labels.instances import InstanceOptions, pixel_size
@@ -79,6 +80,8 @@ class LabelSteps:
     ----------
     total : int
         How many steps there are.
+    done : int
+        How many of them are done, or under way.
     """
 
     def __init__(
@@ -101,7 +104,7 @@ class LabelSteps:
         self._grid = Grid(height, width, side)
         self._planes = list(np.ndindex(maps.shape[1:-2])) if len(self._grid) else []
         self._axes = of_all_axes(self._pixel, maps.ndim - 1)
-        self._count = 0
+        self._count = self.done = 0
         self._linked: dict[Plane, _Linked] = {}
         passes = classes.passes + Components.passes + (options.split != "none") + 2
         self.total = len(self._planes) * len(self._grid) * passes
@@ -119,7 +122,7 @@ class LabelSteps:
         Yields
         ------
         str
-            What comes next, before each of the `total` steps.
+            What comes next, before each of the `total` steps, and each tile of a huge object.
 
         Returns
         -------
@@ -128,9 +131,10 @@ class LabelSteps:
         """
         found = []
         for number, plane in enumerate(self._planes):
-            for message in (steps := _Returning(self._plane(plane, output, scratch / f"{number}"))):
-                many = len(self._planes) > 1
-                yield message + f", plane {number + 1} of {len(self._planes)}" * many
+            many = f", plane {number + 1} of {len(self._planes)}" * (len(self._planes) > 1)
+            steps = Steps(self._plane(plane, output, scratch / f"{number}"))
+            for message in steps:
+                yield f"{message}{many}"
             found.append(steps.value)
         return self._table(found)
 
@@ -143,36 +147,44 @@ class LabelSteps:
         classes = Store(grid, scratch / "classes", kinds)
         objects = Store(grid, scratch / "objects", np.int32)
         read = partial(self._read, plane)
-        steps: Any = self._classes.steps(grid, read, classes)
-        yield from _named("Labelling pixels", steps)
+        for _ in self._classes.steps(grid, read, classes):
+            yield self._step("Labelling pixels")
         reach = round(options.smooth / self._pixel[0]), round(options.smooth / self._pixel[1])
         every = isinstance(options.fill_holes, bool)
         hole = (np.inf if every else options.fill_holes / area) if options.fill_holes else 0
         components = Components(grid, reach, hole)
-        parts: Parts = yield from _named("Joining objects", components.steps(classes, objects))
+        joining = Steps(components.steps(classes, objects))
+        for _ in joining:
+            yield self._step("Joining objects")
+        parts = joining.value
         if options.split != "none":
             likelihood = None
             if options.split == "probability":
                 likelihood = Blocks(grid, lambda box: np.nan_to_num(as_unit(read(box))).max(axis=0))
             apart = peak_reach(options.min_distance, self._pixel, (grid.height, grid.width))
             necks = Necks(objects, parts, likelihood, apart, self._pixel, self._most_pixels)
-            yield from _named("Splitting objects", necks.steps(grid))
+            for new in necks.steps(grid, scratch):
+                yield self._step("Splitting objects", new)
         chosen = self._chosen(parts, area)
         sums, before, common = Sums(int(chosen.max()), len(self._prompts)), self._before(plane), []
         for box in grid:
-            yield "Measuring objects"
+            yield self._step("Measuring objects")
             numbers = chosen[objects.read(box)]
             sums.add(box, numbers, classes.read(box), as_unit(read(box)[: len(self._prompts)]))
             if before is not None:
                 common.append(_common(output.read(before, box), numbers))
         labels = self._numbered(plane, before, sums, common)
         for box in grid:
-            yield "Writing labels"
+            yield self._step("Writing labels")
             output.write(plane, box, labels[chosen[objects.read(box)]])
         output.end_plane(plane)
         objects.remove()
         classes.remove()
         return sums.rows(labels, plane, self._axes)
+
+    def _step(self, message: str, new: bool = True) -> str:
+        self.done += new
+        return message
 
     def _read(self, plane: Plane, box: Box) -> NDArray[Any]:
         return np.asarray(self._maps[(slice(None), *plane, *box)])
@@ -239,27 +251,6 @@ class LabelSteps:
         of_prompt = means[np.arange(len(index)), np.maximum(its, 1) - 1]
         rows["mean_probability"] = np.where(its > 0, of_prompt, np.nan)
         return merged_rows(rows, classes, self._prompts, axes, self._unit)
-
-
-class _Returning:
-    """A generator to go through, whose return value is kept."""
-
-    def __init__(self, steps: Generator[str, None, Any]) -> None:
-        self._steps = steps
-        self.value: Any = None
-
-    def __iter__(self) -> Generator[str, None, None]:
-        self.value = yield from self._steps
-
-
-def _named(name: str, steps: Generator[None, None, Any]) -> Generator[str, None, Any]:
-    """Give the steps of a generator a name."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-        yield name
 
 
 def _common(old: NDArray[np.int32], new: NDArray[np.int32]) -> NDArray[np.int64]:
