@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,33 +18,7 @@ from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
 from napari_clipseg.images.tiling.mosaic import Judge, Mosaic, batches
 from napari_clipseg.images.tiling.plan import Plan, Tile
-from napari_clipseg.results import Segmentation
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    done, total : int
-        Steps.
-    message : str
-        What comes next, for a progress bar's text.
-    partial : Segmentation, optional
-        What is done so far; the rest of its map is still 0.
-
-    Examples
-    --------
-    >>> from napari_clipseg import Progress
-    >>> Progress(2, 5, "Segmenting the image").done
-    2
-    """
-
-    done: int
-    total: int
-    message: str
-    partial: Segmentation | None = field(default=None, repr=False)
+from napari_clipseg.results import Progress, Segmentation
 
 
 class Run:

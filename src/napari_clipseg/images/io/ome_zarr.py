@@ -13,6 +13,7 @@ from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
 
 VERSION = "0.5"
 CHUNK = 512  # pixels of a side
+LABELS = "labels"  # the group of an image's label images
 SMALLEST = 512  # a level is added until its longer side is at most this
 TYPES = {"t": "time", CHANNEL: "channel", "z": "space", ROW: "space", COLUMN: "space"}  # of axes
 
@@ -27,6 +28,7 @@ def create_ome_zarr(
     translate: Sequence[float],
     unit: str,
     metadata: Mapping[str, Any],
+    labels: bool = False,
 ) -> list[Any]:
     """Create an OME-Zarr image with the levels of its pyramid, all zero.
 
@@ -46,6 +48,8 @@ def create_ome_zarr(
         Unit of rows and columns.
     metadata : mapping
         Attributes to write beside those of the format.
+    labels : bool
+        Whether it is a label image, two groups below the image that it belongs to.
 
     Returns
     -------
@@ -97,8 +101,30 @@ def create_ome_zarr(
         "version": VERSION,
         "multiscales": [{"axes": described, "datasets": datasets}],
     }
+    if labels:
+        ome["image-label"] = {"source": {"image": "../../"}}
     group.attrs.update({"ome": ome, **metadata})
     return levels
+
+
+def open_levels(path: Path) -> list[Any]:
+    """Open the levels of an image that `create_ome_zarr` made."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    ome: Any = group.attrs["ome"]
+    return [group[one["path"]] for one in ome["multiscales"][0]["datasets"]]
+
+
+def list_labels(path: Path, name: str) -> None:
+    """Add a label image to the list of those of an image; it lies in ``labels/name``."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+").require_group(LABELS)
+    known: Any = group.attrs.get("ome", {})
+    listed: dict[str, Any] = {"version": VERSION, **known}
+    listed["labels"] = [*listed.get("labels", []), name]
+    group.attrs.update({"ome": listed})
 
 
 def write_attributes(path: Path, metadata: Mapping[str, Any]) -> None:
@@ -108,13 +134,26 @@ def write_attributes(path: Path, metadata: Mapping[str, Any]) -> None:
     zarr.open_group(path, mode="r+").attrs.update(metadata)
 
 
-def write_coarser(levels: Sequence[Any], plane: tuple[int, ...]) -> None:
-    """Fill the coarser levels of a plane from its finest, strip by strip, with means."""
+def write_coarser(levels: Sequence[Any], plane: tuple[int, ...], *, labels: bool = False) -> None:
+    """Fill the coarser levels of a plane from its finest, strip by strip.
+
+    Parameters
+    ----------
+    levels : sequence of zarr.Array
+        The finest first.
+    plane : tuple of int
+        Which plane.
+    labels : bool
+        Whether a coarse pixel is one of those under it, and not their mean.
+    """
     for fine, coarse in pairwise(levels):
         height, width = coarse.shape[-2:]
         for top in range(0, height, CHUNK):
             bottom = min(top + CHUNK, height)
             strip = np.asarray(fine[(*plane, slice(2 * top, 2 * bottom), slice(None))])
+            if labels:
+                coarse[(*plane, slice(top, bottom), slice(None))] = strip[::2, ::2]
+                continue
             odd = ((0, strip.shape[0] % 2), (0, strip.shape[1] % 2))
             strip = np.pad(strip, odd, mode="edge")
             means = strip.reshape(bottom - top, 2, width, 2).mean(axis=(1, 3), dtype=np.float32)

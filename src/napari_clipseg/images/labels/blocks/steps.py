@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,10 @@ from napari_clipseg.images.labels.blocks.components import Components, Parts
 from napari_clipseg.images.labels.blocks.necks import Necks
 from napari_clipseg.images.labels.blocks.progress import Steps
 from napari_clipseg.images.labels.blocks.store import Blocks, Box, Grid, Store
-from napari_clipseg.images.labels.blocks.sums import Sums
+from napari_clipseg.images.labels.blocks.sums import Sums, table_of
 from napari_clipseg.images.labels.instances import InstanceOptions, pixel_size
 from napari_clipseg.images.labels.linking import best_pairs
-from napari_clipseg.images.labels.objects import Columns, merged_rows, object_table, of_all_axes
+from napari_clipseg.images.labels.objects import Columns, of_all_axes
 from napari_clipseg.images.labels.splitting import peak_reach
 from napari_clipseg.images.probability import as_unit
 
@@ -48,6 +49,26 @@ class _Linked:
     labels: NDArray[np.int32]
     pixels: NDArray[np.int64]
     classes: NDArray[np.int64]
+
+
+def step_count(
+    shape: Sequence[int], options: InstanceOptions, passes: int = 1, side: int = SIDE
+) -> int:
+    """Return how many steps it takes to label maps ``(*planes, height, width)``.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of a map.
+    options : InstanceOptions
+        How objects are told apart.
+    passes : int
+        How often each block is visited for its classes.
+    side : int
+        Of a block.
+    """
+    passes += Components.passes + (options.split != "none") + 2  # measured, and written
+    return math.prod(shape[:-2]) * len(Grid(shape[-2], shape[-1], side)) * passes
 
 
 class LabelSteps:
@@ -106,8 +127,7 @@ class LabelSteps:
         self._axes = of_all_axes(self._pixel, maps.ndim - 1)
         self._count = self.done = 0
         self._linked: dict[Plane, _Linked] = {}
-        passes = classes.passes + Components.passes + (options.split != "none") + 2
-        self.total = len(self._planes) * len(self._grid) * passes
+        self.total = step_count(maps.shape[1:], options, classes.passes, side)
 
     def run(self, output: LabelsFile, scratch: Path) -> Generator[str, None, Columns]:
         """Write the labels of all planes.
@@ -136,7 +156,7 @@ class LabelSteps:
             for message in steps:
                 yield f"{message}{many}"
             found.append(steps.value)
-        return self._table(found)
+        return table_of(found, self._prompts, self._axes, self._unit)
 
     def _plane(
         self, plane: Plane, output: LabelsFile, scratch: Path
@@ -146,7 +166,7 @@ class LabelSteps:
         kinds = np.min_scalar_type(len(self._prompts))
         classes = Store(grid, scratch / "classes", kinds)
         objects = Store(grid, scratch / "objects", np.int32)
-        read = partial(self._read, plane)
+        read = partial(_part, self._maps, plane)
         for _ in self._classes.steps(grid, read, classes):
             yield self._step("Labelling pixels")
         reach = round(options.smooth / self._pixel[0]), round(options.smooth / self._pixel[1])
@@ -185,9 +205,6 @@ class LabelSteps:
     def _step(self, message: str, new: bool = True) -> str:
         self.done += new
         return message
-
-    def _read(self, plane: Plane, box: Box) -> NDArray[Any]:
-        return np.asarray(self._maps[(slice(None), *plane, *box)])
 
     def _chosen(self, parts: Parts, area: float) -> NDArray[np.int32]:
         """Return the number of each object that is kept, from 1 in reading order; 0 for others."""
@@ -236,22 +253,6 @@ class LabelSteps:
             self._linked[plane] = _Linked(labels[order], sums.pixels[order], classes[order])
         return labels
 
-    def _table(self, found: list[Columns]) -> Columns:
-        axes = self._maps.ndim - 1
-        if not found:
-            nothing = np.zeros((0,) * axes, np.int32)
-            maps = np.zeros((len(self._prompts), *nothing.shape), np.float32)
-            return object_table(nothing, nothing, maps, self._prompts, self._pixel, self._unit)
-        rows = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-        index, votes, means = rows["index"], rows.pop("votes"), rows.pop("probability")
-        total = np.zeros((self._count + 1, votes.shape[1]), np.int64)
-        np.add.at(total, index, votes)
-        classes = total.argmax(axis=1).astype(np.int32)
-        its = classes[index]
-        of_prompt = means[np.arange(len(index)), np.maximum(its, 1) - 1]
-        rows["mean_probability"] = np.where(its > 0, of_prompt, np.nan)
-        return merged_rows(rows, classes, self._prompts, axes, self._unit)
-
 
 def _common(old: NDArray[np.int32], new: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return ``(pairs, 3)``: labels in two planes that overlap, and pixels that they share."""
@@ -259,3 +260,43 @@ def _common(old: NDArray[np.int32], new: NDArray[np.int32]) -> NDArray[np.int64]
     pairs = np.stack([old[both], new[both]], axis=1).astype(np.int64)
     pairs, counts = np.unique(pairs, axis=0, return_counts=True)
     return np.concatenate([pairs.reshape(-1, 2), counts[:, None]], axis=1)
+
+
+def class_table(
+    maps: Any,
+    classes: Classes,
+    prompts: Sequence[str],
+    spacing: Sequence[float],
+    unit: str,
+    scratch: Path,
+    side: int = SIDE,
+) -> Columns:
+    """Return the table of the classes themselves, one row for each that has a pixel.
+
+    Parameters
+    ----------
+    maps, classes, prompts, spacing, unit, side
+        See `LabelSteps`.
+    scratch : Path
+        An empty folder for what is needed on the way.
+    """
+    grid = Grid(maps.shape[-2], maps.shape[-1], side)
+    axes = of_all_axes(pixel_size(spacing), maps.ndim - 1)
+    numbers = np.arange(len(prompts) + 1, dtype=np.int32)
+    found = []
+    for number, plane in enumerate(np.ndindex(maps.shape[1:-2])):
+        stored = Store(grid, scratch / f"{number}", numbers.dtype)
+        read = partial(_part, maps, plane)
+        for _ in classes.steps(grid, read, stored):
+            pass
+        sums = Sums(len(prompts), len(prompts))
+        for box in grid:
+            its = stored.read(box)
+            sums.add(box, its, its, as_unit(read(box)[: len(prompts)]))
+        stored.remove()
+        found.append(sums.rows(numbers, plane, axes))
+    return table_of(found, prompts, axes, unit)
+
+
+def _part(maps: Any, plane: Plane, box: Box) -> NDArray[Any]:
+    return np.asarray(maps[(slice(None), *plane, *box)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_clipseg.images.labels.blocks.store import Box
-from napari_clipseg.images.labels.objects import Columns
+from napari_clipseg.images.labels.objects import Columns, merged_rows, object_table
 
 Float64 = NDArray[np.float64]
 
@@ -108,7 +109,7 @@ class Sums:
     def rows(
         self, labels: NDArray[np.int32], plane: tuple[int, ...], steps: tuple[float, ...]
     ) -> Columns:
-        """Return a row for each object, as `object_table` merges them over planes.
+        """Return a row for each object that has a pixel.
 
         Parameters
         ----------
@@ -119,25 +120,26 @@ class Sums:
         steps : tuple of float
             The spacing of all axes.
         """
-        pixels, (dy, dx) = self.pixels[1:], steps[-2:]
+        here = np.flatnonzero(self.pixels)
+        pixels, (dy, dx) = self.pixels[here], steps[-2:]
         rows: Columns = {
-            "index": labels[1:].astype(np.int64),
+            "index": labels[here].astype(np.int64),
             "area": pixels * (dy * dx),
             "pixels": pixels,
-            "votes": self.votes[1:],
-            "probability": self._probability[:, 1:].T / pixels[:, None],
+            "votes": self.votes[here],
+            "probability": self._probability[:, here].T / pixels[:, None],
         }
         first = len(plane)
         for i, (at, step) in enumerate(zip(plane, steps, strict=False)):
             rows[f"centroid-{i}"] = np.full(len(pixels), at * step)
         for i, step in enumerate((dy, dx)):
-            rows[f"centroid-{first + i}"] = self._centers[i, 1:] * step
-        top, left, bottom, right = self._bounds[:, 1:]
+            rows[f"centroid-{first + i}"] = self._centers[i, here] * step
+        top, left, bottom, right = self._bounds[:, here]
         bounds = [*plane, top, left, *(at + 1 for at in plane), bottom, right]
         for i, bound in enumerate(bounds):
             rows[f"bbox-{i}"] = np.broadcast_to(bound, len(pixels)).astype(np.int64)
         scale = np.array([[dy * dy], [dy * dx], [dx * dx]])
-        spread = self._moments[:, 1:] * scale / pixels
+        spread = self._moments[:, here] * scale / pixels
         inertia = np.moveaxis(spread[[0, 1, 1, 2]].reshape(2, 2, -1), -1, 0)
         small, large = np.clip(np.linalg.eigvalsh(inertia), 0, None).T.reshape(2, -1)
         rows["axis_major_length"], rows["axis_minor_length"] = (
@@ -147,3 +149,35 @@ class Sums:
         ratio = np.divide(small, large, out=np.ones_like(small), where=large > 0)
         rows["eccentricity"] = np.sqrt(1 - ratio)
         return rows
+
+
+def table_of(
+    found: list[Columns], prompts: Sequence[str], steps: tuple[float, ...], unit: str
+) -> Columns:
+    """Return the table of the objects of all planes, as `object_table` gives it.
+
+    Parameters
+    ----------
+    found : list of dict
+        The rows of each plane.
+    prompts : sequence of str
+        Names of the prompts.
+    steps : tuple of float
+        The spacing of all axes.
+    unit : str
+        Unit of the spacing of rows and columns.
+    """
+    axes = len(steps)
+    if not found:
+        nothing = np.zeros((0,) * axes, np.int32)
+        maps = np.zeros((len(prompts), *nothing.shape), np.float32)
+        return object_table(nothing, nothing, maps, prompts, steps, unit)
+    rows = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    index, votes, means = rows["index"], rows.pop("votes"), rows.pop("probability")
+    total = np.zeros((index.max(initial=0) + 1, votes.shape[1]), np.int64)
+    np.add.at(total, index, votes)
+    classes = total.argmax(axis=1).astype(np.int32)
+    its = classes[index]
+    of_prompt = means[np.arange(len(index)), np.maximum(its, 1) - 1]
+    rows["mean_probability"] = np.where(its > 0, of_prompt, np.nan)
+    return merged_rows(rows, classes, prompts, axes, unit)
