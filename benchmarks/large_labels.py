@@ -30,22 +30,23 @@ STEP = 40  # pixels from one spot to the next
 
 def band(top: int, bottom: int, side: int, radius: float) -> np.ndarray:
     """Return rows of a map of spots in a grid, each moved a little: float32, 0 to 1."""
-    rows = np.arange(top, bottom)[:, None]
-    columns = np.arange(side)[None]
-    best = np.full((bottom - top, side), np.inf, np.float32)
-    for down in (-1, 0, 1):
-        for across in (-1, 0, 1):
-            i, j = rows // STEP + down, columns // STEP + across
+    made = np.zeros((bottom - top + 8 * STEP, side + 8 * STEP), np.float32)
+    reach = np.arange(-STEP, STEP + 1)
+    for i in range(top // STEP - 1, bottom // STEP + 2):
+        for j in range(-1, side // STEP + 2):
             # As good as random, and the same wherever a band begins.
             moved = [
-                ((i * a + j * b) * 2654435761 % 2**32 / 2**32 - 0.5) for a, b in ((7, 3), (5, 11))
+                (i * a + j * b) * 2654435761 % 2**32 / 2**32 - 0.5 for a, b in ((7, 3), (5, 11))
             ]
-            center = [
-                (n + 0.5 + 0.3 * shift) * STEP for n, shift in zip((i, j), moved, strict=True)
-            ]
-            far = np.hypot(rows - center[0], columns - center[1]).astype(np.float32)
-            np.minimum(best, far, out=best)
-    return np.clip(1 - best / (2 * radius * STEP), 0, 1)
+            row, column = (
+                (n + 0.5 + 0.3 * one) * STEP for n, one in zip((i, j), moved, strict=True)
+            )
+            down, across = round(row) + reach, round(column) + reach
+            far = np.hypot(down[:, None] - row, across - column)
+            first = down[0] - top + 4 * STEP, across[0] + 4 * STEP
+            here = made[tuple(slice(one, one + len(reach)) for one in first)]
+            np.maximum(here, 1 - far / (2 * radius * STEP), out=here)
+    return made[4 * STEP : 4 * STEP + bottom - top, 4 * STEP : 4 * STEP + side]
 
 
 def peak_bytes() -> int:

@@ -107,7 +107,7 @@ def _split(mask: Mask, height: Float32, reach: list[int], step: float) -> Int32:
     if np.count_nonzero(peaks) == 1 or _one_ridge(mask, height, peaks, step):
         return mask.astype(np.int32)
     seeds = seeds_of(peaks, reach)
-    parts = watershed(-height, seeds, mask=mask, connectivity=2)
+    parts = flooded(mask, height, seeds)
     tops = np.asarray(ndimage.maximum(height, parts, np.arange(seeds.max() + 1)))
     joined: Int32 = joined_parts(tops, ways_of(parts, height), step)[parts]
     return joined
@@ -142,6 +142,20 @@ def seeds_of(peaks: Mask, reach: list[int]) -> Int32:
     last = (order == ndimage.maximum_filter(order, window, mode="nearest")) & peaks
     seeds: Int32 = np.cumsum(last, dtype=np.int32).reshape(last.shape) * last
     return seeds
+
+
+def flooded(mask: Mask, height: Float32, seeds: Int32) -> Int32:
+    """Return the part of each pixel: that of the seed from which it is reached first, downhill.
+
+    What is equally high is reached in an order that does not depend on what is far away, so that
+    a part of an object is flooded as the whole is.
+    """
+    depth = -height
+    where = seeds > 0
+    # Else seeds of one height would begin in the order of a heap of all of them.
+    depth[where] = seeds[where] - (np.ceil(height.max(initial=0)) + seeds.max(initial=0) + 1)
+    parts: Int32 = watershed(depth, seeds, mask=mask, connectivity=2)
+    return parts
 
 
 def ways_of(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from napari_clipseg.images.labels.blocks.components import Int32
 from napari_clipseg.images.labels.blocks.joining import Int64, groups_of
@@ -19,6 +18,7 @@ from napari_clipseg.images.labels.splitting import (
     Float32,
     Mask,
     blurred,
+    flooded,
     joined_parts,
     peaks_of,
     seeds_of,
@@ -89,19 +89,19 @@ class Huge:
         ndarray of int64
             The part of each name, from 1; 0 for 0.
         """
-        flooded = Store(self._objects.grid, folder, np.int32)
+        written = Store(self._objects.grid, folder, np.int32)
         rows, columns = self._box
         for top in range(rows.start, rows.stop, self._tile):
             for left in range(columns.start, columns.stop, self._tile):
                 yield
-                self._flood(self._at(top, left), flooded)
-        return flooded, self._joined()
+                self._flood(self._at(top, left), written)
+        return written, self._joined()
 
     def _at(self, top: int, left: int) -> Box:
         rows, columns = slice(top, top + self._tile), slice(left, left + self._tile)
         return grown((rows, columns), (0, 0), self._box)
 
-    def _flood(self, tile: Box, flooded: Store) -> None:
+    def _flood(self, tile: Box, written: Store) -> None:
         """Split a tile with its margin, and write the tile itself."""
         window = grown(tile, self._margin, self._box)
         inner = moved(tile, window)
@@ -112,7 +112,7 @@ class Huge:
         height = self._distance(mask, window) if likelihood is None else likelihood.read(window)
         height = blurred(mask, height)
         seeds = seeds_of(peaks_of(mask, height, self._reach), self._reach)
-        parts = watershed(-height, seeds, mask=mask, connectivity=2)
+        parts = flooded(mask, height, seeds)
         places = np.flatnonzero(seeds)
         blind = ndimage.label(mask & (parts == 0), np.ones((3, 3)))[0]  # of peaks far away
         if blind.any():
@@ -120,13 +120,13 @@ class Huge:
             parts[blind > 0] = blind[blind > 0] + len(places)
             places = np.append(places, [np.ravel_multi_index(one, mask.shape) for one in at])
         down, across = np.unravel_index(places, mask.shape)
-        places = (down + window[0].start) * flooded.grid.width + across + window[1].start
+        places = (down + window[0].start) * written.grid.width + across + window[1].start
         codes = np.array([0, *(self._code(place) for place in places.tolist())], np.int32)
         named: Int32 = codes[parts]
         self._peaks[tile[0].start, tile[1].start] = set(codes.tolist())
         self._measure(named[inner], height[inner])
-        self._compare(named, height, tile, window, flooded)
-        flooded.write(tile, named[inner])
+        self._compare(named, height, tile, window, written)
+        written.write(tile, named[inner])
 
     def _code(self, place: int) -> int:
         return self._codes.setdefault(place, len(self._codes) + 1)
@@ -164,7 +164,7 @@ class Huge:
             self._ways[one, other] = max(self._ways.get((one, other), way), way)
 
     def _compare(
-        self, named: Int32, height: Float32, tile: Box, window: Box, flooded: Store
+        self, named: Int32, height: Float32, tile: Box, window: Box, written: Store
     ) -> None:
         """Compare a tile with those above and to the left of it, where they meet."""
         seen = self._peaks[tile[0].start, tile[1].start]
@@ -176,7 +176,7 @@ class Huge:
             before[axis], after[axis] = slice(start - 1, start), slice(start, start + 1)
             corner[axis] -= self._tile
             line, first = (moved((one[0], one[1]), window) for one in (before, after))
-            there = flooded.read((before[0], before[1]))
+            there = written.read((before[0], before[1]))
             self._meet(
                 np.concatenate([there, named[first]], axis),
                 np.concatenate([height[line], height[first]], axis),
