@@ -130,7 +130,7 @@ def _npy(path: Path) -> Any:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         return np.array(mapped) if mapped.nbytes <= AT_ONCE else mapped
-    except EOFError as error:
+    except (EOFError, ValueError) as error:
         raise ValueError(f"{error}. Write it again with numpy.save") from error
 
 

@@ -56,15 +56,13 @@ def open_tiff(path: Path, *, headers: bool = False) -> Source:
                 for i, one in enumerate(series.levels)
             ]
             known = _physical_size(file, series)
-    except (tifffile.TiffFileError, *BROKEN) as error:
+    except (tifffile.TiffFileError, ValueError, *BROKEN) as error:
+        if "imagecodecs" in str(error):
+            raise ValueError(f"{error}: python -m pip install imagecodecs") from error
         raise ValueError(
             f"it is no TIFF file, or broken: {error}. Copy it again, or save it anew in the "
             f"program that opens it"
         ) from error
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        raise ValueError(f"{error}: python -m pip install imagecodecs") from error
     return as_source(levels if len(levels) > 1 else levels[0], axes=axes, **known)
 
 
