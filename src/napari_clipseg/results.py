@@ -21,6 +21,7 @@ from napari_clipseg.images.labels.objects import object_table
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.uncertainty import disagreement
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, Threshold
+from napari_clipseg.recipe_json import hash_of
 
 Table = dict[str, NDArray[Any]]
 # As napari takes layers: data, keyword arguments, type.
@@ -274,7 +275,9 @@ class Segmentation:
             "dtype": dtype,
             "threshold": np.asarray(self.threshold, float).tolist(),
             "complete": self.complete,
+            "extent": self.extent.to_dict(),
             "recipe": self._recipe_dict,
+            "recipe_hash": hash_of(self._recipe_dict),
         }
 
     def _record_on(self, place: LayerPlace) -> dict[str, Any]:
