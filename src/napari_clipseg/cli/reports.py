@@ -17,7 +17,7 @@ from napari_clipseg.files.batch import DISK_FULL, STOPPED, Batch, BatchProgress,
 from napari_clipseg.files.estimate import Estimate
 from napari_clipseg.files.one import FAILED, FileReport
 
-BAR = "{percentage:3.0f}% {bar} {n:.0f} of {total:.0f} images, {remaining} left{postfix}"
+BAR = "{percentage:3.0f}% {bar} {remaining} left{postfix}"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -67,7 +67,8 @@ class Reports:
             if report is not None:
                 _line("file", **_fields(report))
             return
-        self._bar.set_postfix_str(step.message, refresh=False)
+        told = f"{step.done} of {step.total} images: {step.message}"
+        self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(step.done + step.part - self._bar.n)
         if report is not None and report.status == FAILED and not report.disk_full:
             tqdm.write(f"failed: {report.error} {report.cure}", file=sys.stderr)

@@ -12,7 +12,7 @@ import numpy as np
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.loading import load
 from napari_clipseg.files.batch import Batch
-from napari_clipseg.files.failures import cure_of, in_the_way, text_of
+from napari_clipseg.files.failures import explain, in_the_way
 from napari_clipseg.files.jobs import Job
 from napari_clipseg.files.one import FAILED, FileReport
 from napari_clipseg.files.readers import read_image
@@ -62,9 +62,8 @@ def estimate(batch: Batch) -> Estimate:
                 source = as_source(source, axes=batch.order.axes)
             plan = plan_of(source, recipe, engine)
         except Exception as error:
-            problems.append(
-                FileReport(job.image, FAILED, error=text_of(error), cure=cure_of(error))
-            )
+            said, cure = explain(error)
+            problems.append(FileReport(job.image, FAILED, error=said, cure=cure))
             continue
         tiles += plan.tile_count
         pixels += plan.map_bytes // BYTES // plan.maps

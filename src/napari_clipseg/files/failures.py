@@ -36,30 +36,29 @@ def is_disk_full(error: BaseException) -> bool:
     return any(isinstance(one, OSError) and one.errno in NO_ROOM for one in _causes(error))
 
 
-def text_of(error: BaseException) -> str:
-    """Return what an error says, on one line."""
-    said = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
-    known = isinstance(error, ValueError | TypeError | OSError | MemoryError)
-    text = said if known else f"{type(error).__name__}: {said}"
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+def explain(error: BaseException) -> tuple[str, str]:
+    """Return what an error says, and what helps against it.
 
-
-def cure_of(error: BaseException) -> str:
-    """Return what helps against an error.
-
-    The errors of this package say it in their last sentence; of others the kind is known.
+    The errors of this package say what helps in their last sentence; of others the kind is known.
     """
+    said = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
     for kind, cure in CURES:
         if isinstance(error, kind):
-            return cure
-    if isinstance(error, ValueError):
-        sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text_of(error))
-        if len(sentences) > 1:
-            return sentences[-1]
-        _, colon, command = text_of(error).rpartition(": python -m pip install ")
-        if colon:
-            return f"python -m pip install {command}"
-    return LOOK
+            return _short(said), cure
+    if not isinstance(error, ValueError | TypeError):
+        return _short(f"{type(error).__name__}: {said}"), LOOK
+    first, colon, command = said.rpartition(": python -m pip install ")
+    if colon:
+        return _short(first), f"python -m pip install {command}"
+    *sentences, last = re.split(r"(?<=[.!?])\s+(?=[A-Z])", said)
+    if not sentences:
+        return _short(said), LOOK
+    return _short(" ".join(sentences)), last.removesuffix(".") + "."
+
+
+def _short(text: str) -> str:
+    text = text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def in_the_way(path: Path) -> FileExistsError:

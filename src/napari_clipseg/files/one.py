@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_clipseg.files.failures import cure_of, in_the_way, is_disk_full, text_of
+from napari_clipseg.files.failures import explain, in_the_way, is_disk_full
 from napari_clipseg.files.formats import FORMATS, write_beside
 from napari_clipseg.files.jobs import Job
 from napari_clipseg.files.ledger import (
@@ -89,8 +88,7 @@ class Order:
 
 def key_of(recipe: Recipe, axes: str | None) -> str:
     """Return a hash of a recipe, and of the names of axes that images are read with."""
-    text = json.dumps({"recipe": recipe.to_dict(), "axes": axes}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(f"{recipe.hash} {axes}".encode()).hexdigest()
 
 
 def report_if_done(job: Job, order: Order, entry: Entry | None) -> FileReport | None:
@@ -212,12 +210,11 @@ def _write_steps(
 
 def _failed(job: Job, ledger: Ledger, error: Exception) -> FileReport:
     full = is_disk_full(error)
-    report = FileReport(
-        job.image, FAILED, error=text_of(error), cure=cure_of(error), disk_full=full
-    )
+    said, cure = explain(error)
+    report = FileReport(job.image, FAILED, error=said, cure=cure, disk_full=full)
     if not full:
         try:
-            ledger.write_failure(job, Failure(str(job.image), report.error, report.cure))
+            ledger.write_failure(job, Failure(str(job.image), said, cure))
         except OSError as other:
             return replace(report, disk_full=is_disk_full(other))
     return report

@@ -16,23 +16,10 @@ import numpy as np
 from napari_clipseg.files.readers import AT_ONCE, stand_in
 from napari_clipseg.images.io.axes import CHANNEL, SAMPLE, UNNAMED
 from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.images.io.units import unit_name
 
 # tifffile's letters for axes that a file gives no name.
 NAMELESS = frozenset("iq")
-# As OME-Zarr spells them.
-UNITS = {
-    "µm": "micrometer",
-    "μm": "micrometer",
-    "um": "micrometer",
-    "micron": "micrometer",
-    "microns": "micrometer",
-    "\\u00B5m": "micrometer",
-    "nm": "nanometer",
-    "mm": "millimeter",
-    "cm": "centimeter",
-    "m": "meter",
-    "Å": "angstrom",
-}
 # What damaged files make of tifffile, beside its own error.
 BROKEN = (IndexError, KeyError, struct.error, zlib.error, EOFError, TypeError, RuntimeError)
 
@@ -107,7 +94,7 @@ def _physical_size(file: Any, series: Any) -> dict[str, Any]:
     height, width, unit = found
     if not all(isinstance(one, float) and 0 < one < np.inf for one in (height, width)):
         return {}
-    return {"spacing": (height, width), "unit": UNITS.get(unit, unit or "pixel")}
+    return {"spacing": (height, width), "unit": unit_name(unit or "pixel")}
 
 
 def _of_ome(text: str, number: int) -> tuple[Any, Any, Any]:
@@ -129,5 +116,5 @@ def _of_imagej(metadata: Mapping[str, Any], page: Any) -> tuple[Any, Any, Any]:
         tag = page.tags.get(name)
         over, under = (0, 0) if tag is None else tag.value
         sizes.append(under / over if over else None)
-    unit = metadata.get("unit")
+    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ") or None  # as ImageJ escapes it
     return (*sizes, unit) if unit not in (None, "pixel") else (None, None, None)
