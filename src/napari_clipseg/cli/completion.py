@@ -24,12 +24,15 @@ class Known:
         What it may be, if that is known.
     takes : bool
         Whether a value follows.
+    many : bool
+        Whether several values do.
     """
 
     flags: tuple[str, ...]
     help: str
     choices: tuple[str, ...]
     takes: bool
+    many: bool
 
 
 def add_command(
@@ -75,7 +78,8 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[Known
 def _known(action: argparse.Action) -> Known:
     choices = tuple(map(str, action.choices or ()))
     text = (action.help or "") % {"default": action.default} if action.help else ""
-    return Known(tuple(action.option_strings), text, choices, action.nargs != 0)
+    flags, nargs = tuple(action.option_strings), action.nargs
+    return Known(flags, text, choices, nargs != 0, nargs in ("+", "*"))
 
 
 def _bash(commands: dict[str, list[Known]], about: dict[str, str]) -> Iterator[str]:
@@ -131,7 +135,7 @@ def _zsh(commands: dict[str, list[Known]], about: dict[str, str]) -> Iterator[st
 def _zsh_spec(known: Known, flag: str) -> str:
     value = f"({' '.join(known.choices)})" if known.choices else "_files"
     if not flag:
-        return f"*:argument:{value}"
+        return f"{'*' * known.many}:argument:{value}"
     text = known.help.replace("[", "(").replace("]", ")").replace(":", ",")
     return f"*{flag}[{text}]" + (f":value:{value}" if known.takes else "")
 
