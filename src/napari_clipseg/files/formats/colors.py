@@ -37,6 +37,14 @@ def label_color(result: Labelled, label: int) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
+def label_colors(result: Labelled, labels: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    """Return ``(greatest label + 1, 3)``: the color of each label that is there."""
+    colors = np.zeros((int(labels.max()) + 1, 3), np.uint8)
+    for label in np.unique(labels[labels > 0]).tolist():
+        colors[label] = label_color(result, label)
+    return colors
+
+
 def overlay(
     image: NDArray[np.uint8], labels: NDArray[np.integer[Any]], colors: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
