@@ -28,6 +28,9 @@ Table = dict[str, NDArray[Any]]
 LayerData = tuple[Any, dict[str, Any], str]
 
 PROBABILITY, LABELS = "probability", "labels"  # roles of layers
+# Entries that the records of layers have besides those of `Segmentation.record`.
+DIGEST = "digest"  # of the labels as they were written, to notice the user's strokes
+EDITED = "edited"  # whether labels were changed by hand
 # napari's colormaps, one a prompt.
 COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 UNCHANGED: Any = object()

@@ -1,15 +1,9 @@
-"""The formats of the field: results written, and their recipes read again."""
+"""The formats of the field: results written, and their recipes read again.
 
-from napari_clipseg.files.formats.catalog import DEFAULT_FORMATS, FORMATS, Format
-from napari_clipseg.files.formats.records import beside, recipe_of, write_beside
-from napari_clipseg.files.formats.zarr_labels import add_labels_to_zarr
+The names in ``__init__.pyi`` are imported when they are first used, so that a list of the formats
+is there at once.
+"""
 
-__all__ = [
-    "DEFAULT_FORMATS",
-    "FORMATS",
-    "Format",
-    "add_labels_to_zarr",
-    "beside",
-    "recipe_of",
-    "write_beside",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_clipseg.results import Segmentation
+if TYPE_CHECKING:  # the list of formats is to be there at once
+    from napari_clipseg.files.formats.labelled import Labelled
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Format:
     writer : str
         Module and function that write it, "module:function".
     extra : str, optional
-        Package that it needs beside the required ones; its name is that of the extra, too.
+        Package that it needs beside the required ones.
     beside : bool
         Whether the file has no place for the recipe, so that `write_beside` is to write a JSON
         file beside it.
@@ -44,7 +45,7 @@ class Format:
 
     def write(
         self,
-        result: Segmentation,
+        result: Labelled,
         path: Path,
         *,
         source: Path | None = None,
@@ -55,7 +56,7 @@ class Format:
         Parameters
         ----------
         result : Segmentation
-            What is written.
+            What is written; for all but maps and overlays, labels without maps will do, too.
         path : Path
             A file or folder that does not exist, of whatever name, in a folder that exists.
         source : Path, optional
@@ -126,3 +127,18 @@ _ALL = (
 )
 FORMATS: Mapping[str, Format] = {one.name: one for one in _ALL}
 DEFAULT_FORMATS = ("labels-tiff", "csv")
+
+
+def format_of(path: Path) -> Format:
+    """Return the format that the name of a file ends in; of OME-Zarr, the newest.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    for one in _ALL:
+        if path.name.lower().endswith(one.suffix):
+            return one
+    wanted = ", ".join(dict.fromkeys(one.suffix for one in _ALL))
+    raise ValueError(f"No format has names like {path.name!r}; wanted one that ends in {wanted}.")

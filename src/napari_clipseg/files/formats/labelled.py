@@ -1,4 +1,4 @@
-"""Labels to be written: a result's, or those of a napari layer that one was shown in."""
+"""What is written: a result, or a napari layer that shows the labels or one map of it."""
 
 from __future__ import annotations
 
@@ -45,31 +45,25 @@ class Labelled(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class LabelsOnly:
-    """Labels without their maps, as a layer or a file has them.
+class Recorded:
+    """A part of a result, as a layer has it.
 
     Attributes
     ----------
-    labels : ndarray or dask array
-        ``(*planes, height, width)``.
-    objects : dict of ndarray
-        Their table.
     values : mapping
-        What was recorded with them.
+        What was recorded with the result.
     """
 
-    labels: Any
-    objects: Table
     values: Mapping[str, Any]
 
     @property
     def recipe(self) -> Recipe:
-        """What they were made with."""
+        """What it was made with."""
         return Recipe.of({METADATA: self.values})
 
     @property
     def extent(self) -> Extent:
-        """What part of the image they cover."""
+        """What part of the image it covers."""
         return Extent.from_dict(self.values["extent"])
 
     @property
@@ -78,8 +72,49 @@ class LabelsOnly:
         return tuple(self.values["axes"])
 
     def record(self, dtype: str) -> dict[str, Any]:
-        """Return what was recorded with them, for values of another type."""
+        """Return what was recorded with the result."""
         return {**self.values, "dtype": dtype}
+
+
+@dataclass(frozen=True, eq=False)
+class LabelsOnly(Recorded):
+    """Labels without their maps.
+
+    Attributes
+    ----------
+    labels : ndarray or dask array
+        ``(*planes, height, width)``.
+    objects : dict of ndarray
+        Their table.
+    """
+
+    labels: Any
+    objects: Table
+
+
+@dataclass(frozen=True, eq=False)
+class MapsOnly(Recorded):
+    """Some of the maps of a result; the record says which, as ``maps``.
+
+    Attributes
+    ----------
+    probability : ndarray or dask array
+        ``(maps, *planes, height, width)``.
+    """
+
+    probability: Any
+
+
+def map_numbers(recipe: Recipe, record: Mapping[str, Any]) -> list[int]:
+    """Return which of a recipe's prompts each map is of, counted from 0, negative ones last."""
+    every = range(len(recipe.all_prompts))
+    return [int(number) for number in record.get("maps", every)]
+
+
+def map_names(recipe: Recipe, record: Mapping[str, Any]) -> list[str]:
+    """Return what the maps are called."""
+    names = [*recipe.prompt_names, *(f"not {name}" for name in recipe.negative_names)]
+    return [names[number] for number in map_numbers(recipe, record)]
 
 
 def plain_table(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.files.formats.labelled import Labelled
+from napari_clipseg.files.formats.labelled import Labelled, MapsOnly, map_names
 from napari_clipseg.files.formats.records import (
     NAMESPACE,
     columns_to_json,
@@ -46,7 +46,7 @@ def write_labels(
 
 
 def write_probability(
-    result: Segmentation, path: Path, *, source: Path | None = None, image: Any = None
+    result: Segmentation | MapsOnly, path: Path, *, source: Path | None = None, image: Any = None
 ) -> None:
     """Write probability maps as OME-TIFF, one a channel; see `Format.write`.
 
@@ -54,9 +54,9 @@ def write_probability(
     """
     maps = result.probability
     dtype = np.dtype(np.float32) if maps.dtype.kind == "f" else maps.dtype
-    recipe = result.recipe
-    names = [*recipe.prompt_names, *(f"not {name}" for name in recipe.negative_names)]
-    annotation = {METADATA: record_text(record_of(result, str(dtype), source))}
+    record = record_of(result, str(dtype), source)
+    names = map_names(result.recipe, record)
+    annotation = {METADATA: record_text(record)}
     _write(path, maps, dtype, result.extent, names, annotation)
 
 

@@ -51,10 +51,11 @@ class ProbabilityMap(ABC):
         """Write rows of a plane: ``(maps, rows, width)``, 0 to 1."""
         if self.dtype == np.uint8:
             probability = np.rint(probability * FULL)
-        self._put(plane, rows, probability.astype(self.dtype, copy=False))
+        self.put(plane, rows, probability.astype(self.dtype, copy=False))
 
     @abstractmethod
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None: ...
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored: ``(maps, rows, width)``, in `dtype`."""
 
     @abstractmethod
     def end_plane(self, plane: tuple[int, ...]) -> None:
@@ -77,7 +78,8 @@ class InArray(ProbabilityMap):
         """The array itself."""
         return self._array
 
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored."""
         where: tuple[int | slice, ...] = (slice(None), *plane, rows)
         self._array[where] = values
 
@@ -104,17 +106,25 @@ class _Finest:
 
 
 class InOmeZarr(ProbabilityMap):
-    """Maps as channels of an OME-Zarr image."""
+    """Maps as channels of an OME-Zarr image; see `create_ome_zarr` for the options."""
+
+    _of_maps: tuple[None, ...] = (None,)  # where the axis of the maps is among the others
 
     def __init__(
-        self, path: Path, extent: Extent, maps: int, dtype: DType, metadata: Mapping[str, Any]
+        self,
+        path: Path,
+        extent: Extent,
+        maps: int,
+        dtype: DType,
+        metadata: Mapping[str, Any],
+        **options: Any,
     ) -> None:
         super().__init__(dtype)
         self._path, self._shape = path, (maps, *extent.shape)
         # The format wants time first, then channels, then space.
         time = extent.axes.index("t") if "t" in extent.axes else None
         others = [i for i in range(len(extent.axes)) if i != time]
-        self._lead = [*([] if time is None else [time]), None, *others]
+        self._lead = [*([] if time is None else [time]), *self._of_maps, *others]
         lengths = [maps if i is None else extent.planes_shape[i] for i in self._lead]
         names = [CHANNEL if i is None else extent.axes[i] for i in self._lead]
         # Readers expect steps above 0: planes that were asked for backwards lie forwards.
@@ -137,6 +147,7 @@ class InOmeZarr(ProbabilityMap):
                 translate=(*starts, *extent.place),
                 unit=extent.unit,
                 metadata=metadata,
+                **options,
             )
 
     @property
@@ -151,7 +162,8 @@ class InOmeZarr(ProbabilityMap):
         flips = (slice(None, None, 1 if last is None else -1) for last in self._last)
         return maps_first[(slice(None), *flips)]
 
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored."""
         require_map(self._path)
         with self._room():
             for number, one in enumerate(values):
