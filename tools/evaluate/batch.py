@@ -32,7 +32,8 @@ from napari_clipseg.files.batch import plan_batch
 from napari_clipseg.recipe import Recipe
 
 GOOD, BAD, KILLS = 190, 10, 3
-PROMPTS = ("--prompt", "red rings", "--prompt", "nuclei", "--objects")
+WORDS = ("--prompt", "red rings", "--prompt", "nuclei", "--prompt", "rings")
+PROMPTS = (*WORDS, "--prompt", "lines", "--not", "blue squares", "--objects")
 MB = 2**20
 
 
@@ -115,7 +116,7 @@ def worker(folder: Path, work: Path) -> None:
             max(children, key=lambda one: one.cpu_times().user).kill()
             asked = True
     run.wait()
-    print(f"worker: one of two killed after {20} images, status {run.returncode}")
+    print(f"worker: one of two killed after 20 lines, status {run.returncode}")
     require(asked, "a worker was killed")
     require_complete(work / "workers", work / "whole", done_in("".join(seen)))
 
@@ -131,7 +132,8 @@ def disk(folder: Path, work: Path, given: Path | None) -> None:
         run = start(folder, output, *more)
         said, _ = run.communicate()
         free = shutil.disk_usage(small).free
-        print(f"disk: status {run.returncode}, {len(labels_of(output))} done, {free / MB:.2f} MB free")
+        count = len(labels_of(output))
+        print(f"disk: status {run.returncode}, {count} done, {free / MB:.2f} MB free")
         require(run.returncode == 4, "it ended because the disk is full")
         left = [one for one in output.rglob("*") if one.name.startswith(".part-")]
         require(not left, "no half file left")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_clipseg.cli.models import INTERRUPTED
 from napari_clipseg.cli.recipe_options import add_options, recipe_from
+from napari_clipseg.files.formats import DEFAULT_FORMATS, FORMATS
 
 if TYPE_CHECKING:  # --help must be quick
     from napari_clipseg.files.batch import Batch, Summary
@@ -17,22 +18,6 @@ if TYPE_CHECKING:  # --help must be quick
 
 # Exit statuses; that of a command that Ctrl-C ended is 130.
 ALL_DONE, SOME_FAILED, WRONG_USE, NO_IMAGE, DISK_FULL = range(5)
-# As `files.formats` has them, whose import would take seconds.
-FORMATS = (
-    "labels-tiff",
-    "probability-tiff",
-    "labels-zarr",
-    "labels-zarr-0.4",
-    "probability-zarr",
-    "probability-zarr-0.4",
-    "csv",
-    "parquet",
-    "roi-zip",
-    "geojson",
-    "coco",
-    "overlay",
-)
-DEFAULT_FORMATS = ("labels-tiff", "csv")
 EPILOG = f"""\
 Exit status: {ALL_DONE} all images are done, {SOME_FAILED} some failed (see failed.csv),
 {WRONG_USE} the command is wrong, {NO_IMAGE} there is no image, {DISK_FULL} the disk is full,

@@ -131,7 +131,8 @@ def _npy(path: Path) -> Any:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         return np.array(mapped) if mapped.nbytes <= AT_ONCE else mapped
     except (EOFError, ValueError) as error:
-        raise ValueError(f"{error}. Write it again with numpy.save") from error
+        said = str(error).rstrip(".")
+        raise ValueError(f"{said}. Write it again with numpy.save") from error
 
 
 def _zarr(path: Path) -> Any:

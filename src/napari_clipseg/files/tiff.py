@@ -47,7 +47,7 @@ def open_tiff(path: Path, *, headers: bool = False) -> Source:
         if "imagecodecs" in str(error):
             raise ValueError(f"{error}: python -m pip install imagecodecs") from error
         raise ValueError(
-            f"it is no TIFF file, or broken: {error}. Copy it again, or save it anew in the "
+            f"it is no TIFF file, or broken: {str(error).rstrip('.')}. Copy it again, or save it anew in the "
             f"program that opens it"
         ) from error
     return as_source(levels if len(levels) > 1 else levels[0], axes=axes, **known)
