@@ -130,7 +130,9 @@ def test_folders_are_mirrored_and_each_format_has_its_name(tmp_path):
     ("names", "formats", "message"),
     [
         pytest.param(["a.tif", "a.png"], ["csv"], "would give outputs of one name", id="names"),
-        pytest.param(["a.tif"], ["cvs"], "no format 'cvs'; wanted some of labels-tiff", id="format"),
+        pytest.param(
+            ["a.tif"], ["cvs"], "no format 'cvs'; wanted some of labels-tiff", id="format"
+        ),
         pytest.param(["a.tif"], [], "wanted some of labels-tiff", id="no format"),
         pytest.param(
             ["a.tif"], ["labels-zarr", "labels-zarr-0.4"], "Leave out one", id="formats of one name"

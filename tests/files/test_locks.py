@@ -44,7 +44,8 @@ def test_it_is_given_back_after_an_error(path):
 
 def test_a_killed_process_leaves_one_that_is_taken(path):
     code = (
-        "import os, sys; from pathlib import Path; from napari_clipseg.files.locks import held_lock\n"
+        "import os, sys; from pathlib import Path\n"
+        "from napari_clipseg.files.locks import held_lock\n"
         "with held_lock(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)

@@ -130,7 +130,7 @@ def disk(folder: Path, work: Path, given: Path | None) -> None:
         output = small / "found"
         more = ("--formats", "labels-tiff,probability-tiff,csv")
         run = start(folder, output, *more)
-        said, _ = run.communicate()
+        run.communicate()
         free = shutil.disk_usage(small).free
         count = len(labels_of(output))
         print(f"disk: status {run.returncode}, {count} done, {free / MB:.2f} MB free")

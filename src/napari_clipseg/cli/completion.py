@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 PROGRAM = "napari-clipseg"
 SHELLS = ("bash", "zsh", "fish")
@@ -57,8 +58,8 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     commands = dict(_commands(parser))
     about = {
         one.dest: one.help or ""
-        for action in parser._subparsers._group_actions  # type: ignore[union-attr]
-        for one in action._choices_actions  # type: ignore[attr-defined]
+        for action in _subcommands(parser)
+        for one in action._choices_actions
     }
     lines = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands, about)
     return "\n".join(lines) + "\n"
@@ -69,9 +70,14 @@ def _print(text: str) -> int:
     return 0
 
 
+def _subcommands(parser: argparse.ArgumentParser) -> list[Any]:
+    # argparse has no public way to its own commands.
+    return [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+
+
 def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[Known]]]:
-    for action in parser._subparsers._group_actions:  # type: ignore[union-attr]
-        for name, inner in dict(action.choices or {}).items():
+    for action in _subcommands(parser):
+        for name, inner in action.choices.items():
             yield name, [_known(one) for one in inner._actions]
 
 
@@ -161,4 +167,4 @@ def _fish(commands: dict[str, list[Known]], about: dict[str, str]) -> Iterator[s
 
 def _quoted(text: str) -> str:
     """Return a text that all three shells read as one word."""
-    return "'" + text.replace("'", "’") + "'"
+    return "'" + text.replace("'", "") + "'"

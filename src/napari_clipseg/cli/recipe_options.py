@@ -143,7 +143,11 @@ OPTIONS = (
     Option("model", "checkpoint", "NAME"),
     Option("weights", "hash that the checkpoint must have, or none", "HASH", or_none(str)),
     Option(
-        "detail.tile_size", "whole, medium, fine, or a tile's side", "SIZE", word_or_number, "--detail"
+        "detail.tile_size",
+        "whole, medium, fine, or a tile's side",
+        "SIZE",
+        word_or_number,
+        "--detail",
     ),
     Option("detail.physical", "whether that side is in units, not in pixels"),
     Option("detail.overlap", "least share of a tile in common with the next", "SHARE", number),
@@ -185,7 +189,9 @@ OPTIONS = (
     Option("instances.min_distance", "least distance of two peaks", "LENGTH", number),
     Option("instances.min_size", "smallest area of an object", "AREA", number),
     Option("instances.max_size", "largest area of an object, or none", "AREA", or_none(number)),
-    Option("instances.fill_holes", "largest area of a hole that is filled; all; none", "AREA", holes),
+    Option(
+        "instances.fill_holes", "largest area of a hole that is filled; all; none", "AREA", holes
+    ),
     Option("instances.smooth", "window in which outlines are smoothed", "LENGTH", number),
     Option("instances.drop_border", "whether objects at the edge are removed"),
     Option("instances.link", "whether objects get one label through planes"),
@@ -270,7 +276,9 @@ def recipe_from(arguments: argparse.Namespace, base: Recipe | None) -> Recipe:
 
     given = vars(arguments)
     changes: dict[str, Any] = {
-        one.field: given[one.field] for one in OPTIONS if "." not in one.field and one.field in given
+        one.field: given[one.field]
+        for one in OPTIONS
+        if "." not in one.field and one.field in given
     }
     if "planes" in changes:
         changes["planes"] = dict(changes["planes"])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_clipseg.cli.models import INTERRUPTED
 from napari_clipseg.cli.recipe_options import add_options, recipe_from
 from napari_clipseg.files.formats import DEFAULT_FORMATS, FORMATS
 
 if TYPE_CHECKING:  # --help must be quick
-    from napari_clipseg.files.batch import Batch, Summary
+    from napari_clipseg.files.batch import Batch, BatchProgress, Summary
     from napari_clipseg.recipe import Recipe
 
 # Exit statuses; that of a command that Ctrl-C ended is 130.
@@ -62,9 +64,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     segment.add_argument("--axes", help="names of the axes of all images, such as tzyx")
     where = segment.add_mutually_exclusive_group()
-    where.add_argument(
-        "--workers", type=int, metavar="N", help="use N processes on this machine"
-    )
+    where.add_argument("--workers", type=int, metavar="N", help="use N processes on this machine")
     where.add_argument("--scheduler", metavar="ADDRESS", help="use a cluster of dask.distributed")
     segment.add_argument(
         "--dry-run", action="store_true", help="only tell what will be done, its time and disk"
@@ -77,9 +77,21 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _segment(arguments: argparse.Namespace) -> int:
-    from napari_clipseg.files.batch import plan_batch
+    from napari_clipseg.cli.reports import stoppable
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # errors are told by us
+    try:
+        with stoppable() as stop, ExitStack() as stack:
+            return _do(arguments, stop, stack)
+    except KeyboardInterrupt:  # a second one
+        return INTERRUPTED
+
+
+def _do(arguments: argparse.Namespace, stop: Callable[[], None], stack: ExitStack) -> int:
+    from napari_clipseg.engine.errors import CheckpointError
+    from napari_clipseg.files.batch import cluster, plan_batch
+
+    workers, scheduler = arguments.workers, arguments.scheduler
     try:
         batch = plan_batch(
             arguments.paths,
@@ -90,21 +102,24 @@ def _segment(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             axes=arguments.axes,
         )
-        if arguments.workers is not None and arguments.workers < 1:
-            raise ValueError(f"Got --workers {arguments.workers}; wanted a number from 1.")
-    except (ValueError, TypeError, OSError) as error:
+        if workers is not None and workers < 1:
+            raise ValueError(f"Got --workers {workers}; wanted a number from 1.")
+        if not batch.jobs:
+            print(
+                f"napari-clipseg: There is no image in {', '.join(arguments.paths)}. For folders "
+                f"in folders, add --recursive.",
+                file=sys.stderr,
+            )
+            return NO_IMAGE
+        if arguments.dry_run:
+            return _tell_plan(batch, as_json=arguments.json)
+        client = None
+        if workers is not None or scheduler is not None:
+            client = stack.enter_context(cluster().connected(workers, scheduler))
+    except (ValueError, TypeError, OSError, ImportError, CheckpointError) as error:
         print(f"napari-clipseg: {error}", file=sys.stderr)
         return WRONG_USE
-    if not batch.jobs:
-        print(
-            f"napari-clipseg: There is no image in {', '.join(arguments.paths)}. For folders in "
-            f"folders, add --recursive.",
-            file=sys.stderr,
-        )
-        return NO_IMAGE
-    if arguments.dry_run:
-        return _tell_plan(batch, as_json=arguments.json)
-    return _run(batch, arguments)
+    return _run(batch, arguments, stop, client)
 
 
 def _base(arguments: argparse.Namespace) -> Recipe | None:
@@ -125,21 +140,17 @@ def _tell_plan(batch: Batch, *, as_json: bool) -> int:
     return ALL_DONE
 
 
-def _run(batch: Batch, arguments: argparse.Namespace) -> int:
-    from napari_clipseg.cli.reports import Reports, stoppable
+def _run(batch: Batch, arguments: argparse.Namespace, stop: Callable[[], None], client: Any) -> int:
+    from napari_clipseg.cli.reports import Reports
     from napari_clipseg.files.batch import run_steps
 
-    reports = Reports(batch, quiet=arguments.quiet, as_json=arguments.json)
-    with stoppable() as stop, reports:
-        if arguments.workers is None and arguments.scheduler is None:
-            steps = batch.steps()
-            summary = run_steps(steps, lambda step: (stop(), reports.show(step)))
-        else:
-            from napari_clipseg.files.cluster import connected
+    with Reports(batch, quiet=arguments.quiet, as_json=arguments.json) as reports:
 
-            with connected(arguments.workers, arguments.scheduler) as client:
-                steps = batch.steps(client)
-                summary = run_steps(steps, lambda step: (stop(), reports.show(step)))
+        def show(step: BatchProgress) -> None:
+            stop()
+            reports.show(step)
+
+        summary = run_steps(batch.steps(client), show)
     reports.tell(summary)
     return _status(summary)
 

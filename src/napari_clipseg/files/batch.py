@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.files.formats import DEFAULT_FORMATS, FORMATS
+from napari_clipseg.files.formats.extras import require
 from napari_clipseg.files.inputs import Inputs, find_inputs
 from napari_clipseg.files.jobs import Job, plan_jobs
 from napari_clipseg.files.ledger import Entry, Ledger
@@ -178,9 +180,7 @@ class Batch:
         if client is None:
             work = _local_steps(self.to_do, self.order)
         else:
-            from napari_clipseg.files.cluster import cluster_steps
-
-            work = cluster_steps(client, self.to_do, self.order)
+            work = cluster().cluster_steps(client, self.to_do, self.order)
         try:
             for part, message, report in work:
                 if report is not None:
@@ -267,9 +267,19 @@ def plan_batch(
 
 def _found(paths: Paths, recursive: bool) -> Inputs:
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return find_inputs(
-        given, recursive=recursive, outputs=[one.suffix for one in FORMATS.values()]
-    )
+    return find_inputs(given, recursive=recursive, outputs=[one.suffix for one in FORMATS.values()])
+
+
+def cluster() -> Any:
+    """Return the module `files.cluster`.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If dask.distributed is missing.
+    """
+    require("distributed", "A cluster")
+    return import_module("napari_clipseg.files.cluster")
 
 
 @with_fields
@@ -288,9 +298,9 @@ def segment_files(
 ) -> Summary:
     """Segment many images with one recipe, and write what is found beside each other.
 
-    An image of which nothing can be made is told in the summary, and the rest goes on. Outputs are
-    whole or not there. If it is stopped, or killed, the same call goes on where it was. Several runs
-    on one folder share the work.
+    An image of which nothing can be made is told in the summary, and the rest goes on. Outputs
+    are whole or not there. If it is stopped, or killed, the same call goes on where it was.
+    Several runs on one folder share the work.
 
     Parameters
     ----------

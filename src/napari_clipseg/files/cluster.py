@@ -133,7 +133,7 @@ def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
 
 def _do(job: Job, order: Order, stop: str) -> FileReport:
     """Do an image, on a worker."""
-    plugin = get_worker().plugins[PLUGIN]
+    plugin: Any = get_worker().plugins[PLUGIN]
     with plugin.lock:
         use_threads(plugin.threads)
         ended, steps = Event(stop), file_steps(job, order)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from napari_clipseg.files.formats import FORMATS, Format, beside
+from napari_clipseg.files.formats.extras import require
 from napari_clipseg.files.inputs import Input
 
 # What names of images end in; all of it is left away.
@@ -86,7 +87,7 @@ def stem_of(name: str) -> str:
 
 
 def require_formats(formats: Sequence[str]) -> None:
-    """Raise ValueError for formats that do not exist, clash, or are none."""
+    """Raise an error for formats that do not exist, clash, are none, or need what is missing."""
     if isinstance(formats, str) or not formats:
         raise ValueError(f"The formats are {formats!r}; wanted some of {', '.join(FORMATS)}.")
     known: Mapping[str, Format] = FORMATS
@@ -100,3 +101,5 @@ def require_formats(formats: Sequence[str]) -> None:
                 f"The formats {other!r} and {name!r} give files of one name, "
                 f"*{known[name].suffix}. Leave out one of them."
             )
+        if (package := known[name].extra) is not None:
+            require(package, f"The format {name!r}")

@@ -182,9 +182,7 @@ def _segment_steps(
     except MemoryError:
         if order.recipe.refine_edges:
             raise  # that is done in memory
-        result = yield from segment_steps(
-            source, order.recipe, output=part_path(job, "map.zarr")
-        )
+        result = yield from segment_steps(source, order.recipe, output=part_path(job, "map.zarr"))
     return result, source
 
 

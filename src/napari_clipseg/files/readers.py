@@ -141,13 +141,13 @@ def _zarr(path: Path) -> Any:
     except ImportError as error:
         raise ValueError(NO_ZARR) from error
     try:
-        group = zarr.open(path, mode="r")
+        group: Any = zarr.open(path, mode="r")
     except (FileNotFoundError, KeyError) as error:
         raise ValueError("it holds no Zarr array or group. Choose an OME-Zarr image") from error
     attributes: Any = dict(group.attrs)
     layout = {**attributes, **dict(attributes.get("ome") or {})}.get("bioformats2raw.layout")
     # What bioformats2raw writes holds its images in groups of numbers.
-    return group["0"] if layout is not None and "0" in group else group  # type: ignore[index]
+    return group["0"] if layout is not None and "0" in group else group
 
 
 def _any(path: Path) -> NDArray[Any]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_clipseg.files.readers import AT_ONCE, stand_in
 from napari_clipseg.images.io.axes import CHANNEL, SAMPLE, UNNAMED
@@ -47,8 +49,8 @@ def open_tiff(path: Path, *, headers: bool = False) -> Source:
         if "imagecodecs" in str(error):
             raise ValueError(f"{error}: python -m pip install imagecodecs") from error
         raise ValueError(
-            f"it is no TIFF file, or broken: {str(error).rstrip('.')}. Copy it again, or save it anew in the "
-            f"program that opens it"
+            f"it is no TIFF file, or broken: {str(error).rstrip('.')}. Copy it again, or save it "
+            f"anew in the program that opens it"
         ) from error
     return as_source(levels if len(levels) > 1 else levels[0], axes=axes, **known)
 
@@ -75,20 +77,49 @@ def _level(path: Path, series: Any, number: int) -> Any:
     if level.nbytes <= AT_ONCE:
         return level.asarray()
     if number == 0 and level.dataoffset is not None:
-        return tifffile.memmap(path, series=series.index, mode="r")
+        return tifffile.memmap(path, series=0, mode="r")
     try:
-        import zarr
+        import zarr  # noqa: F401  # which tifffile reads parts with
     except ImportError:
         return level.asarray()
-    # The store opens the file again whenever it reads from it.
-    return zarr.open_array(tifffile.imread(path, aszarr=True, series=series.index, level=number))
+    return InParts(path, number)
+
+
+class InParts:
+    """A level of a TIFF file; the file is open only while a part is read.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    level : int
+        Which level of its first image.
+    """
+
+    def __init__(self, path: Path, level: int) -> None:
+        self._path, self._level = path, level
+        with self._open() as array:
+            self.shape, self.dtype, self.chunks = array.shape, array.dtype, array.chunks
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        with self._open() as array:
+            return np.asarray(array[where])
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        import tifffile
+        import zarr
+
+        with tifffile.TiffFile(self._path) as file:
+            yield zarr.open_array(file.aszarr(series=0, level=self._level), mode="r")
 
 
 def _physical_size(file: Any, series: Any) -> dict[str, Any]:
     """Return height and width of a pixel, and their unit, as the file has them."""
     found: tuple[Any, Any, Any] = (None, None, None)
     if file.is_ome:
-        found = _of_ome(file.ome_metadata, series.index)
+        found = _of_ome(file.ome_metadata)
     elif file.is_imagej:
         found = _of_imagej(file.imagej_metadata or {}, series.keyframe)
     height, width, unit = found
@@ -97,12 +128,12 @@ def _physical_size(file: Any, series: Any) -> dict[str, Any]:
     return {"spacing": (height, width), "unit": unit_name(unit or "pixel")}
 
 
-def _of_ome(text: str, number: int) -> tuple[Any, Any, Any]:
+def _of_ome(text: str) -> tuple[Any, Any, Any]:
     import tifffile
 
     try:
         images = tifffile.xml2dict(text)["OME"]["Image"]
-        image = images[number] if isinstance(images, list) else images
+        image = images[0] if isinstance(images, list) else images
         pixels: Mapping[str, Any] = image["Pixels"]
         height, width = (float(pixels[f"PhysicalSize{axis}"]) for axis in "YX")
     except (KeyError, IndexError, TypeError, ValueError, SyntaxError):
@@ -111,10 +142,10 @@ def _of_ome(text: str, number: int) -> tuple[Any, Any, Any]:
 
 
 def _of_imagej(metadata: Mapping[str, Any], page: Any) -> tuple[Any, Any, Any]:
-    sizes = []
+    sizes: list[Any] = []
     for name in ("YResolution", "XResolution"):
         tag = page.tags.get(name)
         over, under = (0, 0) if tag is None else tag.value
         sizes.append(under / over if over else None)
     unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ") or None  # as ImageJ escapes it
-    return (*sizes, unit) if unit not in (None, "pixel") else (None, None, None)
+    return (sizes[0], sizes[1], unit) if unit not in (None, "pixel") else (None, None, None)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-EXTRAS = {"zarr": "zarr", "pyarrow": "parquet"}  # the extra of pyproject.toml with each package
+EXTRAS = {
+    "zarr": "zarr",
+    "pyarrow": "parquet",
+    "distributed": "cluster",
+}  # the extra of pyproject.toml with each package
 
 
 def require(module: str, what: str) -> Any:
