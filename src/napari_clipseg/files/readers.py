@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,7 +155,9 @@ def _any(path: Path) -> NDArray[Any]:
     import imageio.v3
 
     try:
-        return np.asarray(imageio.v3.imread(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old plugins, which are asked one after another
+            return np.asarray(imageio.v3.imread(path))
     except (OSError, ValueError, SyntaxError) as error:
         if isinstance(error, PermissionError):
             raise
