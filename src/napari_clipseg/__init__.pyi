@@ -9,6 +9,9 @@ from .engine.hub.downloads import download as download
 from .engine.loading import load as load
 from .engine.prompts import Average as Average
 from .engine.prompts import Blend as Blend
+from .files.batch import BatchProgress as BatchProgress
+from .files.batch import Summary as Summary
+from .files.batch import segment_files as segment_files
 from .images.edges.refine import refine_edges as refine_edges
 from .images.io.source import Source as Source
 from .images.io.source import as_source as as_source

@@ -23,12 +23,16 @@ from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labe
 from napari_clipseg.images.uncertainty import disagreement
 from napari_clipseg.labelling import class_objects, classes_of, write_labels
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, Threshold
+from napari_clipseg.recipe_json import hash_of
 
 Table = dict[str, NDArray[Any]]
 # As napari takes layers: data, keyword arguments, type.
 LayerData = tuple[Any, dict[str, Any], str]
 
 PROBABILITY, LABELS = "probability", "labels"  # roles of layers
+# Entries that the records of layers have besides those of `Segmentation.record`.
+DIGEST = "digest"  # of the labels as they were written, to notice the user's strokes
+EDITED = "edited"  # whether labels were changed by hand
 # napari's colormaps, one a prompt.
 COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 UNCHANGED: Any = object()
@@ -345,7 +349,9 @@ class Segmentation:
             "dtype": dtype,
             "threshold": np.asarray(self.threshold, float).tolist(),
             "complete": self.complete,
+            "extent": self.extent.to_dict(),
             "recipe": self._recipe_dict,
+            "recipe_hash": hash_of(self._recipe_dict),
         }
 
     def _record_on(self, place: LayerPlace) -> dict[str, Any]:

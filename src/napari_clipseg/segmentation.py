@@ -154,7 +154,7 @@ def segment_steps(
     path = None if output is None else output_path(output)
     yield Progress(0, 1, "Loading the model")
     engine = engine or load(recipe.model)
-    _require_weights(recipe, engine)
+    require_weights(recipe, engine.weights)
     plan = plan_of(source, recipe, engine)
     if recipe.instances is not None:
         extent = plan.extent
@@ -198,11 +198,12 @@ def _metadata(result: Segmentation, dtype: DType) -> dict[str, Any]:
     return {} if result.path is None else {METADATA: result.record(dtype)}
 
 
-def _require_weights(recipe: Recipe, engine: Engine) -> None:
-    if recipe.weights is not None and recipe.weights != engine.weights:
+def require_weights(recipe: Recipe, weights: str | None) -> None:
+    """Raise CheckpointError if a recipe was made with other weights than these."""
+    if recipe.weights is not None and recipe.weights != weights:
         raise CheckpointError(
             f"The recipe was made with other weights of {recipe.model!r}: {recipe.weights}, and "
-            f"those here are {engine.weights or 'not known'}. Get the weights that it was made "
+            f"those here are {weights or 'not known'}. Get the weights that it was made "
             f"with; or take recipe.replace(weights=None) to go on with those here, with another "
             f"result."
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_clipseg.images.io.disk import ZARR_SUFFIX, create_npy, require_map, tell_no_room
 from napari_clipseg.images.io.extent import Extent
-from napari_clipseg.images.io.ome_zarr import LABELS, list_labels
+from napari_clipseg.images.io.ome_zarr import LABELS, NEWEST, list_labels
 from napari_clipseg.images.io.pyramid import Pyramid
 
 NAME = "objects"
@@ -79,7 +79,10 @@ class _InOmeZarr(LabelFile):
         self, path: Path, extent: Extent, folder: Path, metadata: Mapping[str, Any]
     ) -> None:
         self._path = path
-        self._pyramid = Pyramid(folder / NAME, extent, "int32", metadata, labels=True)
+        beside = {"image-label": {"version": NEWEST, "source": {"image": "../../"}}}
+        self._pyramid = Pyramid(
+            folder / NAME, extent, "int32", metadata, labels=True, version=NEWEST, ome=beside
+        )
 
     def write(self, plane: Plane, box: Box, labels: Int32) -> None:
         self._pyramid.write(plane, box, labels)

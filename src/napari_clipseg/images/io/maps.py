@@ -51,10 +51,11 @@ class ProbabilityMap(ABC):
         """Write rows of a plane: ``(maps, rows, width)``, 0 to 1."""
         if self.dtype == np.uint8:
             probability = np.rint(probability * FULL)
-        self._put(plane, rows, probability.astype(self.dtype, copy=False))
+        self.put(plane, rows, probability.astype(self.dtype, copy=False))
 
     @abstractmethod
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None: ...
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored: ``(maps, rows, width)``, in `dtype`."""
 
     @abstractmethod
     def end_plane(self, plane: tuple[int, ...]) -> None:
@@ -77,7 +78,8 @@ class InArray(ProbabilityMap):
         """The array itself."""
         return self._array
 
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored."""
         where: tuple[int | slice, ...] = (slice(None), *plane, rows)
         self._array[where] = values
 
@@ -91,24 +93,41 @@ class InArray(ProbabilityMap):
 
 
 class InOmeZarr(ProbabilityMap):
-    """Maps as channels of an OME-Zarr image."""
+    """Maps as channels of an OME-Zarr image; see `create_ome_zarr` for the options."""
+
+    _labels = False  # whether they are labels, which have no channels
 
     def __init__(
-        self, path: Path, extent: Extent, maps: int, dtype: DType, metadata: Mapping[str, Any]
+        self,
+        path: Path,
+        extent: Extent,
+        maps: int,
+        dtype: DType,
+        metadata: Mapping[str, Any],
+        **options: Any,
     ) -> None:
         super().__init__(dtype)
         self._path, self._maps = path, maps
         nbytes = maps * math.prod(extent.shape) * self.dtype.itemsize * 4 // 3  # and coarser levels
         self._room = partial(tell_no_room, path, (maps, *extent.shape), nbytes, incomplete=True)
         with self._room():
-            self._pyramid = Pyramid(path, extent, dtype, metadata, maps=maps)
+            self._pyramid = Pyramid(
+                path,
+                extent,
+                dtype,
+                metadata,
+                maps=None if self._labels else maps,
+                labels=self._labels,
+                **options,
+            )
 
     @property
     def data(self) -> Any:
         """A dask array of the finest level, maps first."""
         return self._pyramid.data
 
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored."""
         require_map(self._path)
         with self._room():
             for number, one in enumerate(values):

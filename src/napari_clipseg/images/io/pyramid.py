@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
 from napari_clipseg.images.io.disk import require_map
 from napari_clipseg.images.io.extent import Extent
-from napari_clipseg.images.io.ome_zarr import create_ome_zarr, open_levels, write_coarser
+from napari_clipseg.images.io.ome_zarr import (
+    create_ome_zarr,
+    open_levels,
+    write_coarser,
+    write_coarser_labels,
+)
 
 Plane = tuple[int, ...]
 
@@ -47,6 +52,8 @@ class Pyramid:
         How many channels there are; without it, there is no such axis.
     labels : bool
         Whether the values are labels: they have no means.
+    **options
+        See `create_ome_zarr`.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Pyramid:
         *,
         maps: int | None = None,
         labels: bool = False,
+        **options: Any,
     ) -> None:
         self._path, self._labels = path, labels
         # The format wants time first, then channels, then space.
@@ -86,7 +94,7 @@ class Pyramid:
             translate=(*starts, *extent.place),
             unit=extent.unit,
             metadata=metadata,
-            labels=labels,
+            **options,
         )
 
     @property
@@ -123,7 +131,8 @@ class Pyramid:
 
     def end_plane(self, plane: Plane, number: int | None = None) -> None:
         """Fill the coarser levels of a plane that is complete."""
-        write_coarser(self._levels, self._at(plane, number), labels=self._labels)
+        write = write_coarser_labels if self._labels else write_coarser
+        write(self._levels, self._at(plane, number))
 
     def _at(self, plane: Plane, number: int | None) -> tuple[int, ...]:
         places = [

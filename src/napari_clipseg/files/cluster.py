@@ -1,0 +1,178 @@
+"""Many images on the workers of a cluster, by dask.distributed: an image is a task."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from distributed import Client, Event, LocalCluster, WorkerPlugin, get_worker
+from distributed.client import as_completed
+from distributed.scheduler import KilledWorker
+
+from napari_clipseg.engine.runtime.threads import use_threads
+from napari_clipseg.files.batch import WAIT, Work
+from napari_clipseg.files.failures import explain
+from napari_clipseg.files.jobs import Job
+from napari_clipseg.files.one import BUSY, FAILED, FileReport, Order, file_steps
+
+PLUGIN = "napari-clipseg"
+POLL = 0.2  # seconds until it is looked again whether the user stopped the run
+LAST_TILE = 60.0  # seconds that are waited for the workers to end their tile
+RETRIES = 2  # of a task whose worker was lost
+KILLED = (
+    "Give each worker more memory, or use fewer of them; or choose a region or a coarser level. "
+    "Segment the image alone to see how much memory it takes."
+)
+
+
+class OneAtATime(WorkerPlugin):
+    """One image at a time in each process of a worker, with all threads of the worker.
+
+    Parameters
+    ----------
+    threads : int, optional
+        For PyTorch; by default as many as the worker has.
+    here : bool
+        Whether the worker was started for this run: Ctrl-C reaches it, too, and is not for it.
+    """
+
+    def __init__(self, threads: int | None = None, *, here: bool = False) -> None:
+        self.threads, self._here = threads, here
+
+    def setup(self, worker: Any) -> None:
+        """Make what the tasks of a worker share."""
+        self.lock = threading.Lock()
+        self.threads = self.threads or worker.state.nthreads
+        if self._here:
+            with suppress(ValueError):  # not in the main thread, which alone hears of Ctrl-C
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+    """Connect to a cluster, or start one on this machine.
+
+    Parameters
+    ----------
+    workers : int, optional
+        How many processes to start on this machine.
+    scheduler : str, optional
+        Address of a scheduler.
+
+    Raises
+    ------
+    OSError
+        If there is no scheduler at the address.
+    """
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"There is no scheduler at {scheduler}: {error}. Start one with `dask scheduler`, "
+                f"and give the address that it tells, such as tcp://10.0.0.1:8786."
+            ) from error
+        with client:
+            yield client
+        return
+    count = workers or 1
+    threads = max(1, (os.cpu_count() or 1) // count)
+    with (
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        client.register_plugin(OneAtATime(threads, here=True), name=PLUGIN)
+        yield client
+
+
+def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
+    """Do images on the workers of a cluster, as `batch.Batch.steps` wants it."""
+    known = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
+    if PLUGIN not in known:
+        client.register_plugin(OneAtATime(), name=PLUGIN)
+    stop = Event(f"{PLUGIN}-{secrets.token_hex(8)}", client=client)
+    waiting, futures = list(jobs), []
+    try:
+        while waiting:
+            futures = client.map(
+                _do,
+                waiting,
+                order=order,
+                stop=stop.name,
+                pure=False,
+                retries=RETRIES,
+                key="segment",
+            )
+            by_key = {future.key: job for future, job in zip(futures, waiting, strict=True)}
+            done, busy = as_completed(futures), []
+            while not done.is_empty():
+                ended = done.next_batch(block=False)
+                if not ended:
+                    time.sleep(POLL)
+                    yield 0.0, f"{_workers(client)} at work", None
+                for future in ended:
+                    job = by_key[future.key]
+                    report = _report(future, job)
+                    if report.status == BUSY:
+                        busy.append(job)
+                    else:
+                        yield 0.0, job.image.name, report
+            waiting = busy
+            if busy:
+                time.sleep(WAIT)
+                yield 0.0, f"Waiting for {len(busy)} images that another run works on", None
+    finally:
+        _end(client, stop, futures)
+
+
+def _do(job: Job, order: Order, stop: str) -> FileReport:
+    """Do an image, on a worker."""
+    plugin: Any = get_worker().plugins[PLUGIN]
+    with plugin.lock:
+        use_threads(plugin.threads)
+        ended, steps = Event(stop), file_steps(job, order)
+        try:
+            while not ended.is_set():
+                next(steps)
+        except StopIteration as end:
+            report: FileReport = end.value
+            return report
+        finally:
+            steps.close()
+    return FileReport(job.image, BUSY)
+
+
+def _report(future: Any, job: Job) -> FileReport:
+    if future.status == "finished":
+        report: FileReport = future.result()
+        return report
+    error = future.exception() if future.status == "error" else RuntimeError("it was cancelled")
+    said, cure = explain(error)
+    if isinstance(error, KilledWorker):
+        said = "The workers that tried it were lost, perhaps because their memory was full."
+        cure = KILLED
+    return FileReport(job.image, FAILED, error=said, cure=cure)
+
+
+def _end(client: Client, stop: Any, futures: Sequence[Any]) -> None:
+    """End what still runs, after its tile."""
+    running = [future for future in futures if not future.done()]
+    if not running:
+        return
+    stop.set()
+    at_work = {key for keys in client.processing().values() for key in keys}
+    client.cancel([future for future in running if future.key not in at_work])
+    deadline = time.monotonic() + LAST_TILE
+    while any(not future.done() for future in running) and time.monotonic() < deadline:
+        time.sleep(POLL)
+
+
+def _workers(client: Client) -> str:
+    count = len(client.scheduler_info(n_workers=-1)["workers"])
+    return f"{count} worker{'s' * (count != 1)}"
