@@ -9,6 +9,9 @@ from .engine.hub.downloads import download as download
 from .engine.loading import load as load
 from .engine.prompts import Average as Average
 from .engine.prompts import Blend as Blend
+from .files.formats.records import recipe_of as recipe_of
+from .files.formats.writing import write as write
+from .files.formats.zarr_labels import add_labels_to_zarr as add_labels_to_zarr
 from .images.edges.refine import refine_edges as refine_edges
 from .images.io.source import Source as Source
 from .images.io.source import as_source as as_source
