@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the list of formats is to be there at once
-    from napari_clipseg.files.formats.labelled import Labelled
+    from napari_clipseg.files.formats.labelled import Written
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Format:
 
     def write(
         self,
-        result: Labelled,
+        result: Written,
         path: Path,
         *,
         source: Path | None = None,

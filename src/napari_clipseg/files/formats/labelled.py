@@ -17,8 +17,27 @@ from napari_clipseg.recipe import METADATA, Recipe
 Table = dict[str, NDArray[Any]]
 
 
-class Labelled(Protocol):
-    """What formats need of a result; `Segmentation` has it."""
+class Written(Protocol):
+    """What every format needs of what it writes; `Segmentation` has it."""
+
+    @property
+    def extent(self) -> Extent:
+        """What part of the image it covers."""
+
+    @property
+    def axes(self) -> Axes:
+        """Names of the image's axes."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was made with."""
+
+    def record(self, dtype: str) -> dict[str, Any]:
+        """Return what is recorded with it."""
+
+
+class Labelled(Written, Protocol):
+    """What formats of labels need besides."""
 
     @property
     def labels(self) -> Any:
@@ -27,21 +46,6 @@ class Labelled(Protocol):
     @property
     def objects(self) -> Table:
         """A row an object, see `images.labels.objects.object_table`."""
-
-    @property
-    def extent(self) -> Extent:
-        """What part of the image they cover."""
-
-    @property
-    def axes(self) -> Axes:
-        """Names of the image's axes."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """What they were made with."""
-
-    def record(self, dtype: str) -> dict[str, Any]:
-        """Return what is recorded with them."""
 
 
 @dataclass(frozen=True, eq=False)

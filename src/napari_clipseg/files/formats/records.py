@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_clipseg.files.formats.extras import require
-from napari_clipseg.files.formats.labelled import Labelled
+from napari_clipseg.files.formats.labelled import Written
 from napari_clipseg.recipe import METADATA, Recipe
 from napari_clipseg.recipe_json import hash_of
 
@@ -23,7 +24,7 @@ OPENING = 8  # bytes that tell files apart
 WANTED = "wanted a file or folder that napari-clipseg wrote"
 
 
-def record_of(result: Labelled, dtype: str, source: Path | None = None) -> dict[str, Any]:
+def record_of(result: Written, dtype: str, source: Path | None = None) -> dict[str, Any]:
     """Return what is recorded with a result in a file, as JSON values."""
     named = {} if source is None else {"source": Path(source).name}
     return {**result.record(dtype), **named}
@@ -39,7 +40,7 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def write_beside(result: Labelled, path: Path, *, source: Path | None = None) -> None:
+def write_beside(result: Written, path: Path, *, source: Path | None = None) -> None:
     """Write the record of a result to exactly this path; `beside` says where it is looked for.
 
     Raises
@@ -71,6 +72,14 @@ def recipe_of(path: str | Path) -> Recipe:
         If it has no recipe, or one that was changed after it was written.
     ModuleNotFoundError
         If it is a Parquet file, and pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from napari_clipseg import recipe_of, segment, write
+    >>> result = segment(np.zeros((40, 60), dtype=np.uint8), "nuclei")
+    >>> (path,) = write(result, "cells.labels.ome.tif")
+    >>> recipe_of(path).prompts
+    ('nuclei',)
     """
     path = Path(path)
     record = read_record(path)
@@ -183,7 +192,7 @@ def tiff_annotations(path: Path) -> dict[str, str]:
     try:
         with tifffile.TiffFile(path) as tiff:
             text = tiff.pages.first.description
-    except (tifffile.TiffFileError, OSError) as error:
+    except (tifffile.TiffFileError, OSError, IndexError, KeyError, struct.error) as error:
         raise ValueError(f"{path.name} cannot be read as TIFF: {error}. It is damaged.") from error
     if NAMESPACE not in text:
         return {}

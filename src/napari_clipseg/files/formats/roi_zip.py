@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ MOST = 2**15 - 1  # of whole numbers in a ROI
 MOVE, LINE, CLOSE = 0, 1, 4  # of the path of a composite ROI, as in Java
 MOST_GROUPS = 255
 OPAQUE = 255
+# roifile takes the length of a text for that of its UTF-16.
+BEYOND_16_BITS = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
 
 
 def write_rois(
@@ -42,6 +45,7 @@ def write_rois(
             for label, parts in polygons(plane.labels).items():
                 roi = _roi(parts, result.extent)
                 prompt, number = prompts[label]
+                prompt = BEYOND_16_BITS.sub("\ufffd", prompt)
                 roi.name = f"{prompt} {label}".strip()
                 roi.props = f"label: {label}\nprompt: {' '.join(prompt.split())}\n"
                 roi.group = number % (MOST_GROUPS + 1)

@@ -10,12 +10,12 @@ from typing import Any
 from uuid import uuid4
 
 from napari_clipseg.files.formats.catalog import FORMATS, format_of
-from napari_clipseg.files.formats.labelled import Labelled
+from napari_clipseg.files.formats.labelled import Written
 from napari_clipseg.files.formats.records import beside, write_beside
 
 
 def write(
-    result: Labelled,
+    result: Written,
     path: str | Path,
     *,
     format: str | None = None,

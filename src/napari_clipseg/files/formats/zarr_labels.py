@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,19 @@ def add_labels_to_zarr(image_group: str | Path, name: str, result: Labelled) -> 
         If the image has labels of that name.
     ModuleNotFoundError
         If zarr is not installed.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> from napari_clipseg import add_labels_to_zarr, segment
+    >>> datasets = [{"path": "0"}]
+    >>> ome = {"version": "0.5", "multiscales": [{"axes": ["y", "x"], "datasets": datasets}]}
+    >>> group = zarr.create_group("image.ome.zarr", attributes={"ome": ome})
+    >>> array = group.create_array("0", data=np.zeros((40, 60), dtype=np.uint8))
+    >>> add_labels_to_zarr("image.ome.zarr", "nuclei", segment(group, "nuclei")).name
+    'nuclei'
+    >>> group["labels/nuclei/0"].shape
+    (40, 60)
     """
     folder = Path(image_group)
     zarr = require("zarr", NEEDS)
@@ -134,10 +148,13 @@ def _list(zarr: Any, labels: Path, version: Version, name: str) -> None:
     listed = [one for one in holder.get(LABELS, []) if one != name]
     holder[LABELS] = [*listed, name]
     group.attrs.update({LABELS: holder[LABELS]} if version == "0.4" else {"ome": holder})
-    # Readers that look there alone would not find the new labels.
     for root in (labels.parent, labels):
         if _is_consolidated(root):
-            zarr.consolidate_metadata(root)
+            # Readers that look there alone would not find the new labels. That Zarr 3 does not
+            # describe such metadata is the affair of who wrote them.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                zarr.consolidate_metadata(root)
 
 
 def _is_consolidated(folder: Path) -> bool:

@@ -83,7 +83,7 @@ def create_ome_zarr(
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
     *planes, height, width = shape
-    factors = [(height / h, width / w) for h, w in sizes or ()]
+    factors = [(_factor(height, h), _factor(width, w)) for h, w in sizes or ()]
     if sizes is None:
         sizes, factors = [(height, width)], [(1, 1)]
         while max(sizes[-1]) > SMALLEST:
@@ -143,6 +143,12 @@ def list_labels(path: Path, name: str) -> None:
     listed: dict[str, Any] = {"version": NEWEST, **known}
     listed["labels"] = [*listed.get("labels", []), name]
     group.attrs.update({"ome": listed})
+
+
+def _factor(fine: int, coarse: int) -> float:
+    """Return how many pixels lie under a coarser one; the last one may reach beyond the image."""
+    whole = round(fine / coarse)
+    return whole if coarse in (fine // whole, -(-fine // whole)) else fine / coarse
 
 
 def write_attributes(path: Path, metadata: Mapping[str, Any]) -> None:
