@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import numpy as np
 import pytest
@@ -46,11 +45,11 @@ def saved(folder, number, qtbot):
     return series.open(number).labels
 
 
-def test_from_image_to_image(dock, viewer, qtbot, opened):
-    viewer.add_points([[1, 1]], name="mine")
-    viewer.layers.remove("mine")
-    dock.series.next.click()
-    opened("b.npy")
+def test_from_image_to_image(dock, viewer, qtbot, opened, folder):
+    ahead = dock.series._ahead
+    qtbot.waitUntil(lambda: 1 in ahead._known and ahead._known[1][1].done())
+    dock.series.names.setCurrentRow(1)
+    assert shown(viewer) == ["b.npy", "b.npy · labels"]  # read ahead: no event was waited for
     dock.series.next.click()
     opened("c.npy")
     dock.series.step(1)  # there is none
@@ -59,47 +58,30 @@ def test_from_image_to_image(dock, viewer, qtbot, opened):
     opened("b.npy")
     assert "2 of 3: b.npy" in dock.status.value
     assert dock.image.value == viewer.layers[0]
-
-
-def test_the_next_image_is_there_at_once_when_it_was_read_ahead(dock, viewer, qtbot, opened):
-    ahead = dock.series._ahead
-    qtbot.waitUntil(lambda: 1 in ahead._known and ahead._known[1][1].done())
-    dock.series.names.setCurrentRow(1)
-    assert shown(viewer) == ["b.npy", "b.npy · labels"]  # no event was waited for
-
-
-def test_edits_are_saved_while_the_image_is_shown(dock, qtbot, opened, folder):
-    labels = opened("a.npy")
-    before = time.monotonic()
-    labels.paint((10, 10), 3)
-    wanted = np.asarray(labels.data).copy()
-    np.testing.assert_array_equal(saved(folder, 0, qtbot), wanted)
-    assert module.SAVE_MS <= 2000
-    assert before < time.monotonic()
-    labels.undo()
-    path = SeriesFolder(folder).labels_path(0)
-    qtbot.waitUntil(lambda: not SeriesFolder(folder).open(0).labels.any(), timeout=10_000)
-    assert os.listdir(path.parent) == [path.name]
-
-
-def test_edits_are_saved_when_the_next_image_is_shown_and_are_there_again(
-    dock, qtbot, opened, folder
-):
-    opened("a.npy").data[4:9, 5:20] = 7  # without an event
-    dock.series.next.click()
-    opened("b.npy")
-    assert (saved(folder, 0, qtbot)[4:9, 5:20] == 7).all()
-    dock.series.previous.click()
-    assert (opened("a.npy").data[4:9, 5:20] == 7).all()
-    assert os.listdir(folder / "labels") == ["a.npy.labels.tif"]  # nothing was done to b
-
-
-def test_images_that_are_done_are_marked(dock, viewer, qtbot, opened, folder):
+    assert not (folder / "labels").exists()  # nothing was done
     dock.series.names.item(0).setCheckState(Qt.CheckState.Checked)
     assert SeriesFolder(folder).is_done(0)
     dock.series.open_folder(folder)
     opened("b.npy")  # the first that is not done
     assert dock.series.names.item(0).checkState() == Qt.CheckState.Checked
+
+
+def test_edits_are_saved(dock, qtbot, opened, folder):
+    labels = opened("a.npy")
+    labels.paint((10, 10), 3)
+    np.testing.assert_array_equal(saved(folder, 0, qtbot), labels.data)
+    assert module.SAVE_MS <= 2000
+    labels.undo()
+    qtbot.waitUntil(lambda: not SeriesFolder(folder).open(0).labels.any(), timeout=10_000)
+    labels.data[4:9, 5:20] = 7  # without an event
+    dock.series.next.click()
+    opened("b.npy")
+    dock.series.previous.click()
+    assert (opened("a.npy").data[4:9, 5:20] == 7).all()
+    assert os.listdir(folder / "labels") == ["a.npy.labels.tif"]  # nothing was done to b
+    opened("a.npy").data[:3] = 2
+    dock.series.finish()  # the dock is closed
+    assert (SeriesFolder(folder).open(0).labels[:3] == 2).all()
 
 
 def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, folder):
@@ -108,8 +90,13 @@ def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, fo
     dock.series.prelabel.setChecked(True)
     wanted = []
     for name in ("a.npy", "b.npy"):
-        image = np.load(folder / name)
-        result = segment(image, "nuclei", threshold=0.5, model=dock.model.value, refine_edges=True)
+        result = segment(
+            np.load(folder / name),
+            "nuclei",
+            threshold=0.5,
+            model=dock.model.value,
+            refine_edges=True,
+        )
         wanted.append(result.labels)
     assert wanted[0].any()
     qtbot.waitUntil(lambda: len(viewer.layers) == 2 and viewer.layers[1].data.any(), timeout=20_000)
@@ -119,9 +106,7 @@ def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, fo
     np.testing.assert_array_equal(opened("b.npy").data, wanted[1])
 
 
-def test_an_image_that_cannot_be_read_is_told_and_the_next_can_be_shown(
-    dock, viewer, qtbot, told, opened, folder
-):
+def test_what_cannot_be_read_is_told(dock, viewer, qtbot, told, opened, folder):
     (folder / "b.npy").write_bytes(b"no array")
     dock.series.open_folder(folder)
     opened("a.npy")
@@ -130,15 +115,7 @@ def test_an_image_that_cannot_be_read_is_told_and_the_next_can_be_shown(
     assert not shown(viewer)
     dock.series.next.click()
     opened("c.npy")
-
-
-def test_a_folder_without_images_is_told(dock, told, tmp_path):
-    (tmp_path / "empty").mkdir()
-    dock.series.open_folder(tmp_path / "empty")
+    (folder / "empty").mkdir()
+    dock.series.open_folder(folder / "empty")
     assert "holds no image" in told()
-
-
-def test_what_was_edited_is_saved_when_the_dock_is_closed(dock, qtbot, opened, folder):
-    opened("a.npy").data[:3] = 2
-    dock.series.finish()
-    assert (SeriesFolder(folder).open(0).labels[:3] == 2).all()
+    assert shown(viewer) == ["c.npy", "c.npy · labels"]  # the folder before stays
