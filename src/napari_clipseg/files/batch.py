@@ -61,6 +61,7 @@ class Summary:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from napari_clipseg import Summary
     >>> print(Summary(Path("out"), (), total=2, ended="stopped"))
     0 of 2 images done, 2 to do
@@ -243,6 +244,7 @@ def plan_batch(
     recursive: bool = False,
     overwrite: bool = False,
     axes: str | None = None,
+    in_image: str = "",
 ) -> Batch:
     """Return what is to do; no image is opened. See `segment_files`."""
     from napari_clipseg.engine.checkpoints.weight_files import weights_digest
@@ -253,7 +255,7 @@ def plan_batch(
     weights = weights_digest(locate(recipe.model))
     require_weights(recipe, weights)
     recipe = recipe.resolve().replace(weights=weights)
-    order = Order(recipe, key_of(recipe, axes), axes, overwrite)
+    order = Order(recipe, key_of(recipe, axes), axes, overwrite, in_image)
     ledger = Ledger(output)
     entries, failures = ledger.read_all()
     already = []
@@ -293,6 +295,7 @@ def segment_files(
     recursive: bool = False,
     overwrite: bool = False,
     axes: str | None = None,
+    in_image: str = "",
     progress: Callable[[BatchProgress], object] | None = None,
     **fields: Any,
 ) -> Summary:
@@ -321,6 +324,8 @@ def segment_files(
         Whether outputs of other recipes are replaced; without it they are in the way.
     axes : str, optional
         Names of the axes of all images, such as "zyx"; by default what each file says.
+    in_image : str
+        With it, images that are OME-Zarr get their labels themselves, too, as ``labels/NAME``.
     progress : callable, optional
         Is called with a `BatchProgress` before each step.
     **fields
@@ -360,6 +365,7 @@ def segment_files(
         recursive=recursive,
         overwrite=overwrite,
         axes=axes,
+        in_image=in_image,
     )
     summary = run_steps(batch.steps(client), progress or (lambda _: None))
     if summary.ended == STOPPED:
