@@ -31,6 +31,7 @@ from napari_clipseg.files.one import (
 from napari_clipseg.plans import with_fields
 from napari_clipseg.prompts import Prompts
 from napari_clipseg.recipe import Recipe, as_recipe
+from napari_clipseg.run import Answer
 from napari_clipseg.segmentation import require_weights
 
 STOPPED, DISK_FULL = "stopped", "disk full"
@@ -179,7 +180,7 @@ class Batch:
         ledger.create()
         reports, ended = list(self.already), ""
         if client is None:
-            work = _local_steps(self.to_do, self.order)
+            work = local_steps(self.to_do, self.order)
         else:
             work = cluster().cluster_steps(client, self.to_do, self.order)
         try:
@@ -210,13 +211,16 @@ class Batch:
 Work = Generator[tuple[float, str, FileReport | None], None, None]
 
 
-def _local_steps(jobs: Sequence[Job], order: Order) -> Work:
-    """Do images one after another; those that another run works on come last."""
+def local_steps(jobs: Sequence[Job], order: Order, answer: Answer | None = None) -> Work:
+    """Do images one after another; those that another run works on come last.
+
+    `answer` is that of `run.Run`.
+    """
     waiting = list(jobs)
     while waiting:
         busy = []
         for job in waiting:
-            steps = file_steps(job, order)
+            steps = file_steps(job, order, answer)
             try:
                 while True:
                     step = next(steps)

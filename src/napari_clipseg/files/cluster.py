@@ -16,19 +16,15 @@ from distributed.client import as_completed
 from distributed.scheduler import KilledWorker
 
 from napari_clipseg.engine.runtime.threads import use_threads
-from napari_clipseg.files.batch import WAIT, Work
+from napari_clipseg.files.batch import WAIT, Work, local_steps
 from napari_clipseg.files.failures import explain
 from napari_clipseg.files.jobs import Job
 from napari_clipseg.files.one import BUSY, FAILED, FileReport, Order, file_steps
+from napari_clipseg.files.tiles import CURE, LOST, RETRIES, answering
+from napari_clipseg.files.tiles import ONE_AT_A_TIME as PLUGIN
 
-PLUGIN = "napari-clipseg"
 POLL = 0.2  # seconds until it is looked again whether the user stopped the run
 LAST_TILE = 60.0  # seconds that are waited for the workers to end their tile
-RETRIES = 2  # of a task whose worker was lost
-KILLED = (
-    "Give each worker more memory, or use fewer of them; or choose a region or a coarser level. "
-    "Segment the image alone to see how much memory it takes."
-)
 
 
 class OneAtATime(WorkerPlugin):
@@ -92,10 +88,22 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
 
 
 def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
-    """Do images on the workers of a cluster, as `batch.Batch.steps` wants it."""
+    """Do images on the workers of a cluster, as `batch.Batch.steps` wants it.
+
+    Images are tasks; if there are fewer of them than workers, batches of their tiles are.
+    """
     known = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
     if PLUGIN not in known:
         client.register_plugin(OneAtATime(), name=PLUGIN)
+    if len(jobs) < max(2, len(client.nthreads())):
+        with answering(client, order.recipe) as answer:
+            yield from local_steps(jobs, order, answer)
+    else:
+        yield from _file_steps(client, jobs, order)
+
+
+def _file_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
+    """Do images as tasks."""
     stop = Event(f"{PLUGIN}-{secrets.token_hex(8)}", client=client)
     waiting, futures = list(jobs), []
     try:
@@ -155,8 +163,7 @@ def _report(future: Any, job: Job) -> FileReport:
     error = future.exception() if future.status == "error" else RuntimeError("it was cancelled")
     said, cure = explain(error)
     if isinstance(error, KilledWorker):
-        said = "The workers that tried it were lost, perhaps because their memory was full."
-        cure = KILLED
+        said, cure = LOST, CURE
     return FileReport(job.image, FAILED, error=said, cure=cure)
 
 

@@ -29,7 +29,7 @@ from napari_clipseg.files.readers import read_image
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
-from napari_clipseg.run import Progress
+from napari_clipseg.run import Answer, Progress
 from napari_clipseg.segmentation import segment_steps
 
 DONE, ALREADY, FAILED, BUSY = "done", "already done", "failed", "busy"
@@ -109,10 +109,10 @@ def report_if_done(job: Job, order: Order, entry: Entry | None) -> FileReport | 
     return FileReport(job.image, ALREADY, tuple(job.folder / name for name in names))
 
 
-def file_steps(job: Job, order: Order) -> Steps:
+def file_steps(job: Job, order: Order, answer: Answer | None = None) -> Steps:
     """Do all for one image, step by step; errors are reported, and recorded for `failed.csv`.
 
-    Wherever it is stopped, no file is left that is not whole.
+    Wherever it is stopped, no file is left that is not whole. `answer` is that of `run.Run`.
     """
     ledger, started = Ledger(job.output), time.monotonic()
     try:
@@ -120,13 +120,15 @@ def file_steps(job: Job, order: Order) -> Steps:
         with held_lock(ledger.lock_path(job)) as lock:
             if lock is None:
                 return FileReport(job.image, BUSY)
-            report = yield from _locked_steps(job, order, ledger, lock)
+            report = yield from _locked_steps(job, order, ledger, lock, answer)
     except Exception as error:
         report = _failed(job, ledger, error)
     return replace(report, seconds=time.monotonic() - started)
 
 
-def _locked_steps(job: Job, order: Order, ledger: Ledger, lock: Lock) -> Steps:
+def _locked_steps(
+    job: Job, order: Order, ledger: Ledger, lock: Lock, answer: Answer | None
+) -> Steps:
     entry = ledger.read(job)
     if entry is not None:
         finish(job, entry)
@@ -139,7 +141,7 @@ def _locked_steps(job: Job, order: Order, ledger: Ledger, lock: Lock) -> Steps:
     stat = stat_of(job.image)
     in_image = entry.in_image if ours and entry is not None else ""
     try:
-        result, source = yield from _segment_steps(job, order)
+        result, source = yield from _segment_steps(job, order, answer)
         parts = yield from _write_steps(job, wanted, result, source)
         if not lock.is_ours:  # this machine stood still for so long that another run took over
             return FileReport(job.image, BUSY)
@@ -209,17 +211,19 @@ def _wanted(job: Job, entry: Entry | None, overwrite: bool) -> list[str]:
 
 
 def _segment_steps(
-    job: Job, order: Order
+    job: Job, order: Order, answer: Answer | None
 ) -> Generator[Progress, None, tuple[Segmentation, Source]]:
     source = read_image(job.image)
     if order.axes is not None:
         source = as_source(source, axes=order.axes)
     try:
-        result = yield from segment_steps(source, order.recipe)
+        result = yield from segment_steps(source, order.recipe, answer=answer)
     except MemoryError:
         if order.recipe.refine_edges:
             raise  # that is done in memory
-        result = yield from segment_steps(source, order.recipe, output=part_path(job, "map.zarr"))
+        result = yield from segment_steps(
+            source, order.recipe, output=part_path(job, "map.zarr"), answer=answer
+        )
     return result, source
 
 
