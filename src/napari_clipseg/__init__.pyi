@@ -28,8 +28,8 @@ from .learned import LearnedPrompt as LearnedPrompt
 from .plans import plan as plan
 from .plans import preview as preview
 from .recipe import Recipe as Recipe
+from .results import Progress as Progress
 from .results import Segmentation as Segmentation
-from .run import Progress as Progress
 from .segmentation import segment as segment
 from .segmentation import segment_steps as segment_steps
 from .teaching.teach import teach as teach

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,38 +18,12 @@ from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
 from napari_clipseg.images.tiling.mosaic import Judge, Mosaic, batches
 from napari_clipseg.images.tiling.plan import Plan, Tile
-from napari_clipseg.results import Segmentation
+from napari_clipseg.results import Progress, Segmentation
 
 # Tiles of a batch as the model sees them, and as regions are found in them, if they are.
 ShownTiles: TypeAlias = tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]
 # From batches of tiles to what `maps_of_tiles` gives of each, in their order.
 Answer: TypeAlias = Callable[[Iterator[ShownTiles]], Iterator[list[NDArray[np.float32]]]]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes
-    ----------
-    done, total : int
-        Steps.
-    message : str
-        What comes next, for a progress bar's text.
-    partial : Segmentation, optional
-        What is done so far; the rest of its map is still 0.
-
-    Examples
-    --------
-    >>> from napari_clipseg import Progress
-    >>> Progress(2, 5, "Segmenting the image").done
-    2
-    """
-
-    done: int
-    total: int
-    message: str
-    partial: Segmentation | None = field(default=None, repr=False)
 
 
 def maps_of_tiles(

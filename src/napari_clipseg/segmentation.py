@@ -20,11 +20,12 @@ from napari_clipseg.images.io.maps import DType, create_map
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.rendering import resolve
 from napari_clipseg.images.tiling.plan import Plan
+from napari_clipseg.labelling import label_total
 from napari_clipseg.plans import plan_of, recipe_and_engine, with_fields
 from napari_clipseg.prompts import Prompts
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, check_thresholds
-from napari_clipseg.results import Segmentation, threshold_of
-from napari_clipseg.run import Answer, Progress, Run
+from napari_clipseg.results import Progress, Segmentation, threshold_of
+from napari_clipseg.run import Answer, Run
 
 
 @with_fields
@@ -162,7 +163,9 @@ def segment_steps(
     if recipe.instances is not None:
         extent = plan.extent
         recipe.instances.check_fits(extent.height, extent.width, extent.spacing)
-    total = 2 + plan.tile_count
+    in_file = path is not None and recipe.instances is not None
+    tiles = 2 + plan.tile_count
+    total = tiles + (label_total(recipe, plan.extent) if in_file else 0)
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve().replace(weights=engine.weights)
     decoding = Decoding(engine, recipe.all_prompts)
@@ -188,6 +191,9 @@ def segment_steps(
     if recipe.threshold == OTSU:
         result = replace(result, threshold=threshold_of(recipe, written.data))
     written.finish(_metadata(result, dtype))
+    if in_file:
+        for step in result.label_steps():
+            yield replace(step, done=tiles + step.done, total=total)
     return result
 
 

@@ -28,8 +28,8 @@ from napari_clipseg.files.locks import Lock, held_lock
 from napari_clipseg.files.readers import read_image
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.results import Segmentation
-from napari_clipseg.run import Answer, Progress
+from napari_clipseg.results import Progress, Segmentation
+from napari_clipseg.run import Answer
 from napari_clipseg.segmentation import segment_steps
 
 DONE, ALREADY, FAILED, BUSY = "done", "already done", "failed", "busy"

@@ -25,8 +25,7 @@ from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, DeviceWarning, NotDownloadedError
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.results import Segmentation
-from napari_clipseg.run import Progress
+from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.teaching.words import score_in_words
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.models import ModelBox

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.maps import InOmeZarr
-from napari_clipseg.images.io.ome_zarr import write_coarser_labels
 
 
 class LabelsInOmeZarr(InOmeZarr):
     """Labels as an OME-Zarr image without channels; see `create_ome_zarr` for the options."""
 
-    _of_maps = ()
+    _labels = True
 
     def __init__(
         self,
@@ -32,8 +31,3 @@ class LabelsInOmeZarr(InOmeZarr):
     def write_labels(self, plane: tuple[int, ...], rows: slice, labels: NDArray[Any]) -> None:
         """Write rows of a plane: ``(rows, width)``."""
         self.put(plane, rows, labels.astype(self.dtype, copy=False)[None])
-
-    def end_plane(self, plane: tuple[int, ...]) -> None:
-        """Fill the coarser levels."""
-        with self._room():
-            write_coarser_labels(self._levels, self._at(plane, 0))

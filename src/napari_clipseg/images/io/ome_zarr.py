@@ -13,7 +13,9 @@ from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
 from napari_clipseg.images.io.units import unit_name
 
 Version = Literal["0.4", "0.5"]
+NEWEST: Version = "0.5"
 CHUNK = 512  # pixels of a side
+LABELS = "labels"  # the group of an image's label images
 SMALLEST = 512  # a level is added until its longer side is at most this
 TYPES = {"t": "time", CHANNEL: "channel", "z": "space", ROW: "space", COLUMN: "space"}  # of axes
 
@@ -121,6 +123,26 @@ def create_ome_zarr(
         entries = {"ome": {"version": version, "multiscales": [image], **(ome or {})}}
     group.attrs.update({**entries, **metadata})
     return levels
+
+
+def open_levels(path: Path) -> list[Any]:
+    """Open the levels of an image that `create_ome_zarr` made."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    ome: Any = group.attrs["ome"]
+    return [group[one["path"]] for one in ome["multiscales"][0]["datasets"]]
+
+
+def list_labels(path: Path, name: str) -> None:
+    """Add a label image to the list of those of an image; it lies in ``labels/name``."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+").require_group(LABELS)
+    known: Any = group.attrs.get("ome", {})
+    listed: dict[str, Any] = {"version": NEWEST, **known}
+    listed["labels"] = [*listed.get("labels", []), name]
+    group.attrs.update({"ome": listed})
 
 
 def _factor(fine: int, coarse: int) -> float:
