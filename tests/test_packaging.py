@@ -135,6 +135,7 @@ def lower_bounds() -> dict[str, Version]:
     about, groups = table["project"], table["dependency-groups"]
     wanted = [
         *about["dependencies"],
+        *about["optional-dependencies"]["parquet"],
         *about["optional-dependencies"]["zarr"],
         *groups["reference"],
         *(line for line in groups["test"] if isinstance(line, str)),

@@ -25,7 +25,7 @@ from napari_clipseg.plans import plan_of, recipe_and_engine, with_fields
 from napari_clipseg.prompts import Prompts
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, check_thresholds
 from napari_clipseg.results import Progress, Segmentation, threshold_of
-from napari_clipseg.run import Run
+from napari_clipseg.run import Answer, Run
 
 
 @with_fields
@@ -107,6 +107,7 @@ def segment_steps(
     output: str | Path | None = None,
     dtype: DType = "float32",
     cache: ByteCache[NDArray[Any]] | None = None,
+    answer: Answer | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do what `segment` does, step by step.
 
@@ -122,6 +123,9 @@ def segment_steps(
         See `segment`.
     cache : ByteCache, optional
         Holds what learned prompts compute of the image alone, for runs that come again.
+
+    answer : callable, optional
+        Makes the maps of tiles in another place than this process; see `run.Answer`.
 
     Yields
     ------
@@ -179,7 +183,7 @@ def segment_steps(
             dtype=dtype,
             metadata=_metadata(replace(result, complete=False), dtype),
         )
-        run = Run(reader, rendering, plan, engine, decoding, written, result, cache)
+        run = Run(reader, rendering, plan, engine, decoding, written, result, cache, answer)
         yield from run.steps(total, whole_bands=path is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
-from evaluate.mixed import BAD
+from evaluate.mixed import BAD, write_ome_zarr
 from napari_clipseg import Recipe, segment, segment_files
 from napari_clipseg.files import batch, locks, one
 from napari_clipseg.files.batch import DISK_FULL, plan_batch, run_steps
@@ -140,6 +141,27 @@ def test_a_folder_is_replaced_too():
     summary = run(RECIPE.replace(threshold=0.9), formats=["labels-zarr"], overwrite=True)
     assert len(summary.done) == 3
     assert left_over() == []
+
+
+def test_labels_in_the_image_itself():
+    write_ome_zarr(Path("in/z.zarr"), load_sample("shapes").image[:60, :80, 1])
+    assert len(run(in_image="found").done) == 4
+    group = zarr.open_group("in/z.zarr/labels", mode="r")
+    assert group.attrs["ome"]["labels"] == ["found"]
+    np.testing.assert_array_equal(group["found/0"][:], labels("z"))
+    assert statuses(run(in_image="found")) == ["already done"] * 4
+    # A run that was killed before it noted them; then another recipe.
+    next(
+        path for path in Path("out/.napari-clipseg").iterdir() if "z.zarr" in path.read_text()
+    ).unlink()
+    for path in Path("out").glob("z.*"):
+        path.unlink()
+    assert sorted(statuses(run(in_image="found"))) == ["already done"] * 3 + ["done"]
+    (failed,) = segment_files("in/z.zarr", "lines", "other", in_image="found").failed
+    assert "labels/found exists" in failed.error
+    summary = segment_files("in/z.zarr", "lines", "other", in_image="found", overwrite=True)
+    assert len(summary.done) == 1
+    assert [path.name for path in Path("in/z.zarr/labels").iterdir() if path.is_dir()] == ["found"]
 
 
 def test_a_map_that_does_not_fit_into_memory_is_in_a_file_meanwhile(monkeypatch):

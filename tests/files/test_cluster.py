@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,16 @@ import pytest
 import tifffile
 from distributed import Client, LocalCluster
 
-from napari_clipseg import Recipe, segment, segment_files
+from napari_clipseg import CheckpointError, Engine, Recipe, segment, segment_files, teach
 from napari_clipseg.cli.main import main
 from napari_clipseg.files import cluster
 from napari_clipseg.files.batch import plan_batch, run_steps
 from napari_clipseg.files.cluster import OneAtATime
 from napari_clipseg.files.ledger import Ledger
 from napari_clipseg.files.locks import held_lock
+from napari_clipseg.files.tiles import Answering
 from napari_clipseg.sample_data import load_sample
+from painted import hurried, paint, scene
 
 RECIPE = Recipe(["red rings", "nuclei"], threshold=0.3)
 NAMES = [f"{i}.tif" for i in range(6)]
@@ -57,6 +60,44 @@ def test_labels_are_those_of_python_and_of_the_command_line(client):
     for output in ("cluster", "line"):
         for one, other in zip(labels(output), wanted, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("learned", [False, True], ids=["texts", "a learned prompt"])
+def test_one_image_is_done_by_its_tiles(client, learned, monkeypatch):
+    recipe = RECIPE.replace(detail=30, refine_edges=False)
+    if learned:
+        with hurried():
+            pixels, masks = scene()
+            recipe = recipe.replace(prompts=teach(pixels, paint(masks)), threshold=0.5)
+    np.save("image.npy", load_sample("shapes").image[:90, :70])
+    wanted = segment(np.load("image.npy"), recipe)
+    here = []
+    monkeypatch.setattr(Engine, "encode", counted(Engine.encode, here))
+    formats = ["labels-tiff", "probability-tiff"]
+    summary = segment_files("image.npy", recipe, "out", client=client, formats=formats)
+    assert [one.status for one in summary.files] == ["done"]
+    assert threading.main_thread() not in here
+    np.testing.assert_array_equal(tifffile.imread("out/image.labels.ome.tif"), wanted.labels)
+    maps = np.squeeze(tifffile.imread("out/image.probability.ome.tif"))
+    np.testing.assert_array_equal(maps, np.squeeze(wanted.probability))
+    plugins = client.run(lambda dask_worker: list(dask_worker.plugins))
+    assert all(len([one for one in names if "napari" in one]) == 1 for names in plugins.values())
+
+
+def counted(function, threads):
+    """Return a function that does the same, and notes in which thread."""
+
+    def run(*given, **named):
+        threads.append(threading.current_thread())
+        return function(*given, **named)
+
+    return run
+
+
+def test_tiles_of_a_worker_that_has_other_weights(client):
+    answer = Answering(RECIPE.replace(weights="sha256:" + 64 * "0"))
+    with pytest.raises(CheckpointError, match="other weights of 'demo'"):
+        answer.maps(([np.zeros((96, 96, 3), np.uint8)], []))
 
 
 def test_a_worker_has_its_own_threads(client):

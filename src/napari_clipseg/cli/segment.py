@@ -58,6 +58,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="NAMES",
         help=f"with commas between them, of {', '.join(FORMATS)}; default: %(default)s",
     )
+    segment.add_argument(
+        "--in-image",
+        default="",
+        metavar="NAME",
+        help="OME-Zarr images get their labels themselves, too, as labels/NAME",
+    )
     segment.add_argument("--recursive", action="store_true", help="folders within folders, too")
     segment.add_argument(
         "--overwrite", action="store_true", help="replace outputs of other recipes"
@@ -101,6 +107,7 @@ def _do(arguments: argparse.Namespace, stop: Callable[[], None], stack: ExitStac
             recursive=arguments.recursive,
             overwrite=arguments.overwrite,
             axes=arguments.axes,
+            in_image=arguments.in_image,
         )
         if workers is not None and workers < 1:
             raise ValueError(f"Got --workers {workers}; wanted a number from 1.")

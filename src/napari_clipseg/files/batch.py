@@ -31,6 +31,7 @@ from napari_clipseg.files.one import (
 from napari_clipseg.plans import with_fields
 from napari_clipseg.prompts import Prompts
 from napari_clipseg.recipe import Recipe, as_recipe
+from napari_clipseg.run import Answer
 from napari_clipseg.segmentation import require_weights
 
 STOPPED, DISK_FULL = "stopped", "disk full"
@@ -61,6 +62,7 @@ class Summary:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from napari_clipseg import Summary
     >>> print(Summary(Path("out"), (), total=2, ended="stopped"))
     0 of 2 images done, 2 to do
@@ -178,7 +180,7 @@ class Batch:
         ledger.create()
         reports, ended = list(self.already), ""
         if client is None:
-            work = _local_steps(self.to_do, self.order)
+            work = local_steps(self.to_do, self.order)
         else:
             work = cluster().cluster_steps(client, self.to_do, self.order)
         try:
@@ -209,13 +211,16 @@ class Batch:
 Work = Generator[tuple[float, str, FileReport | None], None, None]
 
 
-def _local_steps(jobs: Sequence[Job], order: Order) -> Work:
-    """Do images one after another; those that another run works on come last."""
+def local_steps(jobs: Sequence[Job], order: Order, answer: Answer | None = None) -> Work:
+    """Do images one after another; those that another run works on come last.
+
+    `answer` is that of `run.Run`.
+    """
     waiting = list(jobs)
     while waiting:
         busy = []
         for job in waiting:
-            steps = file_steps(job, order)
+            steps = file_steps(job, order, answer)
             try:
                 while True:
                     step = next(steps)
@@ -243,6 +248,7 @@ def plan_batch(
     recursive: bool = False,
     overwrite: bool = False,
     axes: str | None = None,
+    in_image: str = "",
 ) -> Batch:
     """Return what is to do; no image is opened. See `segment_files`."""
     from napari_clipseg.engine.checkpoints.weight_files import weights_digest
@@ -253,7 +259,7 @@ def plan_batch(
     weights = weights_digest(locate(recipe.model))
     require_weights(recipe, weights)
     recipe = recipe.resolve().replace(weights=weights)
-    order = Order(recipe, key_of(recipe, axes), axes, overwrite)
+    order = Order(recipe, key_of(recipe, axes), axes, overwrite, in_image)
     ledger = Ledger(output)
     entries, failures = ledger.read_all()
     already = []
@@ -293,6 +299,7 @@ def segment_files(
     recursive: bool = False,
     overwrite: bool = False,
     axes: str | None = None,
+    in_image: str = "",
     progress: Callable[[BatchProgress], object] | None = None,
     **fields: Any,
 ) -> Summary:
@@ -321,6 +328,8 @@ def segment_files(
         Whether outputs of other recipes are replaced; without it they are in the way.
     axes : str, optional
         Names of the axes of all images, such as "zyx"; by default what each file says.
+    in_image : str
+        With it, images that are OME-Zarr get their labels themselves, too, as ``labels/NAME``.
     progress : callable, optional
         Is called with a `BatchProgress` before each step.
     **fields
@@ -360,6 +369,7 @@ def segment_files(
         recursive=recursive,
         overwrite=overwrite,
         axes=axes,
+        in_image=in_image,
     )
     summary = run_steps(batch.steps(client), progress or (lambda _: None))
     if summary.ended == STOPPED:

@@ -11,24 +11,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from distributed import Client, Event, LocalCluster, WorkerPlugin, get_worker
+import dask
+from distributed import Client, LocalCluster, WorkerPlugin, get_worker
 from distributed.client import as_completed
 from distributed.scheduler import KilledWorker
 
 from napari_clipseg.engine.runtime.threads import use_threads
-from napari_clipseg.files.batch import WAIT, Work
+from napari_clipseg.files.batch import WAIT, Work, local_steps
 from napari_clipseg.files.failures import explain
 from napari_clipseg.files.jobs import Job
 from napari_clipseg.files.one import BUSY, FAILED, FileReport, Order, file_steps
+from napari_clipseg.files.tiles import CURE, LOST, RETRIES, answering
+from napari_clipseg.files.tiles import ONE_AT_A_TIME as PLUGIN
 
-PLUGIN = "napari-clipseg"
 POLL = 0.2  # seconds until it is looked again whether the user stopped the run
 LAST_TILE = 60.0  # seconds that are waited for the workers to end their tile
-RETRIES = 2  # of a task whose worker was lost
-KILLED = (
-    "Give each worker more memory, or use fewer of them; or choose a region or a coarser level. "
-    "Segment the image alone to see how much memory it takes."
-)
 
 
 class OneAtATime(WorkerPlugin):
@@ -48,6 +45,7 @@ class OneAtATime(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """Make what the tasks of a worker share."""
         self.lock = threading.Lock()
+        self.ended: set[str] = set()  # runs that the user stopped
         self.threads = self.threads or worker.state.nthreads
         if self._here:
             with suppress(ValueError):  # not in the main thread, which alone hears of Ctrl-C
@@ -72,7 +70,7 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     """
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=10)
+            client = Client(scheduler, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
             raise OSError(
                 f"There is no scheduler at {scheduler}: {error}. Start one with `dask scheduler`, "
@@ -85,18 +83,31 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     threads = max(1, (os.cpu_count() or 1) // count)
     with (
         LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         client.register_plugin(OneAtATime(threads, here=True), name=PLUGIN)
         yield client
 
 
 def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
-    """Do images on the workers of a cluster, as `batch.Batch.steps` wants it."""
+    """Do images on the workers of a cluster, as `batch.Batch.steps` wants it.
+
+    Images are tasks; if there are fewer of them than workers, batches of their tiles are.
+    """
     known = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
     if PLUGIN not in known:
         client.register_plugin(OneAtATime(), name=PLUGIN)
-    stop = Event(f"{PLUGIN}-{secrets.token_hex(8)}", client=client)
+    if len(jobs) < max(2, len(client.nthreads())):
+        # What dask computes here of files is not for the workers, which run the model.
+        with answering(client, order.recipe) as answer, dask.config.set(scheduler="threads"):
+            yield from local_steps(jobs, order, answer)
+    else:
+        yield from _file_steps(client, jobs, order)
+
+
+def _file_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
+    """Do images as tasks."""
+    run = secrets.token_hex(8)
     waiting, futures = list(jobs), []
     try:
         while waiting:
@@ -104,7 +115,7 @@ def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
                 _do,
                 waiting,
                 order=order,
-                stop=stop.name,
+                run=run,
                 pure=False,
                 retries=RETRIES,
                 key="segment",
@@ -128,17 +139,18 @@ def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
                 time.sleep(WAIT)
                 yield 0.0, f"Waiting for {len(busy)} images that another run works on", None
     finally:
-        _end(client, stop, futures)
+        _end(client, run, futures)
 
 
-def _do(job: Job, order: Order, stop: str) -> FileReport:
+def _do(job: Job, order: Order, run: str) -> FileReport:
     """Do an image, on a worker."""
     plugin: Any = get_worker().plugins[PLUGIN]
-    with plugin.lock:
+    # Were dask to give its work to the cluster, a worker would wait for itself.
+    with plugin.lock, dask.config.set(scheduler="threads", num_workers=plugin.threads):
         use_threads(plugin.threads)
-        ended, steps = Event(stop), file_steps(job, order)
+        steps = file_steps(job, order)
         try:
-            while not ended.is_set():
+            while run not in plugin.ended:
                 next(steps)
         except StopIteration as end:
             report: FileReport = end.value
@@ -155,17 +167,20 @@ def _report(future: Any, job: Job) -> FileReport:
     error = future.exception() if future.status == "error" else RuntimeError("it was cancelled")
     said, cure = explain(error)
     if isinstance(error, KilledWorker):
-        said = "The workers that tried it were lost, perhaps because their memory was full."
-        cure = KILLED
+        said, cure = LOST, CURE
     return FileReport(job.image, FAILED, error=said, cure=cure)
 
 
-def _end(client: Client, stop: Any, futures: Sequence[Any]) -> None:
+def _stop(run: str, dask_worker: Any) -> None:
+    dask_worker.plugins[PLUGIN].ended.add(run)
+
+
+def _end(client: Client, run: str, futures: Sequence[Any]) -> None:
     """End what still runs, after its tile."""
     running = [future for future in futures if not future.done()]
     if not running:
         return
-    stop.set()
+    client.run(_stop, run, on_error="ignore")
     at_work = {key for keys in client.processing().values() for key in keys}
     client.cancel([future for future in running if future.key not in at_work])
     deadline = time.monotonic() + LAST_TILE

@@ -43,12 +43,15 @@ class Entry:
         Size and time of the image's file then, to notice another one.
     parts : dict
         Temporary name of each output, by its own name; both without their folder.
+    in_image : str
+        Name of the labels that were added to the image itself; empty for none.
     """
 
     image: str
     key: str
     stat: tuple[int, ...]
     parts: Mapping[str, str]
+    in_image: str = ""
 
 
 @dataclass(frozen=True)

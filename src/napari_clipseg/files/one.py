@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_clipseg.files.failures import explain, in_the_way, is_disk_full
-from napari_clipseg.files.formats import FORMATS, write_beside
+from napari_clipseg.files.formats import FORMATS, add_labels_to_zarr, recipe_of, write_beside
 from napari_clipseg.files.jobs import Job
 from napari_clipseg.files.ledger import (
+    PART,
     Entry,
     Failure,
     Ledger,
@@ -28,6 +29,7 @@ from napari_clipseg.files.readers import read_image
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
+from napari_clipseg.run import Answer
 from napari_clipseg.segmentation import segment_steps
 
 DONE, ALREADY, FAILED, BUSY = "done", "already done", "failed", "busy"
@@ -77,12 +79,15 @@ class Order:
         Names of the axes of the images.
     overwrite : bool
         Whether outputs of other recipes are replaced.
+    in_image : str
+        Name of labels that OME-Zarr images get themselves; empty for none.
     """
 
     recipe: Recipe
     key: str
     axes: str | None = None
     overwrite: bool = False
+    in_image: str = ""
 
 
 def key_of(recipe: Recipe, axes: str | None) -> str:
@@ -97,15 +102,17 @@ def report_if_done(job: Job, order: Order, entry: Entry | None) -> FileReport | 
     names = [path.name for name in job.formats for path in job.outputs(name)]
     parts = (job.folder / part for part in entry.parts.values())
     whole = all((job.folder / name).exists() for name in names)
+    if _adds_labels(job, order) and entry.in_image != order.in_image:
+        return None
     if not whole or not set(names) <= set(entry.parts) or any(part.exists() for part in parts):
         return None
     return FileReport(job.image, ALREADY, tuple(job.folder / name for name in names))
 
 
-def file_steps(job: Job, order: Order) -> Steps:
+def file_steps(job: Job, order: Order, answer: Answer | None = None) -> Steps:
     """Do all for one image, step by step; errors are reported, and recorded for `failed.csv`.
 
-    Wherever it is stopped, no file is left that is not whole.
+    Wherever it is stopped, no file is left that is not whole. `answer` is that of `run.Run`.
     """
     ledger, started = Ledger(job.output), time.monotonic()
     try:
@@ -113,13 +120,15 @@ def file_steps(job: Job, order: Order) -> Steps:
         with held_lock(ledger.lock_path(job)) as lock:
             if lock is None:
                 return FileReport(job.image, BUSY)
-            report = yield from _locked_steps(job, order, ledger, lock)
+            report = yield from _locked_steps(job, order, ledger, lock, answer)
     except Exception as error:
         report = _failed(job, ledger, error)
     return replace(report, seconds=time.monotonic() - started)
 
 
-def _locked_steps(job: Job, order: Order, ledger: Ledger, lock: Lock) -> Steps:
+def _locked_steps(
+    job: Job, order: Order, ledger: Ledger, lock: Lock, answer: Answer | None
+) -> Steps:
     entry = ledger.read(job)
     if entry is not None:
         finish(job, entry)
@@ -130,13 +139,18 @@ def _locked_steps(job: Job, order: Order, ledger: Ledger, lock: Lock) -> Steps:
     ours = entry is not None and _is_of(entry, job, order)
     wanted = _wanted(job, entry if ours else None, order.overwrite)
     stat = stat_of(job.image)
+    in_image = entry.in_image if ours and entry is not None else ""
     try:
-        result, source = yield from _segment_steps(job, order)
+        result, source = yield from _segment_steps(job, order, answer)
         parts = yield from _write_steps(job, wanted, result, source)
         if not lock.is_ours:  # this machine stood still for so long that another run took over
             return FileReport(job.image, BUSY)
         before = dict(entry.parts) if ours and entry is not None else {}
-        done = Entry(str(job.image), order.key, stat, before | parts)
+        if _adds_labels(job, order):
+            _add_labels(job, order, result)
+            # Which changes the image's own metadata, but not what it shows.
+            in_image, stat = order.in_image, stat_of(job.image)
+        done = Entry(str(job.image), order.key, stat, before | parts, in_image)
         ledger.write(job, done)
         finish(job, done)
     except BaseException:  # a run that is stopped leaves nothing behind, too
@@ -147,6 +161,32 @@ def _locked_steps(job: Job, order: Order, ledger: Ledger, lock: Lock) -> Steps:
     ledger.remove_failure(job.id)
     outputs = [path for name in job.formats for path in job.outputs(name)]
     return FileReport(job.image, DONE, tuple(outputs))
+
+
+def _adds_labels(job: Job, order: Order) -> bool:
+    """Return whether labels are added to the image itself."""
+    return bool(order.in_image) and job.image.is_dir()
+
+
+def _add_labels(job: Job, order: Order, result: Segmentation) -> None:
+    """Add labels to an OME-Zarr image.
+
+    Raises
+    ------
+    FileExistsError
+        If it has others of that name.
+    """
+    path = job.image / "labels" / order.in_image
+    if path.exists():
+        # Those of a run that was killed before it could note them are the same.
+        if recipe_of(path).hash == result.recipe.hash:
+            return
+        if not order.overwrite:
+            raise in_the_way(path)
+        aside = path.with_name(f"{PART}{path.name}-{job.id}")
+        os.rename(path, aside)
+        shutil.rmtree(aside)
+    add_labels_to_zarr(job.image, order.in_image, result)
 
 
 def _wanted(job: Job, entry: Entry | None, overwrite: bool) -> list[str]:
@@ -171,17 +211,19 @@ def _wanted(job: Job, entry: Entry | None, overwrite: bool) -> list[str]:
 
 
 def _segment_steps(
-    job: Job, order: Order
+    job: Job, order: Order, answer: Answer | None
 ) -> Generator[Progress, None, tuple[Segmentation, Source]]:
     source = read_image(job.image)
     if order.axes is not None:
         source = as_source(source, axes=order.axes)
     try:
-        result = yield from segment_steps(source, order.recipe)
+        result = yield from segment_steps(source, order.recipe, answer=answer)
     except MemoryError:
         if order.recipe.refine_edges:
             raise  # that is done in memory
-        result = yield from segment_steps(source, order.recipe, output=part_path(job, "map.zarr"))
+        result = yield from segment_steps(
+            source, order.recipe, output=part_path(job, "map.zarr"), answer=answer
+        )
     return result, source
 
 

@@ -83,7 +83,7 @@ def test_probability_as_tiff(result, tmp_path):
     np.testing.assert_array_equal(np.moveaxis(maps, planes, 0), result.probability)
     names = [one["Name"] for one in (channels if isinstance(channels, list) else [channels])]
     wanted = [*result.prompt_names, *(f"not {name}" for name in result.recipe.negative_names)]
-    assert names == [name.replace("\a", "\ufffd") for name in wanted]
+    assert names == [name.replace("\a", "\ufffd").replace('"', "'") for name in wanted]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ class Many:
 @pytest.mark.parametrize(
     ("name", "step"),
     # The properties of 70,000 labels are 20 MB of JSON.
-    [("labels-tiff", 1), ("coco", 1), ("labels-zarr", 100), ("labels-zarr-0.4", 100)],
+    [("labels-tiff", 1), ("coco", 10), ("labels-zarr", 100), ("labels-zarr-0.4", 100)],
 )
 def test_70_000_labels(name, step, tmp_path):
     result = Many(step)
@@ -311,7 +311,7 @@ def labels_of_rois(path, result):
             number = 0
         planes = result.extent.planes_shape
         where = np.unravel_index(number, planes) if planes else ()
-        label = int(roi.properties["label"])
+        label = int(roi.props.splitlines()[0].removeprefix("label: "))
         assert not found[where][inside].any()
         found[where][inside] = label
         corners = np.concatenate(roi.coordinates(multi=True))

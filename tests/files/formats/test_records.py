@@ -41,7 +41,7 @@ def test_no_output_names_the_folder_that_it_is_in(tmp_path):
 
 
 def test_a_recipe_with_an_image_and_a_negative_prompt_survives(tmp_path):
-    example = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
+    example = np.random.default_rng(0).integers(0, 255, (20, 24, 3), np.uint8)
     result = segment(np.zeros((9, 11), np.uint8), {"ü": example}, negative_prompts="debris")
     for name, one in FORMATS.items():
         path = tmp_path / f"{name}{one.suffix}"

@@ -124,5 +124,8 @@ def _tiles(channels: Any, extent: Extent, dtype: np.dtype[Any]) -> Iterator[NDAr
 
 
 def xml_text(text: str) -> str:
-    """Return a text without the characters that XML cannot hold."""
-    return NOT_XML.sub("\ufffd", text)
+    """Return a text without the characters that XML cannot hold, and without double quotes.
+
+    Before 2026, tifffile wrote those into attributes as they are.
+    """
+    return NOT_XML.sub("\ufffd", text).replace('"', "'")
