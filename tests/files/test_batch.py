@@ -19,7 +19,7 @@ import tifffile
 import zarr
 
 from evaluate.mixed import BAD, write_ome_zarr
-from napari_clipseg import Recipe, segment, segment_files
+from napari_clipseg import InstanceOptions, Recipe, segment, segment_files
 from napari_clipseg.files import batch, locks, one
 from napari_clipseg.files.batch import DISK_FULL, plan_batch, run_steps
 from napari_clipseg.files.jobs import Job
@@ -171,6 +171,17 @@ def test_a_map_that_does_not_fit_into_memory_is_in_a_file_meanwhile(monkeypatch)
     monkeypatch.setattr(maps, "SHARE_OF_MEMORY", 0)
     assert statuses(run(formats=["labels-tiff"])) == ["done"] * 3
     np.testing.assert_array_equal(labels("0"), labels("0", "wanted"))
+    assert left_over() == []
+
+
+def test_the_map_of_an_image_in_parts_is_in_a_file_meanwhile(monkeypatch):
+    write_ome_zarr(Path("z.zarr"), load_sample("shapes").image[:60, :80, 1])
+    recipe = RECIPE.replace(instances=InstanceOptions("distance"))
+    wanted = segment(load_sample("shapes").image[:60, :80, 1], recipe)
+    monkeypatch.setattr(one, "LARGE", 100)
+    summary = segment_files("z.zarr", recipe, "out")
+    assert statuses(summary) == ["done"]
+    np.testing.assert_array_equal(labels("z"), wanted.labels)
     assert left_over() == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import time
@@ -27,12 +28,14 @@ from napari_clipseg.files.ledger import (
 from napari_clipseg.files.locks import Lock, held_lock
 from napari_clipseg.files.readers import read_image
 from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.images.tiling.plan import FLOAT32
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.run import Answer
 from napari_clipseg.segmentation import segment_steps
 
 DONE, ALREADY, FAILED, BUSY = "done", "already done", "failed", "busy"
+LARGE = 1 << 29  # bytes of a map
 Steps = Generator[Progress, None, "FileReport"]
 
 
@@ -216,15 +219,23 @@ def _segment_steps(
     source = read_image(job.image)
     if order.axes is not None:
         source = as_source(source, axes=order.axes)
+    output = part_path(job, "map.zarr") if _is_large(source, order.recipe) else None
     try:
-        result = yield from segment_steps(source, order.recipe, answer=answer)
+        result = yield from segment_steps(source, order.recipe, output=output, answer=answer)
     except MemoryError:
-        if order.recipe.refine_edges:
-            raise  # that is done in memory
+        if order.recipe.refine_edges or output is not None:
+            raise  # edges are refined in memory
         result = yield from segment_steps(
             source, order.recipe, output=part_path(job, "map.zarr"), answer=answer
         )
     return result, source
+
+
+def _is_large(source: Source, recipe: Recipe) -> bool:
+    """Return whether a map is better in a file: one of an image that is not in memory, too."""
+    pixels = math.prod((*source.planes_shape, *source.shape))
+    large = pixels * len(recipe.all_prompts) * FLOAT32 > LARGE
+    return large and not source.in_memory and not recipe.refine_edges
 
 
 def _write_steps(
