@@ -41,7 +41,7 @@ def client():
         LocalCluster(
             n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None
         ) as here,
-        Client(here) as client,
+        Client(here, set_as_default=False) as client,
     ):
         yield client
 
