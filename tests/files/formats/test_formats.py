@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 
+import dask.array
 import numpy as np
 import pytest
 import roifile
@@ -13,7 +15,7 @@ import tifffile
 import zarr
 from pycocotools.coco import COCO
 
-from exported import CASES, filled, image_of, made_of, on_map, table_read, written
+from exported import BUSY, CASES, filled, image_of, made_of, on_map, table_read, written
 from napari_clipseg.files.formats import FORMATS, recipe_of
 from napari_clipseg.images.labels.storage import label_dtype
 from napari_clipseg.results import Segmentation
@@ -387,3 +389,29 @@ def test_an_archive_of_outlines_is_the_same_each_time(tmp_path):
         written("roi-zip", CASES["2-D"], tmp_path / folder)
     one, two = (tmp_path / folder / "cells.roi.zip" for folder in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+
+
+# -- maps in files, of which no more than a part is in memory
+
+
+def values_in(path):
+    if path.is_dir():
+        group = zarr.open_group(path, mode="r")
+        return {name: array[:].tolist() for name, array in group.arrays()}
+    if path.suffix == ".tif":
+        return tifffile.imread(path).tolist()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_map_in_a_file_gives_the_same(name, tmp_path):
+    result = made_of(np.stack([BUSY, BUSY[::-1]]), prompts=("a", "b"), instances=False)
+    lazy = dask.array.from_array(result.probability, chunks=(1, 1, 4, 5))
+    in_file = replace(result, probability=lazy)
+    found = []
+    for folder, one in (("memory", result), ("file", in_file)):
+        (tmp_path / folder).mkdir()
+        path = written(name, one, tmp_path / folder, image=image_of(result))
+        assert recipe_of(path) == result.recipe
+        found.append(values_in(path))
+    assert found[0] == found[1]
