@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tempfile
 import zipfile
+from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 
 import dask.array
 import numpy as np
@@ -13,9 +17,22 @@ import roifile
 import shapely
 import tifffile
 import zarr
+from hypothesis import given
 from pycocotools.coco import COCO
 
-from exported import BUSY, CASES, filled, image_of, made_of, on_map, table_read, written
+from drawing import examples
+from exported import (
+    BUSY,
+    CASES,
+    RING,
+    filled,
+    image_of,
+    made_of,
+    on_map,
+    small_labels,
+    table_read,
+    written,
+)
 from napari_clipseg.files.formats import FORMATS, recipe_of
 from napari_clipseg.images.labels.storage import label_dtype
 from napari_clipseg.results import Segmentation
@@ -25,7 +42,11 @@ PYCOCOTOOLS = pytest.mark.filterwarnings("ignore:__array__ implementation:Deprec
 RESULTS = pytest.mark.parametrize("result", CASES.values(), ids=CASES)
 
 
-@RESULTS
+# The other cases are read below, each by what reads its format.
+KINDS = ("2-D", "a stack in time", "no objects", "names that XML lacks", "labels of prompts")
+
+
+@pytest.mark.parametrize("result", [CASES[kind] for kind in KINDS], ids=KINDS)
 @pytest.mark.parametrize("name", FORMATS)
 def test_any_output_alone_has_the_recipe(name, result, tmp_path):
     path = written(name, result, tmp_path, image=image_of(result))
@@ -328,10 +349,9 @@ def labels_of_rois(path, result):
     return found
 
 
-def labels_of_coco(path, result, capsys):
+def labels_of_coco(path, result):
     """The labels of each plane, by pycocotools."""
     coco = COCO(str(path))
-    capsys.readouterr()
     found = np.zeros_like(result.labels).reshape(-1, *result.labels.shape[-2:])
     for number, plane in enumerate(coco.loadImgs(coco.getImgIds())):
         assert (plane["height"], plane["width"]) == found.shape[1:]
@@ -362,9 +382,53 @@ def test_outlines_as_rois(result, tmp_path):
 
 @PYCOCOTOOLS
 @RESULTS
-def test_masks_as_coco(result, tmp_path, capsys):
+def test_masks_as_coco(result, tmp_path):
     path = written("coco", result, tmp_path)
-    np.testing.assert_array_equal(labels_of_coco(path, result, capsys), result.labels)
+    np.testing.assert_array_equal(labels_of_coco(path, result), result.labels)
+
+
+READ_BACK = {"geojson": labels_of_geojson, "roi-zip": labels_of_rois, "coco": labels_of_coco}
+
+
+class Drawn:
+    """A result with any labels."""
+
+    axes = ("y", "x")
+
+    def __init__(self, labels):
+        self.labels = labels
+        self.recipe = CASES["2-D"].recipe
+        self.extent = made_of(labels > 0).extent
+
+    @property
+    def objects(self):
+        index = np.unique(self.labels[self.labels > 0])
+        prompts = np.array(["a", "b"])[index % 2]
+        return {"index": index, "prompt": prompts, "mean_probability": index / 1e6}
+
+    def record(self, dtype):
+        return CASES["2-D"].record(dtype)
+
+
+@PYCOCOTOOLS
+@examples(30)
+@given(small_labels())
+def test_any_labels_come_back_from_outlines_and_masks(labels):
+    result = Drawn(labels)
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        for name, read in READ_BACK.items():
+            path = Path(folder) / f"cells{FORMATS[name].suffix}"
+            FORMATS[name].write(result, path)
+            np.testing.assert_array_equal(read(path, result), labels, err_msg=name)
+
+
+def test_outlines_far_from_the_corner_of_the_image(tmp_path):
+    result = made_of(RING, origin=(40_000.0, 1_000_000.0))
+    path = written("roi-zip", result, tmp_path)
+    (roi,) = roifile.roiread(str(path))
+    rings = [on_map(ring, result.extent) for ring in roi.coordinates(multi=True)]
+    np.testing.assert_array_equal(filled(RING.shape, rings), RING)
+    assert min(ring.min() for ring in roi.coordinates(multi=True)) == 40_001
 
 
 def test_what_qupath_reads_of_a_feature(tmp_path):

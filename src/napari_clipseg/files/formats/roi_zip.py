@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.files.formats.colors import label_color, prompt_color
+from napari_clipseg.files.formats.colors import label_color
 from napari_clipseg.files.formats.labelled import Labelled
 from napari_clipseg.files.formats.planes import (
     Plane,
@@ -49,9 +49,7 @@ def write_rois(
                 roi.name = f"{prompt} {label}".strip()
                 roi.props = f"label: {label}\nprompt: {' '.join(prompt.split())}\n"
                 roi.group = number % (MOST_GROUPS + 1)
-                by_object = result.recipe.instances is not None
-                color = label_color(result, label) if by_object else prompt_color(number)
-                roi.stroke_color = bytes([OPAQUE, *color])
+                roi.stroke_color = bytes([OPAQUE, *label_color(result, label)])
                 _place(roi, plane, result)
                 # With the time of day, two archives of one result would differ.
                 entry = zipfile.ZipInfo("-".join([f"{label:06}", *_place_name(plane)]) + ".roi")
