@@ -25,6 +25,7 @@ from exported import (
     BUSY,
     CASES,
     RING,
+    STACK,
     filled,
     image_of,
     made_of,
@@ -445,6 +446,13 @@ def test_what_qupath_reads_of_a_feature(tmp_path):
         "classification"
     ] == {"name": "a", "color": [255, 0, 255]}
     assert {"area", "mean_probability", "intensity_mean-0"} <= set(properties["measurements"])
+
+
+def test_names_in_an_archive_of_outlines_are_those_of_files(tmp_path):
+    result = made_of(STACK, prompts=("a/b\\c: <d>", "Zellkern"))
+    names = zipfile.ZipFile(written("roi-zip", result, tmp_path)).namelist()
+    assert names[:2] == ["a_b_c_ _d_ 1-z0000.roi", "Zellkern 2-z0000.roi"]
+    assert len(set(names)) == len(names)
 
 
 def test_an_archive_of_outlines_is_the_same_each_time(tmp_path):
