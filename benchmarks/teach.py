@@ -80,7 +80,7 @@ def main() -> None:
                 strokes = painted(truth, seed)
                 times["first"].append(seconds(lambda: teacher.first_answer(strokes, ())))  # noqa: B023
                 start = time.perf_counter()
-                lesson = teacher.teach(strokes, score=False)
+                lesson = teacher.teach(strokes, at_once=True)
                 times["learned"].append(time.perf_counter() - start)
                 times["map"].append(seconds(lambda: run_to_end(teacher.answer(lesson.prompt))))  # noqa: B023
                 times["scored"].append(seconds(lambda: teacher.teach(strokes)))  # noqa: B023

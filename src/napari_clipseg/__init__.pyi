@@ -32,6 +32,8 @@ from .results import Progress as Progress
 from .results import Segmentation as Segmentation
 from .segmentation import segment as segment
 from .segmentation import segment_steps as segment_steps
+from .teaching.fine_tuning import FineTuned as FineTuned
+from .teaching.fine_tuning import fine_tune as fine_tune
 from .teaching.teach import teach as teach
 from .uncertainty import shift_disagreement as shift_disagreement
 

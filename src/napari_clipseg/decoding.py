@@ -115,8 +115,7 @@ class Decoding:
             count = MAPS + len(learned.components) - 1
             maps = [maps_of_tiles[at : at + count], *(regions if learned.regions else [])]
             at += count
-            inputs = join_inputs(responses, np.concatenate(maps))
-            logits[i] = learned.classes[0].judge(inputs).reshape(shape)
+            logits[i] = learned.classes[0].judge(responses, np.concatenate(maps))
         return logits
 
 
@@ -133,12 +132,6 @@ def cached_regions(
 def _size(maps: Float32) -> tuple[int, int]:
     height, width = maps.shape[-2:]
     return height, width
-
-
-def join_inputs(responses: Float32, maps: Float32) -> Float32:
-    """Return ``(pixels, filters + maps)`` of ``(rows, columns, filters)`` and ``(maps, …)``."""
-    pixels = responses.reshape(-1, responses.shape[-1])
-    return np.concatenate([pixels, maps.reshape(len(maps), -1).T], axis=1)
 
 
 def class_maps(engine: Engine, features: Features, one: LearnedClass) -> Float32:

@@ -33,7 +33,7 @@ def learned(demo):
 
 
 def found_by(learned, image, engine, **fields):
-    return segment(image, learned, model=engine, threshold=0.5, **fields).probability[0] > 0.5
+    return segment(image, learned, model=engine, **fields).labels > 0
 
 
 def test_a_thing_is_learned_and_what_is_like_it_elsewhere_is_found(learned, demo):
@@ -78,9 +78,7 @@ def test_a_saved_prompt_answers_the_same(learned, demo, tmp_path):
 def test_beside_words_and_as_what_is_not_wanted(learned, demo):
     alone = segment(IMAGE, learned, model=demo).probability[0]
     word = segment(IMAGE, "blue nuclei", model=demo).probability[0]
-    both = segment(
-        IMAGE, ["blue nuclei", learned], negative_prompts=[learned], model=demo, threshold=0.5
-    )
+    both = segment(IMAGE, ["blue nuclei", learned], negative_prompts=[learned], model=demo)
     np.testing.assert_array_equal(both.probability[0], word)
     np.testing.assert_array_equal(both.probability[1], alone)
     np.testing.assert_array_equal(both.probability[2], alone)
@@ -97,7 +95,7 @@ def test_a_recipe_holds_all_that_a_learned_prompt_needs(learned, demo):
 def test_several_classes_give_a_map_each(demo):
     strokes = paint(MASKS, classes=(0, 1))
     both = teach(IMAGE, strokes, model=demo, classes={2: "red", 3: "blue"})
-    result = segment(IMAGE, both, model=demo, threshold=0.5)
+    result = segment(IMAGE, both, model=demo)
     assert result.probability.shape[0] == 2
     assert result.recipe.prompt_names == ("red", "blue")
     for label, mask in enumerate(MASKS, start=1):
@@ -109,7 +107,7 @@ def test_in_a_stack_of_which_some_planes_are_painted(demo):
     strokes = np.zeros(stack.shape[:3], np.uint8)
     strokes[1] = paint(scene(1)[1])
     learned = teach(stack, strokes, model=demo, axes="zyxs")
-    result = segment(stack, learned, model=demo, axes="zyxs", threshold=0.5)
+    result = segment(stack, learned, model=demo, axes="zyxs")
     for seed, labels in enumerate(result.labels):
         assert iou(labels > 0, scene(seed)[1][0]) > 0.6
 
@@ -158,7 +156,7 @@ def test_channels_that_the_model_does_not_see_are_judged_by(demo):
     image = image.clip(0, 255).astype(np.uint8)
     learned = teach(image, STROKES, model=demo, axes="cyx")
     assert learned.image_channels == 4
-    found = segment(image, learned, model=demo, axes="cyx", threshold=0.5).probability[0] > 0.5
+    found = segment(image, learned, model=demo, axes="cyx").labels > 0
     assert iou(found, MASKS[0]) > 0.7
     with pytest.raises(ValueError, match="by 4 channels, and the image has 3"):
         segment(IMAGE, learned, model=demo)

@@ -40,13 +40,13 @@ def test_the_first_answer_finds_the_thing(teacher):
     grid = teacher.first_answer(STROKES, ())
     assert grid.step == 1
     assert grid.values.dtype == np.float32
-    assert iou(grid.values[0] > 0.5, MASKS[0]) > 0.6
+    assert iou(grid.values[0] > 0.4, MASKS[0]) > 0.6
 
 
 def test_the_first_answer_has_a_map_for_each_class(teacher):
     grid = teacher.first_answer(paint(MASKS, classes=(0, 1)), ())
     for values, mask in zip(grid.values, MASKS, strict=True):
-        assert iou(values > 0.5, mask) > 0.6
+        assert iou(values > 0.4, mask) > 0.6
 
 
 def test_the_first_answer_on_a_large_image_is_coarse(demo):
@@ -59,7 +59,7 @@ def test_the_first_answer_on_a_large_image_is_coarse(demo):
     assert grid.step == 2
     assert grid.values.shape == (1, side // 2, side // 2)
     half = side // 4
-    assert grid.values[0, : half - 10].mean() > 0.5 > grid.values[0, half + 10 :].mean()
+    assert grid.values[0, : half - 10].mean() > 0.4 > grid.values[0, half + 10 :].mean()
 
 
 def test_the_first_answer_on_another_plane_than_the_strokes(demo):
@@ -68,7 +68,7 @@ def test_the_first_answer_on_another_plane_than_the_strokes(demo):
     strokes[0] = STROKES
     teacher = Teacher(stack, demo, axes="zyx")
     grid = teacher.first_answer(strokes, (1,))
-    assert iou(grid.values[0] > 0.5, scene(1)[1][0]) > 0.5
+    assert iou(grid.values[0] > 0.4, scene(1)[1][0]) > 0.5
 
 
 def test_one_side_alone_has_no_first_answer(teacher):
@@ -78,9 +78,9 @@ def test_one_side_alone_has_no_first_answer(teacher):
 
 
 def test_an_answer_from_the_cache_is_that_of_segment(teacher, lesson, demo):
-    wanted = segment(IMAGE, lesson.prompt, model=demo, threshold=0.5)
+    wanted = segment(IMAGE, lesson.prompt, model=demo)
     for _ in range(2):  # the second time all is cached
-        result = ended(teacher.answer(lesson.prompt, threshold=0.5))
+        result = ended(teacher.answer(lesson.prompt))
         np.testing.assert_array_equal(result.probability, wanted.probability)
         assert result.recipe == wanted.recipe
 
@@ -129,13 +129,46 @@ def test_where_all_is_painted_there_is_no_next_stroke(teacher, lesson):
     assert where_next(lesson, teacher.views, everywhere) is None
 
 
-def test_without_a_score_parts_count_as_in_the_lesson_before(demo):
+def test_at_once_parts_count_as_in_the_lesson_before(demo):
     teacher = Teacher(IMAGE, demo)
     with hurried():
         scored = teacher.teach(STROKES)
-        hasty = teacher.teach(STROKES, score=False)
+        hasty = teacher.teach(STROKES, at_once=True)
     assert scored.prompt.score is not None
     assert hasty.prompt.score is None
     assert hasty.results[0].weights == scored.results[0].weights
-    wanted, found = (segment(IMAGE, one.prompt, model=demo).probability for one in (scored, hasty))
-    np.testing.assert_allclose(found, wanted, atol=0.05)
+    wanted, found = (segment(IMAGE, one.prompt, model=demo).labels > 0 for one in (scored, hasty))
+    assert iou(found, wanted) > 0.9
+
+
+def test_at_once_without_a_lesson_before(demo):
+    teacher = Teacher(IMAGE, demo)
+    with hurried():
+        hasty = teacher.teach(STROKES, at_once=True)
+        other_names = teacher.teach(STROKES, at_once=True, classes=["red"])
+    weights = hasty.results[0].weights.values()
+    assert min(weights) == max(weights)  # nothing is known of the parts
+    assert other_names.prompt.names == ("red",)
+    found = segment(IMAGE, hasty.prompt, model=demo).labels > 0
+    assert iou(found, MASKS[0]) > 0.8
+
+
+class StopHereError(Exception):
+    """Raised by a step."""
+
+
+def test_a_lesson_stops_at_any_step(demo):
+    teacher = Teacher(IMAGE, demo)
+    told = []
+    with hurried():
+        teacher.teach(STROKES, step=told.append)
+        for number in (0, 5, len(told) // 2, len(told) - 1):
+            left = iter(range(number))
+
+            def step(message, left=left):
+                if next(left, None) is None:
+                    raise StopHereError(message)
+
+            with pytest.raises(StopHereError, match=told[number]):
+                teacher.teach(STROKES, step=step)
+    assert {"Fitting the decoder", "Testing the classifiers", "Joining the parts"} <= set(told)

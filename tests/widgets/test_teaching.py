@@ -178,12 +178,12 @@ def test_the_newest_stroke_wins(viewer, dock, begun, qtbot, settle, monkeypatch)
     reached, go_on, taught = threading.Event(), threading.Event(), []
     teach = Teacher.teach
 
-    def held(self, strokes, **options):
-        taught.append(int((strokes > 0).sum()))
+    def held(self, strokes, *, at_once, **options):
+        taught.append((int((strokes > 0).sum()), at_once))
         if len(taught) == 1:
             reached.set()
             assert go_on.wait(30)
-        return teach(self, strokes, **options)
+        return teach(self, strokes, at_once=at_once, **options)
 
     monkeypatch.setattr(Teacher, "teach", held)
     _, strokes, masks = begun()
@@ -199,8 +199,67 @@ def test_the_newest_stroke_wins(viewer, dock, begun, qtbot, settle, monkeypatch)
     )
     go_on.set()
     settle()
-    assert taught == [int((painted > 0).sum()), int((strokes.data > 0).sum())]
-    assert len(shown) == 1
+    few, all_of_them = int((painted > 0).sum()), int((strokes.data > 0).sum())
+    assert taught == [(few, True), (all_of_them, True), (all_of_them, False)]
+    assert len(shown) == 2
+
+
+def test_a_stroke_while_the_first_is_tested(viewer, dock, begun, qtbot, settle, monkeypatch):
+    reached, go_on, taught = threading.Event(), threading.Event(), []
+    teach = Teacher.teach
+
+    def held(self, strokes, *, at_once, **options):
+        taught.append((int((strokes > 0).sum()), at_once))
+        if len(taught) == 2:
+            reached.set()
+            assert go_on.wait(30)
+        return teach(self, strokes, at_once=at_once, **options)
+
+    monkeypatch.setattr(Teacher, "teach", held)
+    _, strokes, masks = begun()
+    painted = paint(masks)
+    put(strokes, painted)
+    qtbot.waitUntil(reached.is_set, timeout=30_000)
+    (labels,) = results(viewer, "labels")  # the answer is there while it is tested
+    assert iou(labels.data > 0, masks[0]) > 0.7
+    assert "not measured yet" in dock.status.value
+    assert dock.cancel_button.enabled
+    more = np.zeros_like(painted)
+    more[80:84, 2:12] = 1
+    put(strokes, more)
+    qtbot.waitUntil(lambda: len(taught) == 3, timeout=30_000)
+    go_on.set()
+    settle()
+    few, all_of_them = int((painted > 0).sum()), int((strokes.data > 0).sum())
+    assert taught == [(few, True), (few, False), (all_of_them, True), (all_of_them, False)]
+    assert "Expected agreement (IoU): 0." in dock.status.value
+    assert "filters alone" in dock.status.value
+
+
+def test_words_to_begin_with(viewer, dock, begun, settle, monkeypatch):
+    _, strokes, masks = begun()
+    begins = []
+    init = Teacher.__init__
+
+    def note(self, *args, prompt, **options):
+        begins.append(prompt)
+        init(self, *args, prompt=prompt, **options)
+
+    monkeypatch.setattr(Teacher, "__init__", note)
+    words = dock.teaching.box.words
+    words.value = "red disks"
+    words.native.editingFinished.emit()
+    put(strokes, paint(masks))
+    settle()
+    assert set(begins) == {"red disks"}
+    assert iou(results(viewer, "labels")[0].data > 0, masks[0]) > 0.7
+    other = viewer.add_image(scene(1)[0], name="other")
+    dock.image.value = other
+    settle()
+    assert words.value == ""
+    dock.image.value = viewer.layers["disks"]
+    settle()
+    assert words.value == "red disks"
 
 
 def test_cancel_drops_what_is_learned(viewer, dock, begun, qtbot, settle, monkeypatch):

@@ -4,18 +4,19 @@ On the bundled checkpoint, as the mean IoU over images and seeds of strokes, at 
 painted: ours, what it is made of, and what a user would take instead, all from the same strokes.
 Then: how far the score from held-out strokes is from the true IoU; what is marked by mistake on
 images that have nothing of the thing, after teaching on their background; a prompt that was taught
-on one scene, on four others.
+on one scene, on four others. It takes hours; with ``--save FILE.csv`` each figure is kept as it
+comes, and what is there already is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ WORD, FOREST, EXTRA, LOGISTIC, OURS = (
     "logistic regression on filters",
     "ours",
 )
-ROWS = (WORD, FOREST, EXTRA, LOGISTIC, OURS)
+OTHERS = (FOREST, EXTRA, LOGISTIC)
+ROWS = (WORD, *OTHERS, OURS)
 
 
 @dataclass(frozen=True)
@@ -91,32 +93,70 @@ def others(
     yield LOGISTIC, (inputs @ weight + bias > 0).reshape(strokes.shape), time.perf_counter() - start
 
 
-def measured(job: tuple[int, Sequence[int], Sequence[int]]) -> list[Measured]:
-    """Measure all rows on one case."""
+def measured(job: tuple[int, int, Sequence[tuple[str, int]]]) -> list[Measured]:
+    """Measure some rows, at some numbers of strokes, on one case with one drawing of strokes."""
     import torch
 
-    number, counts, seeds = job
+    number, seed, wanted = job
     torch.set_num_threads(1)
     case = CASES[number]()
     engine = load("demo", device="cpu")
-    words = segment(case.image, list(case.words), model=engine).probability
-    inputs = filtered(case)
+    words = inputs = None
     rows = []
-    for seed in seeds:
-        for count in counts:
-            strokes = draw_strokes(case.truth, count, seed)
+    for count in dict.fromkeys(count for _, count in wanted):
+        strokes = draw_strokes(case.truth, count, seed)
+        if (WORD, count) in wanted:
+            if words is None:
+                words = segment(case.image, list(case.words), model=engine).probability
             best = max(beside(one > t, case, strokes) for one in words for t in THRESHOLDS)
             rows.append(Measured(WORD, case.name, count, seed, best, 0.0))
+        others_wanted = [row for row, n in wanted if n == count and row in OTHERS]
+        if others_wanted:
+            if inputs is None:
+                inputs = filtered(case)
             for name, found, seconds in others(case, inputs, strokes):
-                iou = beside(found, case, strokes)
-                rows.append(Measured(name, case.name, count, seed, iou, seconds))
+                if name in others_wanted:
+                    iou = beside(found, case, strokes)
+                    rows.append(Measured(name, case.name, count, seed, iou, seconds))
+        if (OURS, count) in wanted:
             start = time.perf_counter()
             learned = teach(case.image, strokes, model=engine)
-            result = segment(case.image, learned, threshold=0.5, model=engine)
+            result = segment(case.image, learned, model=engine)
             seconds = time.perf_counter() - start
-            iou = beside(result.probability[0] > 0.5, case, strokes)
+            iou = beside(result.labels > 0, case, strokes)
             rows.append(Measured(OURS, case.name, count, seed, iou, seconds, learned.score))
     return rows
+
+
+def saved(path: Path | None) -> list[Measured]:
+    """Return the figures of a file that an earlier run wrote; none if there is no such file."""
+    if path is None or not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            Measured(
+                one["row"],
+                one["case"],
+                int(one["count"]),
+                int(one["seed"]),
+                float(one["iou"]),
+                float(one["seconds"]),
+                float(one["score"]) if one["score"] else None,
+            )
+            for one in csv.DictReader(file)
+        ]
+
+
+def save(path: Path | None, rows: Sequence[Measured]) -> None:
+    """Append figures to a file."""
+    if path is None:
+        return
+    begun = path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [one.name for one in fields(Measured)])
+        if not begun:
+            writer.writeheader()
+        writer.writerows(asdict(one) for one in rows)
 
 
 def mean(rows: Sequence[Measured], **wanted: object) -> float:
@@ -182,7 +222,7 @@ def silence(seeds: Sequence[int]) -> float:
         background = draw_strokes(empty.truth, 12, seed)
         learned = teach([scene.image, empty.image], [strokes, background])
         for one in (empty, other):
-            found = segment(one.image, learned, threshold=0.5).probability[0] > 0.5
+            found = segment(one.image, learned).labels > 0
             shares.append(found.mean())
     return float(np.mean(shares))
 
@@ -208,7 +248,7 @@ def transfer(seeds: Sequence[int]) -> tuple[float, float]:
 
 
 def _found(case: Case, learned: LearnedPrompt, strokes: NDArray[np.uint8]) -> float:
-    found = segment(case.image, learned, threshold=0.5).probability[0] > 0.5
+    found = segment(case.image, learned).labels > 0
     return beside(found, case, strokes)
 
 
@@ -219,16 +259,25 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="numbers of strokes")
     parser.add_argument("--table-only", action="store_true", help="without silence and transfer")
+    parser.add_argument("--save", type=Path, metavar="FILE.csv", help="keep the figures")
     options = parser.parse_args()
     seeds = range(options.seeds)
-    jobs = [(i, options.counts, [seed]) for seed in seeds for i in range(len(CASES))]
-    rows: list[Measured] = []
-    by_case: dict[str, int] = defaultdict(int)
+    rows = saved(options.save)
+    known = {(one.row, one.case, one.count, one.seed) for one in rows}
+    names = [make().name for make in CASES]
+    jobs = []
+    for seed in seeds:
+        for i, name in enumerate(names):
+            wanted = [
+                (r, n) for n in options.counts for r in ROWS if (r, name, n, seed) not in known
+            ]
+            jobs += [(i, seed, wanted)] if wanted else []
     with ProcessPoolExecutor(options.jobs) as pool:
-        for found in pool.map(measured, jobs):
+        for done, found in enumerate(pool.map(measured, jobs), 1):
             rows += found
-            by_case[found[0].case] += 1
-            print(f"{found[0].case}: {by_case[found[0].case]}", file=sys.stderr, flush=True)
+            save(options.save, found)
+            print(f"{done} of {len(jobs)}", file=sys.stderr, flush=True)
+    rows = [one for one in rows if one.count in options.counts and one.seed in seeds]
     print_table(rows, options.counts)
     if not options.table_only:
         few = range(min(options.seeds, 4))

@@ -7,19 +7,17 @@ adds to CLIP, under other names than the published checkpoints.
 from __future__ import annotations
 
 import operator
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.json_files import CONFIG_FILE, read_json
 from napari_clipseg.engine.checkpoints.locate import locate
+from napari_clipseg.engine.checkpoints.new_folder import new_folder, require_new
 from napari_clipseg.engine.checkpoints.weight_files import read_pickle, read_weights
 from napari_clipseg.engine.checkpoints.weights import fill
 from napari_clipseg.engine.errors import CheckpointError
@@ -100,8 +98,7 @@ def convert_decoder(
     """
     layers = _layers(extract_layers)
     path, folder, output = Path(decoder), locate(clip), Path(output)
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise CheckpointError(f"{output} exists already. Name a folder that is new or empty.")
+    require_new(output)
     shape, state = _read_decoder(path)
     config = _config(path, shape, folder, layers)
     tokenizer = CLIPTokenizer.from_pretrained(folder, config.text_config.max_position_embeddings)
@@ -111,20 +108,9 @@ def convert_decoder(
     with torch.device("meta"):
         model = CLIPSegForImageSegmentation(config)
     fill(model, state, f"{path} and {weights} do not make one CLIPSeg")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as place:
-            partial = Path(place) / output.name
-            model.save_pretrained(partial)
-            CLIPSegProcessor(IMAGE_PROCESSOR, tokenizer).save_pretrained(partial)
-            if output.exists():
-                output.rmdir()
-            os.replace(partial, output)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{output} cannot be written: {error}. Choose a place that you may write to, with "
-            f"{sum(x.nbytes for x in state.values()) / 1e6:.0f} MB free."
-        ) from error
+    with new_folder(output, sum(x.nbytes for x in state.values())) as partial:
+        model.save_pretrained(partial)
+        CLIPSegProcessor(IMAGE_PROCESSOR, tokenizer).save_pretrained(partial)
     return output
 
 

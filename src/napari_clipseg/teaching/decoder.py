@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ Float32 = NDArray[np.float32]
 
 STEPS = 30
 LEARNING_RATE = 0.1
+# Where a fit goes on from one of a stroke ago.
+MORE_STEPS = 6
+MORE_LEARNING_RATE = 0.03
 # Of the distance to where the fit began: strokes are few, and the checkpoint knows much.
 SHRINKAGE = 0.005
 MOST_TILES = 4
@@ -48,6 +51,23 @@ class Fitted:
         """Return how a vector is asked for without FiLM."""
         zeros = np.zeros((len(engine.config.extract_layers), engine.config.reduce_dim), np.float32)
         return cls(vector, zeros, zeros)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a fit found: how the decoder is asked, and what makes its logits fit.
+
+    Attributes
+    ----------
+    asked : Fitted
+        How the decoder is asked.
+    slope, offset : float
+        The calibrated logits are ``slope * logits + offset``.
+    """
+
+    asked: Fitted
+    slope: float
+    offset: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +110,13 @@ def best_start(engine: Engine, vectors: Float32, painted: Sequence[Painted]) -> 
 
 
 def fit_decoder(
-    engine: Engine, start: Fitted, painted: Sequence[Painted]
-) -> list[tuple[Fitted, float, float]]:
+    engine: Engine,
+    start: Fitted,
+    painted: Sequence[Painted],
+    *,
+    earlier: Fit | None = None,
+    step: Callable[[], Any] = lambda: None,
+) -> list[Fit]:
     """Fit vector and FiLM so that the decoder's logits tell the strokes apart.
 
     The loss is binary cross-entropy, with a quadratic penalty on what moves away from the start;
@@ -102,14 +127,13 @@ def fit_decoder(
     engine : Engine
         Whose decoder; its weights stay as they are.
     start : Fitted
-        Where the fits begin.
+        What the fits are drawn to, and where they begin.
     painted : sequence of Painted
         Those of some tiles; each with weights for each fit.
-
-    Returns
-    -------
-    list of (Fitted, float, float)
-        For each fit what was found, and slope and offset that make its logits fit.
+    earlier : Fit, optional
+        To begin with, instead: that of a few strokes ago. It needs fewer steps.
+    step : callable
+        Called before each step; it may raise to stop.
     """
     import torch
     from torch.nn import functional
@@ -126,22 +150,32 @@ def fit_decoder(
     grids = [_grid(one).to(device) for one in painted]
     targets = [torch.from_numpy(one.positive.astype(np.float32)).to(device) for one in painted]
     weights = [torch.from_numpy(one.weights.astype(np.float32)).to(device) for one in painted]
-    vector = copies(start.vector, len(start.vector))
-    scale = copies(start.scale, blocks, width)
-    shift = copies(start.shift, blocks, width)
-    calibration = torch.zeros(fits, 2, device=device)  # logarithm of the slope, and the offset
-    begun = [x.clone() for x in (vector, scale, shift)]
-    moved = [vector, scale, shift]
+
+    def all_of(asked: Fitted) -> list[Tensor]:
+        return [
+            copies(asked.vector, len(asked.vector)),
+            copies(asked.scale, blocks, width),
+            copies(asked.shift, blocks, width),
+        ]
+
+    steps, rate = (STEPS, LEARNING_RATE) if earlier is None else (MORE_STEPS, MORE_LEARNING_RATE)
+    first = all_of(start)
+    moved = all_of(start if earlier is None else earlier.asked)
+    vector, scale, shift = moved
+    # The logarithm of the slope, and the offset.
+    known = (0.0, 0.0) if earlier is None else (np.log(earlier.slope), earlier.offset)
+    calibration = copies(np.array(known, np.float32), 2)
     parameters = [*moved, calibration]
     for parameter in parameters:
         parameter.requires_grad_(True)
-    adam = torch.optim.Adam(parameters, lr=LEARNING_RATE)
+    adam = torch.optim.Adam(parameters, lr=rate)
     with torch.enable_grad():
-        for step in range(STEPS):
-            adam.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / STEPS)
+        for number in range(steps):
+            step()
+            adam.param_groups[0]["lr"] = rate * (1 - number / steps)
             loss = torch.zeros((), device=device)
-            for parameter, first in zip(moved, begun, strict=True):
-                loss = loss + SHRINKAGE * ((parameter - first) ** 2).sum()
+            for parameter, begun in zip(moved, first, strict=True):
+                loss = loss + SHRINKAGE * ((parameter - begun) ** 2).sum()
             for one, reduced, grid, target, weight in zip(
                 painted, tiles, grids, targets, weights, strict=True
             ):
@@ -161,7 +195,7 @@ def fit_decoder(
             adam.step()
     found = [x.detach().cpu().numpy() for x in (vector, scale, shift, calibration)]
     return [
-        (Fitted(v, s, b), float(np.exp(c[0])), float(c[1]))
+        Fit(Fitted(v, s, b), float(np.exp(c[0])), float(c[1]))
         for v, s, b, c in zip(*found, strict=True)
     ]
 

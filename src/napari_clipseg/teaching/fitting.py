@@ -13,27 +13,32 @@ from napari_clipseg.decoding import class_maps
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.descriptors import FILTERS, REGIONS
 from napari_clipseg.learned import MAPS, LearnedClass
-from napari_clipseg.teaching.decoder import Fitted, Painted, fit_decoder
+from napari_clipseg.teaching.decoder import Fit, Fitted, Painted, fit_decoder
 from napari_clipseg.teaching.network import distill
 from napari_clipseg.teaching.parts import (
+    TREES,
+    TREES_AT_ONCE,
+    TREES_HELD_OUT,
     Columns,
     balanced,
     clipped,
     log_loss,
+    logistic,
     mixed,
     parts_of,
     standard,
     worth,
 )
-from napari_clipseg.teaching.score import expected_iou, share_offset
+from napari_clipseg.teaching.score import expected_iou, share_offset, threshold_offset
 from napari_clipseg.teaching.strokes import Strokes, held_out
 from napari_clipseg.teaching.views import View, Views
 
 Float32 = NDArray[np.float32]
 
 SAMPLED = 16_000  # pixels of all tiles, that show the network what the parts answer
+SAMPLED_AT_ONCE = 8_000
 MOST_TILES = 4  # that the decoder is fitted on; those with the most strokes
-DECODER = "decoder"
+DECODER, ON_FILTERS, PROMPT = "decoder", "filters", "prompt"
 PAINTED_SHARE = 0.25  # of the pixels drawn for the network, those that are painted
 
 
@@ -65,20 +70,27 @@ class Result:
         The class.
     score : float, optional
         Expected IoU; None if there are too few strokes to tell.
+    beside : dict
+        The same of the prompt that teaching began with, calibrated ("prompt"), and of a forest on
+        filters ("filters"), both from the same strokes.
     weights, losses : dict
         Of each part: how much it counts, and its loss on held-out strokes.
     doubt : list of (View, rows, columns, values)
         For each tile how much the parts disagree at some pixels, 0 to 1.
     inputs : ndarray of float32
         ``(pixels, inputs)`` of the painted pixels, to go on from.
+    fit : Fit
+        Of the decoder.
     """
 
     learned: LearnedClass
     score: float | None
+    beside: dict[str, float | None]
     weights: dict[str, float]
     losses: dict[str, float]
     doubt: list[tuple[View, NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]
     inputs: Float32
+    fit: Fit
 
 
 def columns_of(image_channels: int, components: int) -> Columns:
@@ -127,7 +139,9 @@ def fit_class(
     components: Float32,
     columns: Columns,
     older: Older | None = None,
-    shares: Mapping[str, float] | None = None,
+    *,
+    at_once: bool = False,
+    earlier: Result | None = None,
     step: Callable[[str], Any] = lambda message: None,
 ) -> Result:
     """Fit the decoder, the parts and the network of one class.
@@ -150,72 +164,103 @@ def fit_class(
         Which inputs are what.
     older : Older, optional
         Pixels of an earlier teaching.
-    shares : mapping, optional
-        How much each part counts. Then no strokes are held out, which is several times as fast,
-        and there is no score.
+    at_once : bool
+        Whether somebody waits. Then no strokes are held out, so that there is no score, the parts
+        are small, and the fits go on from `earlier`.
+    earlier : Result, optional
+        Of a few strokes ago, on the same images.
     step : callable
         Called with what comes next; it may raise to stop.
     """
     strokes = joined(taught, older)
     positive = strokes.values == value
-    folds = [] if shares is not None else list(held_out(strokes, positive))
+    folds = [] if at_once else list(held_out(strokes, positive))
+    earlier = earlier if at_once else None
     everywhere = np.arange(len(strokes))
     weights = np.stack(
         [balanced(positive, everywhere), *(balanced(positive, train) for train, _ in folds)]
     )
-    step("Fitting the decoder")
-    fits = _fit_decoder(engine, start, taught, positive, weights)
+    fits = _fit_decoder(
+        engine,
+        start,
+        taught,
+        positive,
+        weights,
+        None if earlier is None else earlier.fit,
+        lambda: step("Fitting the decoder"),
+    )
     step("Reading the pixels")
-    at_strokes, sampled, places = _inputs(engine, start, fits[0][0], taught, components)
+    count = SAMPLED_AT_ONCE if at_once else SAMPLED
+    at_strokes, sampled, places = _inputs(engine, start, fits[0].asked, taught, components, count)
     inputs = at_strokes if older is None else np.concatenate([at_strokes, older.inputs])
-    decoded = [
-        _decoder_logits(engine, taught, fit, inputs[:, columns.fitted], len(at_strokes))
-        for fit in fits
-    ]
-    step("Fitting the classifiers")
     parts = parts_of(columns)
-    tests = {DECODER: np.zeros(len(strokes)), **{part: np.zeros(len(strokes)) for part in parts}}
-    for number, (train, test) in enumerate(folds, start=1):
-        tests[DECODER][test] = decoded[number][test]
-        for part, how in parts.items():
-            tests[part][test] = how(inputs[train], positive[train], held_out=True)(inputs[test])
-            step("Fitting the classifiers")
+    alone = logistic(np.array([columns.first]))  # not mixed in, only to compare with
+    tests = {part: np.zeros(len(strokes)) for part in (DECODER, PROMPT, *parts)}
+    for (train, test), fit in zip(folds, fits[1:], strict=True):
+        step("Testing the decoder")
+        decoded = _decoder_logits(engine, taught, fit, inputs[:, columns.fitted], len(at_strokes))
+        tests[DECODER][test] = decoded[test]
+        for part, how in {PROMPT: alone, **parts}.items():
+            step("Testing the classifiers")
+            answer = how(inputs[train], positive[train], trees=TREES_HELD_OUT)
+            tests[part][test] = answer(inputs[test])
     tested = np.unique(np.concatenate([test for _, test in folds])) if folds else np.empty(0, int)
     counted = balanced(positive, tested) if len(tested) else np.zeros(len(strokes))
-    losses = {part: log_loss(clipped(one), positive, counted) for part, one in tests.items()}
-    if shares is None:
-        shares = worth(losses, len(np.unique(strokes.groups[tested])))
-    answers: dict[str, Any] = {
-        DECODER: lambda other: other[:, columns.fitted] * fits[0][1] + fits[0][2],
-        **{part: how(inputs, positive) for part, how in parts.items()},
+    losses = {
+        part: log_loss(clipped(one), positive, counted)
+        for part, one in tests.items()
+        if part != PROMPT
     }
+    shares = worth(losses, len(np.unique(strokes.groups[tested])))
+    if earlier is not None:
+        shares = earlier.weights
+    answers: dict[str, Any] = {
+        DECODER: lambda other: other[:, columns.fitted] * fits[0].slope + fits[0].offset
+    }
+    for part, how in parts.items():
+        step("Fitting the classifiers")
+        answers[part] = how(inputs, positive, trees=TREES_AT_ONCE if at_once else TREES)
     step("Joining the parts")
     logits = {part: clipped(answer(sampled)) for part, answer in answers.items()}
     teacher = mixed(logits, shares)
-    offset = share_offset(1 / (1 + np.exp(-teacher)))
+    offset = share_offset(_probability(teacher))
+    cut = threshold_offset(engine.config.default_threshold)
     own = mixed({part: answer(inputs) for part, answer in answers.items()}, shares)
     center, spread = standard(sampled)
+    if earlier is not None:
+        center, spread = earlier.learned.center, earlier.learned.spread
     network = distill(
         np.concatenate([(sampled - center) / spread, (inputs - center) / spread]),
-        _probability(np.concatenate([teacher, own]) + offset).astype(np.float32),
+        _probability(np.concatenate([teacher, own]) + offset + cut).astype(np.float32),
         _draws(len(sampled), len(inputs)),
+        earlier=None if earlier is None else earlier.learned.network,
+        step=lambda: step("Joining the parts"),
     )
     learned = LearnedClass(
         name,
-        np.stack([start.vector, fits[0][0].vector]),
-        fits[0][0].scale,
-        fits[0][0].shift,
+        np.stack([start.vector, fits[0].asked.vector]),
+        fits[0].asked.scale,
+        fits[0].asked.shift,
         center,
         spread,
         network,
     )
-    score = None
-    if len(tested):
-        held = mixed({part: one[tested] for part, one in tests.items()}, shares)
-        score = expected_iou(strokes.of(tested), positive[tested], held, counted[tested], teacher)
+
+    def score_of(held: NDArray[np.float64], everywhere: NDArray[np.float64]) -> float | None:
+        if not len(tested):
+            return None
+        chosen = strokes.of(tested), positive[tested], held[tested], counted[tested]
+        return expected_iou(*chosen, everywhere)
+
+    mixed_tests = mixed({part: tests[part] for part in logits}, shares)
+    beside = {
+        PROMPT: score_of(tests[PROMPT], alone(inputs, positive, trees=0)(sampled)),
+        ON_FILTERS: score_of(clipped(tests[ON_FILTERS]), logits[ON_FILTERS]),
+    }
+    score = score_of(mixed_tests, teacher)
     spreads = _disagreement(logits, shares, offset)
     doubt = [(view, *at, spreads[part]) for view, at, part in places]
-    return Result(learned, score, dict(shares), losses, doubt, inputs)
+    return Result(learned, score, beside, dict(shares), losses, doubt, inputs, fits[0])
 
 
 def _fit_decoder(
@@ -224,12 +269,14 @@ def _fit_decoder(
     taught: Sequence[Taught],
     positive: NDArray[np.bool_],
     weights: NDArray[np.float64],
-) -> list[tuple[Fitted, float, float]]:
+    earlier: Fit | None,
+    step: Callable[[], Any],
+) -> list[Fit]:
     painted = painted_in_tiles(taught, positive, weights)
     painted.sort(key=lambda one: -len(one.positive))
     if not painted:
-        return [(start, 1.0, 0.0)] * len(weights)
-    return fit_decoder(engine, start, painted[:MOST_TILES])
+        return [Fit(start, 1.0, 0.0)] * len(weights)
+    return fit_decoder(engine, start, painted[:MOST_TILES], earlier=earlier, step=step)
 
 
 def painted_in_tiles(
@@ -266,8 +313,9 @@ def _inputs(
     fitted: Fitted,
     taught: Sequence[Taught],
     components: Float32,
+    count: int,
 ) -> tuple[Float32, Float32, list[tuple[View, Any, slice]]]:
-    """Return the inputs of painted pixels, those of sampled ones, and where those lie."""
+    """Return the inputs of painted pixels, those of `count` others, and where those lie."""
     asked = LearnedClass(
         "",
         np.stack([start.vector, fitted.vector]),
@@ -289,7 +337,7 @@ def _inputs(
             if own is None:
                 own = np.empty((len(one.strokes), values.shape[1]), np.float32)
             own[view.painted] = values
-            at = one.views.sample(view, one.strokes, max(SAMPLED // max(tiles, 1), 500))
+            at = one.views.sample(view, one.strokes, max(count // max(tiles, 1), 500))
             sampled.append(one.views.inputs(view, *at, maps, components))
             places.append((view, at, slice(done, done + len(at[0]))))
             done += len(at[0])
@@ -301,7 +349,7 @@ def _inputs(
 def _decoder_logits(
     engine: Engine,
     taught: Sequence[Taught],
-    fit: tuple[Fitted, float, float],
+    fit: Fit,
     others: Float32,
     count: int,
 ) -> NDArray[np.float64]:
@@ -311,7 +359,7 @@ def _decoder_logits(
     """
     from napari_clipseg.images.tiling.stitch import on_pixels
 
-    asked, slope, offset = fit
+    asked = fit.asked
     found = np.array(others, np.float64)
     first = 0
     for one in taught:
@@ -324,7 +372,7 @@ def _decoder_logits(
             found[first + view.painted] = near[y - part[0].start, x - part[1].start]
         first += len(one.strokes)
     assert first == count
-    return slope * found + offset
+    return fit.slope * found + fit.offset
 
 
 def _disagreement(

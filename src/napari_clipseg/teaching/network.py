@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,20 @@ Layers = tuple[tuple[Float32, Float32], ...]
 
 WIDTHS = (64, 32)
 STEPS = 300
+MORE_STEPS = 80  # where it goes on from a network of a stroke ago
 BATCH = 2048
 LEARNING_RATE = 0.01
 DECAY = 1e-4
 
 
-def distill(inputs: Float32, targets: Float32, weights: Float32) -> Layers:
+def distill(
+    inputs: Float32,
+    targets: Float32,
+    weights: Float32,
+    *,
+    earlier: Layers | None = None,
+    step: Callable[[], Any] = lambda: None,
+) -> Layers:
     """Fit a network to the probabilities of a teacher (https://arxiv.org/abs/1503.02531).
 
     Parameters
@@ -35,6 +44,10 @@ def distill(inputs: Float32, targets: Float32, weights: Float32) -> Layers:
         ``(pixels,)``: probabilities, 0 to 1.
     weights : ndarray of float32
         ``(pixels,)``: how often each is drawn, relative to the others.
+    earlier : tuple of (ndarray, ndarray), optional
+        Layers to begin with. They need fewer steps.
+    step : callable
+        Called now and then; it may raise to stop.
 
     Returns
     -------
@@ -46,21 +59,31 @@ def distill(inputs: Float32, targets: Float32, weights: Float32) -> Layers:
     from torch.nn import functional
 
     rng = np.random.default_rng(0)
-    widths = (inputs.shape[1], *WIDTHS, 1)
-    parameters = []
-    for before, after in pairwise(widths):
+    steps = STEPS if earlier is None else MORE_STEPS
+    if earlier is None:
+        widths = (inputs.shape[1], *WIDTHS, 1)
         # He and others (https://arxiv.org/abs/1502.01852): for ReLU.
-        first = rng.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32)
-        parameters += [nn.Parameter(torch.from_numpy(first)), nn.Parameter(torch.zeros(after))]
+        earlier = tuple(
+            (
+                rng.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32),
+                np.zeros(after, np.float32),
+            )
+            for before, after in pairwise(widths)
+        )
+    parameters = [
+        nn.Parameter(torch.from_numpy(array.copy())) for layer in earlier for array in layer
+    ]
     x = torch.from_numpy(np.clip(inputs, -LIMIT, LIMIT))
     y = torch.from_numpy(targets)
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     chance = weights.astype(np.float64)
     chance /= chance.sum()
-    draws = rng.choice(len(x), (STEPS, min(BATCH, 2 * len(x))), p=chance)
+    draws = rng.choice(len(x), (steps, min(BATCH, 2 * len(x))), p=chance)
     with torch.enable_grad():
-        for drawn in torch.from_numpy(draws):
+        for number, drawn in enumerate(torch.from_numpy(draws)):
+            if number % 20 == 0:
+                step()
             logits = run(x[drawn], parameters)
             loss = functional.binary_cross_entropy_with_logits(logits, y[drawn])
             optimizer.zero_grad()

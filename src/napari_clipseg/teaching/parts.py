@@ -14,6 +14,7 @@ Float64 = NDArray[np.float64]
 
 TREES = 30  # of each kind
 TREES_HELD_OUT = 12  # where only the worth of a part is measured
+TREES_AT_ONCE = 8  # where an answer is wanted while somebody paints
 LEAST_LEAF = 2  # pixels
 STRENGTH = 0.1  # of logistic regression: the inverse of its penalty
 MOST_LOGIT = 4.6  # no tree is surer than 99 %
@@ -43,16 +44,14 @@ Answer: TypeAlias = Callable[[Float32], Float64]  # from inputs to logits
 class Part(Protocol):
     """A way to tell painted pixels apart: fitted once to all, and once for each fold."""
 
-    def __call__(
-        self, inputs: Float32, positive: NDArray[np.bool_], *, held_out: bool = False
-    ) -> Answer:
-        """Fit to ``(pixels, inputs)``; `held_out` where only its worth is to be measured."""
+    def __call__(self, inputs: Float32, positive: NDArray[np.bool_], *, trees: int) -> Answer:
+        """Fit to ``(pixels, inputs)``, with so many trees of each kind, if it has trees."""
 
 
 def logistic(columns: NDArray[np.intp]) -> Part:
     """Return logistic regression on some standardised inputs."""
 
-    def fit(inputs: Float32, positive: NDArray[np.bool_], *, held_out: bool = False) -> Answer:
+    def fit(inputs: Float32, positive: NDArray[np.bool_], *, trees: int) -> Answer:
         weight, bias = fit_logistic(inputs[:, columns], positive)
         return lambda other: np.asarray(other[:, columns] @ weight + bias, np.float64)
 
@@ -73,12 +72,11 @@ def fit_logistic(inputs: Float32, positive: NDArray[np.bool_]) -> tuple[Float64,
 def forest(columns: NDArray[np.intp]) -> Part:
     """Return a random forest and extremely randomised trees on some inputs, averaged."""
 
-    def fit(inputs: Float32, positive: NDArray[np.bool_], *, held_out: bool = False) -> Answer:
+    def fit(inputs: Float32, positive: NDArray[np.bool_], *, trees: int) -> Answer:
         from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-        count = TREES_HELD_OUT if held_out else TREES
         models = [
-            kind(count, min_samples_leaf=LEAST_LEAF, class_weight="balanced", random_state=0)
+            kind(trees, min_samples_leaf=LEAST_LEAF, class_weight="balanced", random_state=0)
             for kind in (RandomForestClassifier, ExtraTreesClassifier)
         ]
         for model in models:

@@ -21,6 +21,14 @@ SLOPES = (0.05, 5.0)
 CERTAINTY = 0.02
 
 
+def threshold_offset(threshold: float) -> float:
+    """Return what to add to logits that are positive on the thing, so that a threshold finds it.
+
+    A learned prompt is cut at its checkpoint's threshold, like any other prompt.
+    """
+    return float(np.log(threshold / (1 - threshold)))
+
+
 def share_offset(probability: Float64, strength: float = USUAL_STRENGTH) -> float:
     """Return what to add to logits, so that they fit the share of pixels that the thing covers.
 

@@ -58,10 +58,13 @@ class Lesson:
         What was learned.
     results : tuple of Result
         Of each class.
+    tested : bool
+        Whether strokes were held out where there are enough.
     """
 
     prompt: LearnedPrompt
     results: tuple[Result, ...]
+    tested: bool
 
 
 def teach(
@@ -162,6 +165,7 @@ def lesson(
     *,
     prompt: Any = None,
     classes: Sequence[str] | Mapping[int, str] | None = None,
+    at_once: bool = False,
     earlier_lesson: Lesson | None = None,
     step: Callable[[str], Any] = lambda message: None,
 ) -> Lesson:
@@ -177,9 +181,10 @@ def lesson(
         Strokes on each of them.
     prompt, classes
         See `teach`.
+    at_once : bool
+        Whether somebody waits: then nothing is held out, and there is no score.
     earlier_lesson : Lesson, optional
-        One on the same image a few strokes ago: its parts count as they did there. No strokes are
-        held out then, which is several times as fast, and there is no score.
+        One on the same images a few strokes ago, to go on from if somebody waits.
     step : callable
         Called with what comes next, for a progress bar; it may raise to stop.
     """
@@ -201,13 +206,35 @@ def lesson(
     older = None if earlier is None else _older(earlier)
     values = _values(taught, earlier)
     names = _names(values, classes, earlier)
-    components = _components(taught) if earlier is None else earlier.components
+    before = _results_before(earlier_lesson if at_once else None, names)
+    if earlier is not None:
+        components = earlier.components
+    elif before is not None and earlier_lesson is not None:
+        components = earlier_lesson.prompt.components
+    else:
+        components = _components(taught)
     columns = columns_of(channels.pop(), len(components) - 1)
-    starts = _starts(engine, prompt, values, taught, older)
-    known_shares = _shares(earlier_lesson, names)
+    if before is not None and prompt is None:
+        starts = [Fitted.plain(one.learned.vectors[0], engine) for one in before]
+    else:
+        starts = _starts(engine, prompt, values, taught, older)
     results = tuple(
-        fit_class(engine, name, value, start, taught, components, columns, older, shares, step)
-        for value, name, start, shares in zip(values, names, starts, known_shares, strict=True)
+        fit_class(
+            engine,
+            name,
+            value,
+            start,
+            taught,
+            components,
+            columns,
+            older,
+            at_once=at_once,
+            earlier=of_before,
+            step=step,
+        )
+        for value, name, start, of_before in zip(
+            values, names, starts, before or [None] * len(values), strict=True
+        )
     )
     known = [one.score for one in results if one.score is not None]
     learned = LearnedPrompt(
@@ -218,10 +245,10 @@ def lesson(
         True,
         components,
         float(np.mean(known)) if len(known) == len(results) else None,
-        _record(taught, values, results, earlier),
+        _record(taught, values, results, earlier, tested=not at_once),
         _samples(taught, results, older),
     )
-    return Lesson(learned, results)
+    return Lesson(learned, results, not at_once)
 
 
 def _taught(views: Views, strokes: Any, number: int) -> Taught:
@@ -314,9 +341,11 @@ def _starts(
     return starts
 
 
-def _shares(lesson: Lesson | None, names: Sequence[str]) -> list[dict[str, float] | None]:
-    known = {} if lesson is None else {one.learned.name: one.weights for one in lesson.results}
-    return [known.get(name) for name in names]
+def _results_before(lesson: Lesson | None, names: Sequence[str]) -> tuple[Result, ...] | None:
+    """Return the results of a lesson to go on from; None if it had other classes."""
+    if lesson is None or [one.learned.name for one in lesson.results] != list(names):
+        return None
+    return lesson.results
 
 
 def _components(taught: Sequence[Taught]) -> Float32:
@@ -375,6 +404,8 @@ def _record(
     values: Sequence[int],
     results: Sequence[Result],
     earlier: LearnedPrompt | None,
+    *,
+    tested: bool,
 ) -> dict[str, Any]:
     from importlib.metadata import version
 
@@ -393,7 +424,9 @@ def _record(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "made_with": version("napari-clipseg"),
         "values": list(values),
+        "tested": tested,
         "scores": [one.score for one in results],
+        "scores_beside": [one.beside for one in results],
         "weights": [one.weights for one in results],
         "losses": [one.losses for one in results],
         "images": images,

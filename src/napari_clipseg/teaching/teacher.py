@@ -18,7 +18,7 @@ from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.segmentation import segment_steps
 from napari_clipseg.teaching.parts import fit_logistic
-from napari_clipseg.teaching.score import share_offset
+from napari_clipseg.teaching.score import share_offset, threshold_offset
 from napari_clipseg.teaching.strokes import UNPAINTED, class_values, read_strokes
 from napari_clipseg.teaching.teach import Lesson, lesson
 from napari_clipseg.teaching.views import Views
@@ -98,7 +98,7 @@ class Teacher:
             axes=axes,
         )
         self._cache: ByteCache[Any] = ByteCache(CACHE_BYTES)
-        self._scored: Lesson | None = None  # the last one with a score
+        self._last: Lesson | None = None
         self._grids: dict[tuple[int, ...], tuple[Float32, int, tuple[int, int]]] = {}
 
     def prepare(self, plane: tuple[int, ...]) -> None:
@@ -144,6 +144,7 @@ class Teacher:
             logits += share_offset(
                 _probability(logits[:: max(1, len(logits) // 16_384)].astype(float))
             )
+            logits += threshold_offset(self.engine.config.default_threshold)
             answers.append(_probability(logits).reshape(shape))
         return Grid(np.stack(answers).astype(np.float32), step)
 
@@ -152,7 +153,7 @@ class Teacher:
         strokes: Any,
         *,
         classes: Sequence[str] | Mapping[int, str] | None = None,
-        score: bool = True,
+        at_once: bool = False,
         step: Callable[[str], Any] = lambda message: None,
     ) -> Lesson:
         """Learn a prompt from all strokes; see `teach`.
@@ -161,24 +162,23 @@ class Teacher:
         ----------
         strokes, classes
             See `teach`.
-        score : bool
-            Whether strokes are held out, to weigh the parts and to tell a score. Without it the
-            parts count as in the lesson before, which is several times as fast.
+        at_once : bool
+            Whether somebody waits. Then no strokes are held out to weigh the parts and to tell a
+            score, and the fits go on from the lesson before.
         step : callable
             Called with what comes next; it may raise to stop.
         """
-        found = lesson(
+        self._last = lesson(
             self.engine,
             [self.views],
             [strokes],
             prompt=self.prompt,
             classes=classes,
-            earlier_lesson=None if score else self._scored,
+            at_once=at_once,
+            earlier_lesson=self._last,
             step=step,
         )
-        if score:
-            self._scored = found
-        return found
+        return self._last
 
     def answer(
         self, learned: LearnedPrompt, planes: Mapping[str, Any] | None = None, **fields: Any

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.cache import ByteCache
-from napari_clipseg.decoding import Pixels, cached_regions, component_maps, join_inputs
+from napari_clipseg.decoding import Pixels, cached_regions, component_maps
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.images.rendering import Appearance, resolve
@@ -215,7 +215,7 @@ class Views:
                 [on_pixels(one, view.tile, *part)[:, *places] for one in (maps, regions)]
             )
             responses = self._responses_of(view.plane, top, left)[y - top, x - left]
-            inputs = join_inputs(responses[:, None], near[..., None])
+            inputs = np.concatenate([responses, near.T], axis=1)
             if found is None:
                 found = np.empty((len(rows), inputs.shape[1]), np.float32)
             found[own] = inputs

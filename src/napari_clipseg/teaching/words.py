@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from napari_clipseg.learned import LearnedPrompt
 
+BESIDE = {"prompt": "before teaching", "filters": "filters alone"}
+
 
 def score_in_words(learned: LearnedPrompt) -> str:
     """Return a line for all classes, or for each: how well it will be found.
@@ -22,15 +24,23 @@ def score_in_words(learned: LearnedPrompt) -> str:
     """
     from napari_clipseg.teaching.score import LEAST_STROKES  # loads SciPy's optimizers
 
+    if not learned.record.get("tested", True):
+        return "Expected agreement (IoU): not measured yet"
     too_few = f"too few strokes to tell: paint {LEAST_STROKES} or more of each"
     scores = learned.record.get("scores", [learned.score])
     known = [score for score in scores if score is not None]
     if len(scores) != len(learned.names) or not known:
         return f"Expected agreement (IoU): {too_few}"
+    all_beside = learned.record.get("scores_beside", [{}] * len(scores))
     lines = []
-    for name, score in zip(learned.names, scores, strict=True):
+    for name, score, beside in zip(learned.names, scores, all_beside, strict=True):
         of = f" of {name}" if len(scores) > 1 else ""
-        lines.append(
-            f"Expected agreement (IoU){of}: {too_few if score is None else f'{score:.2f}'}"
-        )
+        line = too_few if score is None else f"{score:.2f}"
+        others = [
+            f"{text} {beside[part]:.2f}"
+            for part, text in BESIDE.items()
+            if score is not None and beside.get(part) is not None
+        ]
+        line += f" ({', '.join(others)})" if others else ""
+        lines.append(f"Expected agreement (IoU){of}: {line}")
     return "\n".join(lines)

@@ -1,10 +1,11 @@
-"""Strokes and their answers in threads: a first one at once, then the learned prompt's."""
+"""Strokes and their answers in threads: a rough one, a better one, then one with a score."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,8 +43,8 @@ class Question:
         The plane that is shown.
     model, detail : str
         See `teach`.
-    start : LearnedPrompt, optional
-        What to go on from.
+    start : LearnedPrompt or str, optional
+        What to go on from, or a text to begin with.
     classes : mapping of int to str
         What each value of the strokes is called.
     fields : mapping
@@ -58,7 +59,7 @@ class Question:
     plane: Plane
     model: str
     detail: str
-    start: LearnedPrompt | None
+    start: LearnedPrompt | str | None
     classes: Mapping[int, str]
     fields: Mapping[str, Any]
     only_if_new: bool = False
@@ -98,9 +99,9 @@ class FirstAnswer:
     labels: Grid | None = None
     values: tuple[int, ...] = ()
 
-    def teaches(self, start: LearnedPrompt | None) -> bool:
+    def teaches(self, start: LearnedPrompt | str | None) -> bool:
         """Whether both sides are painted, or were in what it goes on from."""
-        return len(self.values) > (1 if start is None else 0)
+        return len(self.values) > (0 if isinstance(start, LearnedPrompt) else 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,16 +118,22 @@ class Answer:
         0 to 1: where it is not sure, on the plane shown.
     place : tuple of (plane, row, column), optional
         Where the next stroke would teach most, in pixels of the image.
+    tested : bool
+        Whether strokes were held out, to weigh what it is made of and to tell a score.
     """
 
     prompt: LearnedPrompt
     result: Segmentation
     doubt: Grid
     place: tuple[Plane, float, float] | None
+    tested: bool
 
 
 class Lessons:
     """Answers to strokes, in threads; the newest question wins.
+
+    While somebody paints, what is learned goes on from the stroke before. Once they rest, it is
+    learned anew, with strokes held out.
 
     Parameters
     ----------
@@ -135,7 +142,8 @@ class Lessons:
     first : callable
         Called with a question and its `FirstAnswer`, or a `Failure`.
     answered : callable
-        Called with a question and its `Answer`, or a `Failure`.
+        Called with a question and its `Answer`, or a `Failure`; twice, if the first answer was
+        not tested.
     """
 
     def __init__(
@@ -145,9 +153,14 @@ class Lessons:
         first: Callable[[Question, FirstAnswer | Failure], None],
         answered: Callable[[Question, Answer | Failure], None],
     ) -> None:
-        self._first_called = first
+        self._first_called, self._answered = first, answered
         self._first = Newest(self._answer_first, told=told, returned=self._on_first)
-        self._refined = Newest(self._answer, told=told, returned=answered)
+        self._refined = Newest(
+            partial(self._answer, at_once=True), told=told, returned=self._on_refined
+        )
+        self._tested = Newest(
+            partial(self._answer, at_once=False), told=lambda _: None, returned=answered
+        )
         self._lock = threading.Lock()
         self._teacher: tuple[Question, Teacher] | None = None
         self._seen: NDArray[Any] | None = None
@@ -156,7 +169,7 @@ class Lessons:
     @property
     def busy(self) -> bool:
         """Whether an answer is to come."""
-        return self._first.busy or self._refined.busy
+        return self._first.busy or self._refined.busy or self._tested.busy
 
     def ask(self, question: Question) -> None:
         """Answer to these strokes, and to no older ones."""
@@ -164,12 +177,14 @@ class Lessons:
             question = replace(question, only_if_new=False)  # that one is not answered any more
         if not question.only_if_new:
             self._refined.stop()
+            self._tested.stop()
         self._first.ask(question)
 
     def stop(self) -> None:
         """Drop what is asked for."""
         self._first.stop()
         self._refined.stop()
+        self._tested.stop()
         self._seen = None
 
     def forget(self) -> None:
@@ -198,11 +213,11 @@ class Lessons:
         extent = grid_extent(teacher.views, question.plane, labels.shape, grid.step)
         return FirstAnswer(strokes, Grid(labels, extent), values)
 
-    def _answer(self, question: Question, step: Step) -> Answer:
+    def _answer(self, question: Question, step: Step, *, at_once: bool) -> Answer:
         from napari_clipseg.teaching.teacher import doubt, where_next
 
         teacher = self._teacher_for(question, step)
-        lesson = self._lesson_for(teacher, question, step)
+        lesson = self._lesson_for(teacher, question, step, at_once=at_once)
         steps = teacher.answer(lesson.prompt, **question.fields)
         while True:
             try:
@@ -221,6 +236,7 @@ class Lessons:
             result,
             Grid(values, grid_extent(views, question.plane, values.shape, grid.step)),
             None if place is None else (place[0], *_on_image(views, *place[1:])),
+            lesson.tested,
         )
 
     def _teacher_for(self, question: Question, step: Step) -> Teacher:
@@ -242,14 +258,19 @@ class Lessons:
             self._teacher = question, teacher
             return teacher
 
-    def _lesson_for(self, teacher: Teacher, question: Question, step: Step) -> Lesson:
+    def _lesson_for(
+        self, teacher: Teacher, question: Question, step: Step, *, at_once: bool
+    ) -> Lesson:
         """Return what strokes teach; with other settings of the answer, it is not learned anew."""
         if self._lesson is not None:
             of, asked, lesson = self._lesson
             same = of is teacher and asked.classes == question.classes
+            same = same and (at_once or lesson.tested)
             if same and np.array_equal(asked.strokes, question.strokes):
                 return lesson
-        lesson = teacher.teach(question.strokes, classes=question.classes, step=step)
+        lesson = teacher.teach(
+            question.strokes, classes=question.classes, at_once=at_once, step=step
+        )
         self._lesson = teacher, question, lesson
         return lesson
 
@@ -264,7 +285,13 @@ class Lessons:
                 self._refined.ask(replace(question, strokes=outcome.strokes))
             else:
                 self._refined.stop()
+            self._tested.stop()
         self._first_called(question, outcome)
+
+    def _on_refined(self, question: Question, outcome: Answer | Failure) -> None:
+        if isinstance(outcome, Answer) and not outcome.tested:
+            self._tested.ask(question)
+        self._answered(question, outcome)
 
 
 def grid_extent(views: Views, plane: Plane, shape: tuple[int, ...], step: int) -> Extent:
@@ -291,7 +318,7 @@ def _same_lesson(one: Question, other: Question) -> bool:
     return (
         one.model == other.model
         and one.detail == other.detail
-        and one.start is other.start
+        and (one.start is other.start or (isinstance(one.start, str) and one.start == other.start))
         and same_source(one.source, other.source)
     )
 

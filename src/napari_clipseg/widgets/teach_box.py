@@ -60,6 +60,14 @@ class TeachBox:
                 "An earlier learned prompt: it goes on from there. Its own strokes count, too."
             ),
         )
+        self.words = LineEdit(
+            label="Words",
+            tooltip=(
+                "A few words for what you look for, to begin with. Empty: the word that fits your "
+                "strokes best, of some usual ones."
+            ),
+        )
+        self.words.native.setPlaceholderText("what it is called, if you like")
         self.where = PushButton(
             text="Where next?",
             enabled=False,
@@ -81,6 +89,7 @@ class TeachBox:
             _row("Brush", self.brush, self.paint),
             _row("Class", self.name, self.more),
             self.start,
+            self.words,
             _row("Hints", self.where, self.doubt),
             _row("Learned", self.save, self.load),
             _row("", self.apply),
@@ -93,6 +102,8 @@ class TeachBox:
         self.name.native.editingFinished.connect(self._on_name)
         self.more.changed.connect(self._on_more)
         self.start.changed.connect(self._on_start)
+        self.words.native.editingFinished.connect(self._on_words)
+        self._asked_words = ""
 
     @property
     def visible(self) -> bool:
@@ -121,9 +132,9 @@ class TeachBox:
             self._show_brushes()
 
     @property
-    def beginning(self) -> LearnedPrompt | None:
-        """What is gone on from."""
-        return self._starts.get(str(self.start.value))
+    def beginning(self) -> LearnedPrompt | str | None:
+        """What is gone on from, or the words to begin with."""
+        return self._starts.get(str(self.start.value)) or self._asked_words or None
 
     def offer_start(self, name: str, learned: LearnedPrompt, *, choose: bool = False) -> None:
         """Add a learned prompt to what can be begun with."""
@@ -134,12 +145,15 @@ class TeachBox:
             self.start.value = name if choose else chosen
         if choose:
             self._take_names(learned)
+            self._show_words()
 
-    def choose_start(self, learned: LearnedPrompt | None) -> None:
-        """Begin with one that was offered, or with nothing."""
-        names = [name for name, offered in self._starts.items() if offered is learned]
+    def choose_start(self, start: LearnedPrompt | str | None) -> None:
+        """Begin with one that was offered, with words, or with nothing."""
+        names = [name for name, offered in self._starts.items() if offered is start]
         with self.start.changed.blocked():
             self.start.value = names[-1] if names else NOTHING
+        self.words.value = self._asked_words = start if isinstance(start, str) else ""
+        self._show_words()
 
     def _brushes(self) -> list[tuple[str, int]]:
         return [*((name, value) for value, name in self._names.items()), (NOT_THIS, BACKGROUND)]
@@ -180,9 +194,20 @@ class TeachBox:
             self._changed(False)
 
     def _on_start(self) -> None:
-        if self.beginning is not None:
+        if isinstance(self.beginning, LearnedPrompt):
             self._take_names(self.beginning)
+        self._show_words()
         self._changed(True)
+
+    def _on_words(self) -> None:
+        words = self.words.value.strip()
+        if words != self._asked_words:
+            self._asked_words = words
+            self._changed(True)
+
+    def _show_words(self) -> None:
+        """Words are for where nothing was learned: a learned prompt has its own."""
+        self.words.enabled = self.start.value == NOTHING
 
 
 def _row(label: str, *widgets: Any) -> Container[Widget]:

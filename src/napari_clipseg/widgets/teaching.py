@@ -112,7 +112,7 @@ class Teaching:
         self._outlook = Outlook(viewer)
         self._image: Image | None = None
         self._layer: Labels | None = None  # of strokes
-        self._starts: dict[str, LearnedPrompt | None] = {}  # of each layer of strokes
+        self._starts: dict[str, LearnedPrompt | str | None] = {}  # of each layer of strokes
         self._asked: Asked | None = None
         self._by_button = False
         self._result: Result | None = None
