@@ -21,7 +21,7 @@ import numpy as np
 CASES: dict[str, tuple[int, float, bool]] = {
     # name: side in pixels, radius of a spot over the step between spots, whether in memory, too
     "20,000 x 20,000, apart": (20_000, 0.4, False),
-    "20,000 x 20,000, a layer": (20_000, 0.56, False),
+    "10,000 x 10,000, a layer": (10_000, 0.56, False),
     "4096 x 4096, apart, both": (4096, 0.4, True),
     "4096 x 4096, a layer, both": (4096, 0.56, True),
 }
