@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -78,7 +79,12 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     count = workers or 1
     threads = max(1, (os.cpu_count() or 1) // count)
     with _no_ctrl_c():
-        started = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=":0")
+        started = LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            silence_logs=logging.ERROR,
+        )
     with started as cluster, Client(cluster, set_as_default=False) as client:
         client.register_plugin(OneAtATime(threads), name=PLUGIN)
         yield client

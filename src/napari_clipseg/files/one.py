@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Generator
@@ -150,7 +151,7 @@ def _locked_steps(
             return FileReport(job.image, BUSY)
         before = dict(entry.parts) if ours and entry is not None else {}
         if _adds_labels(job, order):
-            _add_labels(job, order, result)
+            add_labels(job.image, order.in_image, result, overwrite=order.overwrite)
             # Which changes the image's own metadata, but not what it shows.
             in_image, stat = order.in_image, stat_of(job.image)
         done = Entry(str(job.image), order.key, stat, before | parts, in_image)
@@ -171,25 +172,25 @@ def _adds_labels(job: Job, order: Order) -> bool:
     return bool(order.in_image) and job.image.is_dir()
 
 
-def _add_labels(job: Job, order: Order, result: Segmentation) -> None:
-    """Add labels to an OME-Zarr image.
+def add_labels(image: Path, name: str, result: Segmentation, *, overwrite: bool) -> None:
+    """Add labels to an OME-Zarr image; the same ones, of a run that was killed, stay.
 
     Raises
     ------
     FileExistsError
-        If it has others of that name.
+        If it has others of that name, and they are not to be replaced.
     """
-    path = job.image / "labels" / order.in_image
+    path = image / "labels" / name
     if path.exists():
         # Those of a run that was killed before it could note them are the same.
         if recipe_of(path).hash == result.recipe.hash:
             return
-        if not order.overwrite:
+        if not overwrite:
             raise in_the_way(path)
-        aside = path.with_name(f"{PART}{path.name}-{job.id}")
+        aside = path.with_name(f"{PART}{name}-{secrets.token_hex(4)}")
         os.rename(path, aside)
         shutil.rmtree(aside)
-    add_labels_to_zarr(job.image, order.in_image, result)
+    add_labels_to_zarr(image, name, result)
 
 
 def _wanted(job: Job, entry: Entry | None, overwrite: bool) -> list[str]:
