@@ -111,13 +111,23 @@ def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
     """
     known = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
     if PLUGIN not in known:
-        client.register_plugin(OneAtATime(), name=PLUGIN)
+        _prepare(client)
     if len(jobs) < max(2, len(client.nthreads())):
         # What dask computes here of files is not for the workers, which run the model.
         with answering(client, order.recipe) as answer, dask.config.set(scheduler="threads"):
             yield from local_steps(jobs, order, answer)
     else:
         yield from _file_steps(client, jobs, order)
+
+
+def _prepare(client: Client) -> None:
+    try:
+        client.register_plugin(OneAtATime(), name=PLUGIN)
+    except Exception as error:
+        raise ValueError(
+            f"The workers cannot run napari-clipseg: {type(error).__name__}: {error}. Install the "
+            f"same version there as here."
+        ) from error
 
 
 def _file_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
