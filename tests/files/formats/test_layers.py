@@ -112,6 +112,14 @@ def test_a_reader_says_what_it_cannot_read(tmp_path):
         read_layers(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("name", ["a.geojson", "a.csv", "a.coco.json"])
+def test_a_file_without_pixels_is_no_layer(name, tmp_path):
+    path, *_ = write(CASES["2-D"], tmp_path / name)
+    assert get_reader(str(path)) is None
+    with pytest.raises(ValueError, match=f"^{name} holds neither labels nor maps; wanted an OME-"):
+        read_layers(path)
+
+
 # -- layers saved
 
 
