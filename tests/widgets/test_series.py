@@ -74,8 +74,10 @@ def test_edits_are_saved(dock, qtbot, opened, folder):
     labels.undo()
     qtbot.waitUntil(lambda: not SeriesFolder(folder).open(0).labels.any(), timeout=10_000)
     labels.data[4:9, 5:20] = 7  # without an event
+    labels.paint((20, 20), 4)
     dock.series.next.click()
-    opened("b.npy")
+    opened("b.npy").undo()
+    assert not opened("b.npy").data.any()  # strokes of another image
     dock.series.previous.click()
     assert (opened("a.npy").data[4:9, 5:20] == 7).all()
     assert os.listdir(folder / "labels") == ["a.npy.labels.tif"]  # nothing was done to b

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -146,7 +146,6 @@ class SeriesBox(QWidget):
         if self._series is None or self._ahead is None or number < 0:
             return
         self.save()
-        self._remove_layers()
         try:
             recipe = self._host.recipe() if self.prelabel.isChecked() else None
         except (ValueError, TypeError, OSError) as error:
@@ -185,20 +184,39 @@ class SeriesBox(QWidget):
     def _on_opened(self, number: int, outcome: Opened | Failure) -> None:
         if self._series is None or self._ahead is None:
             return
+        if self._save_soon.isActive():
+            self.save()  # what was edited since another image was asked for
         if isinstance(outcome, Failure):
+            self._remove_layers()
             self._host.fail(outcome.error)
         else:
+            self._show(outcome)
             self._number = number
-            image, labels = layers_of(outcome)
-            self._image = self._viewer.add_layer(image)
-            self._labels = self._viewer.add_layer(labels)
-            for event in (labels.events.paint, labels.events.set_data, labels.events.labels_update):
-                event.connect(self._on_edit)
             if not outcome.labelled:
                 self.save()  # what it was labelled with
             about = "" if outcome.labels.any() else " It has no labels yet."
-            self._host.say(f"{number + 1} of {len(self._series)}: {image.name}.{about}")
+            self._host.say(f"{number + 1} of {len(self._series)}: {outcome.source.name}.{about}")
         self._prepare(number)
+
+    def _show(self, opened: Opened) -> None:
+        """Give the layers other pixels; napari takes a second to make layers anew."""
+        image, labels = self._image, self._labels
+        both = image in self._viewer.layers and labels in self._viewer.layers
+        if image is not None and labels is not None and both and fits(image, opened):
+            self._remove_results(image)
+            self._watch(labels, False)
+            show_on(image, labels, opened)
+            self._watch(labels, True)
+            return
+        self._remove_layers()
+        self._image, self._labels = layers_of(opened)
+        self._viewer.add_layer(self._image)
+        self._viewer.add_layer(self._labels)
+        self._watch(self._labels, True)
+
+    def _watch(self, labels: Labels, watch: bool) -> None:
+        for event in (labels.events.paint, labels.events.set_data, labels.events.labels_update):
+            (event.connect if watch else event.disconnect)(self._on_edit)
 
     def _prepare(self, number: int) -> None:
         """Read the images around this one ahead."""
@@ -236,18 +254,55 @@ class SeriesBox(QWidget):
         """Remove the image, its labels, and the results of runs on it."""
         image, labels = self._image, self._labels
         self._image = self._labels = self._number = None
-        if labels is not None:
-            for event in (labels.events.paint, labels.events.set_data, labels.events.labels_update):
-                event.disconnect(self._on_edit)
-        of_image = None if image is None else str(image.unique_id)
+        if image is None or labels is None:
+            return
+        self._watch(labels, False)
+        # A layer that is removed while it is selected is drawn once more, half removed.
+        self._viewer.layers.selection.clear()
+        self._remove_results(image)
+        for layer in (image, labels):
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _remove_results(self, image: Image) -> None:
         for layer in list(self._viewer.layers):
-            mine = layer in (image, labels)
             record: Any = layer.metadata.get(METADATA, {})
-            if mine or (of_image is not None and record.get("source_id") == of_image):
+            if record.get("source_id") == str(image.unique_id):
+                self._viewer.layers.selection.discard(layer)
                 self._viewer.layers.remove(layer)
 
 
-def layers_of(opened: Opened) -> tuple[Layer, Layer]:
+def fits(image: Image, opened: Opened) -> bool:
+    """Return whether a layer can show another image."""
+    source = opened.source
+    names = tuple(name for name in source.axes if name != SAMPLE)
+    return (
+        not image.multiscale
+        and len(source.levels) == 1
+        and image.rgb == source.rgb
+        and tuple(image.axis_labels) == names
+        and np.dtype(image.data.dtype) == source.dtype
+    )
+
+
+def show_on(image: Image, labels: Labels, opened: Opened) -> None:
+    """Show an image and its labels on layers that fit."""
+    source = opened.source
+    names = [name for name in source.axes if name != SAMPLE]
+    image.data = _colors_last(source.levels[0], source)
+    image.name = source.name
+    if not source.rgb:
+        image.reset_contrast_limits()
+    labels.data = opened.labels
+    labels.name = f"{source.name} · labels"
+    labels._reset_history()  # else undo would bring strokes of the image before
+    for layer, its in ((image, names), (labels, [name for name in names if name != CHANNEL])):
+        for key, value in _placement(source, its).items():
+            if tuple(map(str, getattr(layer, key))) != tuple(map(str, value)):
+                setattr(layer, key, value)
+
+
+def layers_of(opened: Opened) -> tuple[Image, Labels]:
     """Return an image and its labels as layers."""
     source = opened.source
     levels = [_colors_last(level, source) for level in source.levels]
@@ -277,8 +332,8 @@ def _colors_last(level: Any, source: Source) -> Any:
 def _placement(source: Source, names: list[str]) -> dict[str, Any]:
     at = {ROW: 0, COLUMN: 1}
     return {
-        "scale": [source.spacing[at[name]] if name in at else 1 for name in names],
-        "translate": [source.translation[at[name]] if name in at else 0 for name in names],
+        "scale": [source.spacing[at[name]] if name in at else 1.0 for name in names],
+        "translate": [source.translation[at[name]] if name in at else 0.0 for name in names],
         "units": [source.unit if name in at else "pixel" for name in names],
         "axis_labels": names,
     }
