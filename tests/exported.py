@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pandas
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from napari_clipseg.files.formats import FORMATS, beside, write_beside
 from napari_clipseg.images.io.extent import Extent
@@ -143,3 +145,11 @@ def table_read(name, path):
     if name == "csv":
         return pandas.read_csv(path, keep_default_na=False, na_values=["nan"])
     return pandas.read_parquet(path)
+
+
+def small_labels():
+    """Draw label images of every small shape; labels may be large, and have gaps."""
+    shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
+    return shapes.flatmap(
+        lambda shape: hnp.arrays(np.int32, shape, elements=st.sampled_from([0, 1, 2, 70_000]))
+    )

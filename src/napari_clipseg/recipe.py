@@ -342,8 +342,8 @@ class Recipe:
         """
         if isinstance(layer, str | Path):
             raise TypeError(
-                f"Got the path {str(layer)!r}; open it first: zarr.open_group(path) for an "
-                f"OME-Zarr, Recipe.load(path) for a saved recipe."
+                f"Got the path {str(layer)!r}; wanted a layer. The recipe of a file is "
+                f"napari_clipseg.recipe_of(path)."
             )
         # A zarr group has metadata, too, of another kind.
         metadata = getattr(layer, "attrs", None) or getattr(layer, "metadata", None) or layer

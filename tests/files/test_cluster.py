@@ -41,7 +41,7 @@ def client():
         LocalCluster(
             n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None
         ) as here,
-        Client(here) as client,
+        Client(here, set_as_default=False) as client,
     ):
         yield client
 
@@ -145,6 +145,18 @@ def test_what_another_run_works_on_is_waited_for(client, monkeypatch):
 
     assert len(run_steps(batch.steps(client), follow).done) == 6
     assert any(message.startswith("Waiting for 1 images") for message in told)
+
+
+def test_workers_that_cannot_run_it():
+    class Broken:
+        def run_on_scheduler(self, function):
+            return []
+
+        def register_plugin(self, plugin, name):
+            raise ModuleNotFoundError("No module named 'napari_clipseg'")
+
+    with pytest.raises(ValueError, match="Install the same version there"):
+        segment_files("in", RECIPE, "out", client=Broken())
 
 
 def test_a_scheduler_that_is_not_there(capsys):

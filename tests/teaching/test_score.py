@@ -3,68 +3,91 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_clipseg.teaching.score import LEAST_STROKES, expected_iou, share_offset
+from napari_clipseg.teaching.score import (
+    LEAST_STROKES,
+    USUAL_SHARE,
+    best_cut,
+    enough_to_tell,
+    held_out_slope,
+)
 from napari_clipseg.teaching.strokes import Strokes
 
 
-def strokes(per_side, length=20):
-    groups = np.repeat(np.arange(2 * per_side), length)
-    positive = groups < per_side
+def strokes(on, beside, length=20):
+    groups = np.repeat(np.arange(on + beside), length)
+    positive = groups < on
     places = np.zeros((len(groups), 2), int)
     return Strokes(places, np.where(positive, 2, 1), groups), positive
 
 
-@pytest.mark.parametrize("share", [0.03, 0.2, 0.5, 0.9])
-def test_the_offset_follows_the_share_of_a_clear_answer(share):
-    probability = np.where(np.arange(10_000) < share * 10_000, 0.99, 0.01)
-    rare = share_offset(np.full(10_000, 0.01))
-    assert rare < share_offset(probability) < share_offset(np.full(10_000, 0.99))
-
-
-def test_an_answer_that_says_nothing_gets_the_usual_share():
-    assert share_offset(np.full(100, 0.5)) == pytest.approx(np.log(0.3 / 0.7))
-
-
-def expected(per_side, right, sampled, certainty=3.0):
-    """Strokes of which a share is answered rightly, and the answers on the image."""
-    painted, positive = strokes(per_side)
+def two_humps(share, apart, count=20_000):
+    """Logits of pixels of which a share is the thing, as both sides alike teach them."""
     rng = np.random.default_rng(0)
-    # The same share of each stroke.
-    good = rng.permuted(np.tile(np.arange(20) < 20 * right, (2 * per_side, 1)), axis=1).ravel()
-    held = np.where(positive == good, certainty, -certainty)
-    weights = np.full(len(held), 1 / len(held))
-    return expected_iou(painted, positive, held, weights, sampled)
+    truth = np.arange(count) < share * count
+    # Of two normal distributions the log ratio of densities is linear, and its own calibration.
+    values = rng.normal(np.where(truth, apart / 2, -apart / 2), 1)
+    return apart * values, truth
 
 
-ANSWER = np.where(np.arange(10_000) < 3_000, 3.0, -3.0)
+def iou(marked, truth):
+    return (marked & truth).sum() / (marked | truth).sum()
 
 
-def test_no_score_of_few_strokes():
-    assert expected(LEAST_STROKES - 1, 1.0, ANSWER) is None
-    assert expected(LEAST_STROKES, 1.0, ANSWER) is not None
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("apart", [2.0, 3.0, 5.0])
+def test_the_cut_agrees_nearly_as_well_as_the_best_one_and_expects_it(share, apart):
+    logits, truth = two_humps(share, apart)
+    cut = best_cut(logits)
+    found = iou(cut.slope * logits + cut.offset > 0, truth)
+    possible = max(iou(logits > at, truth) for at in np.linspace(-8, 8, 161))
+    assert found > possible - 0.06
+    assert cut.iou == pytest.approx(found, abs=0.15)
 
 
-def test_the_better_held_out_strokes_are_found_the_higher_is_the_score():
-    scores = [expected(10, right, ANSWER) for right in (0.5, 0.7, 0.85, 0.95, 1.0)]
+def test_answers_that_say_nothing_get_the_usual_share():
+    assert best_cut(np.zeros(1000)).iou == pytest.approx(USUAL_SHARE, abs=0.01)
+
+
+@pytest.mark.parametrize("logits", [np.full(100, -50.0), np.full(100, 50.0), np.zeros(1)])
+def test_a_cut_of_answers_that_are_all_alike_is_finite(logits):
+    cut = best_cut(logits)
+    assert np.isfinite([cut.slope, cut.offset, cut.iou]).all()
+    assert 0 <= cut.iou <= 1
+
+
+@pytest.mark.parametrize("slope", [0.2, 1.0, 3.0])
+def test_the_slope_makes_answers_as_sure_as_they_are_right(slope):
+    rng = np.random.default_rng(0)
+    right = 1 / (1 + np.exp(-np.linspace(0, 4, 4000)))
+    positive = np.arange(4000) % 2 == 0
+    signs = np.where(positive == (rng.random(4000) < right), 1, -1)
+    held = signs * np.linspace(0, 4, 4000) / slope
+    found = held_out_slope(held, positive, np.full(4000, 1 / 4000))
+    assert found == pytest.approx(slope, rel=0.3)
+
+
+def test_the_more_held_out_strokes_are_right_the_higher_is_the_score():
+    _, positive = strokes(10, 10)
+    rng = np.random.default_rng(0)
+    answer = np.where(np.arange(10_000) < 3_000, 3.0, -3.0)
+    scores = []
+    for right in (0.5, 0.7, 0.85, 0.95, 1.0):
+        good = rng.permuted(np.tile(np.arange(20) < 20 * right, (20, 1)), axis=1).ravel()
+        held = np.where(positive == good, 3.0, -3.0)
+        slope = held_out_slope(held, positive, np.full(len(held), 1 / len(held)))
+        scores.append(best_cut(answer, slope).iou)
     assert scores == sorted(scores)
     assert scores[0] < 0.5
     assert scores[-1] > 0.95
 
 
-def test_how_sure_the_answers_are_does_not_count_but_how_right_they_are():
-    sure, unsure = expected(10, 0.85, 2 * ANSWER, 6.0), expected(10, 0.85, ANSWER / 3, 1.0)
-    assert sure == pytest.approx(unsure, abs=0.1)
-
-
-def test_nothing_marked_scores_zero():
-    assert expected(10, 1.0, np.full(1000, -3.0)) == 0
-
-
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
-@pytest.mark.parametrize("right", [0.9, 0.95])
-def test_the_expected_iou_of_answers_that_are_right_so_often(share, right):
-    """Both sides are right alike often, so the true share follows from what is marked."""
-    marked = share * right + (1 - share) * (1 - right)
-    sampled = np.where(np.arange(20_000) < 20_000 * marked, 3.0, -3.0)
-    wanted = share * right / (share + (1 - share) * (1 - right))
-    assert expected(30, right, sampled) == pytest.approx(wanted, abs=0.15)
+@pytest.mark.parametrize(
+    ("on", "beside", "enough"),
+    [
+        (LEAST_STROKES, LEAST_STROKES, True),
+        (LEAST_STROKES - 1, 20, False),
+        (20, LEAST_STROKES - 1, False),
+    ],
+)
+def test_few_strokes_do_not_tell(on, beside, enough):
+    assert enough_to_tell(*strokes(on, beside)) == enough

@@ -1,8 +1,8 @@
 """What a batch survives: kills, a lost worker, a full disk; and how fast it is.
 
-``python tools/evaluate/batch.py [kills worker disk listing speed]``: each prints its figures, and
-ends with an error where a promise is broken. ``disk`` mounts a disk of 20 MB, which needs the right
-to do so; with ``--disk FOLDER`` another small one is taken.
+``python tools/evaluate/batch.py [kills worker disk listing large speed]``: each prints its figures,
+and ends with an error where a promise is broken. ``disk`` mounts a disk of 20 MB, which needs the
+right to do so; with ``--disk FOLDER`` another small one is taken.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import psutil
 import tifffile
+import zarr
 from numpy.typing import NDArray
 
 # A script finds what lies beside it; the packages lie one folder up.
@@ -30,6 +32,7 @@ from evaluate.mixed import write_mixed
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.files.batch import plan_batch
 from napari_clipseg.recipe import Recipe
+from napari_clipseg.sample_data import load_sample
 
 GOOD, BAD, KILLS = 190, 10, 3
 WORDS = ("--prompt", "red rings", "--prompt", "nuclei", "--prompt", "rings")
@@ -165,6 +168,49 @@ def listing(work: Path) -> None:
     print(f"listing: {len(found.jobs):,} files planned in {time.perf_counter() - started:.2f} s")
 
 
+def large(work: Path, side: int) -> None:
+    """Compare one image by tiles on two workers with a single process."""
+    image, sample = work / "large.zarr", load_sample("shapes").image[..., 1]
+    rows = np.tile(sample, (1, -(-side // sample.shape[1])))[:, :side]
+    array = zarr.create_array(image, shape=(side, side), chunks=(512, 512), dtype=np.uint8)
+    for top in range(0, side, len(rows)):
+        array[top : top + len(rows)] = rows[: side - top]
+    more = ("--split", "distance", "--detail", str(max(192, side // 25)))
+    more = (*more, "--formats", "labels-zarr,csv")
+    for name, workers in (("one", ()), ("two", ("--workers", "2"))):
+        started = time.monotonic()
+        run = start(image, work / name, *more, *workers)
+        peaks = Counter[str]()
+        while run.poll() is None:
+            time.sleep(0.2)
+            for pid, nbytes in sizes_of(run.pid):
+                peaks[str(pid)] = max(peaks[str(pid)], nbytes)
+        peak = max(peaks.values()) / MB
+        print(
+            f"large: {side} x {side}, {name}: status {run.returncode}, "
+            f"{time.monotonic() - started:.0f} s, peak {peak:,.0f} MB of the largest process"
+        )
+    one, two = (
+        zarr.open_group(work / name / "large.labels.ome.zarr", mode="r")["0"]
+        for name in ("one", "two")
+    )
+    same = all((one[top : top + 512] == two[top : top + 512]).all() for top in range(0, side, 512))
+    tables = [(work / name / "large.csv").read_bytes() for name in ("one", "two")]
+    count = tables[0].count(b"\n") - 1
+    require(same and tables[0] == tables[1], f"labels and table of {count:,} objects are equal")
+
+
+def sizes_of(pid: int) -> list[tuple[int, int]]:
+    """Return the memory of a process and of those that it started."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                found.append((process.pid, process.memory_info().rss))
+    return found
+
+
 def speed(folder: Path, work: Path) -> None:
     """Compare a batch with the time in the model alone, at the size of the published one."""
     from parity import write_random_checkpoint
@@ -205,8 +251,9 @@ def run_to_end(batch) -> None:  # type: ignore[no-untyped-def]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = ("kills", "worker", "disk", "listing", "speed")
+    parts = ("kills", "worker", "disk", "listing", "large", "speed")
     parser.add_argument("parts", nargs="*", default=parts, help=f"of {', '.join(parts)}")
+    parser.add_argument("--side", type=int, default=20_000, help="of the large image, in pixels")
     parser.add_argument("--disk", type=Path, help="a folder on a small disk")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -222,6 +269,8 @@ def main() -> None:
             disk(folder, work, arguments.disk)
         if "listing" in arguments.parts:
             listing(work)
+        if "large" in arguments.parts:
+            large(work, arguments.side)
         if "speed" in arguments.parts:
             speed(folder, work)
 

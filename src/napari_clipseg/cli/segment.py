@@ -94,7 +94,6 @@ def _segment(arguments: argparse.Namespace) -> int:
 
 
 def _do(arguments: argparse.Namespace, stop: Callable[[], None], stack: ExitStack) -> int:
-    from napari_clipseg.engine.errors import CheckpointError
     from napari_clipseg.files.batch import cluster, plan_batch
 
     workers, scheduler = arguments.workers, arguments.scheduler
@@ -123,7 +122,7 @@ def _do(arguments: argparse.Namespace, stop: Callable[[], None], stack: ExitStac
         client = None
         if workers is not None or scheduler is not None:
             client = stack.enter_context(cluster().connected(workers, scheduler))
-    except (ValueError, TypeError, OSError, ImportError, CheckpointError) as error:
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         print(f"napari-clipseg: {error}", file=sys.stderr)
         return WRONG_USE
     return _run(batch, arguments, stop, client)

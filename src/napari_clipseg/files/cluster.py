@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -35,21 +37,16 @@ class OneAtATime(WorkerPlugin):
     ----------
     threads : int, optional
         For PyTorch; by default as many as the worker has.
-    here : bool
-        Whether the worker was started for this run: Ctrl-C reaches it, too, and is not for it.
     """
 
-    def __init__(self, threads: int | None = None, *, here: bool = False) -> None:
-        self.threads, self._here = threads, here
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
 
     def setup(self, worker: Any) -> None:
         """Make what the tasks of a worker share."""
         self.lock = threading.Lock()
         self.ended: set[str] = set()  # runs that the user stopped
         self.threads = self.threads or worker.state.nthreads
-        if self._here:
-            with suppress(ValueError):  # not in the main thread, which alone hears of Ctrl-C
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -81,12 +78,30 @@ def connected(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         return
     count = workers or 1
     threads = max(1, (os.cpu_count() or 1) // count)
-    with (
-        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        client.register_plugin(OneAtATime(threads, here=True), name=PLUGIN)
+    with _no_ctrl_c():
+        started = LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            silence_logs=logging.ERROR,
+        )
+    with started as cluster, Client(cluster, set_as_default=False) as client:
+        client.register_plugin(OneAtATime(threads), name=PLUGIN)
         yield client
+
+
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started; this one hears of it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # when it starts, it unblocks the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
@@ -96,13 +111,23 @@ def cluster_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
     """
     known = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
     if PLUGIN not in known:
-        client.register_plugin(OneAtATime(), name=PLUGIN)
+        _prepare(client)
     if len(jobs) < max(2, len(client.nthreads())):
         # What dask computes here of files is not for the workers, which run the model.
         with answering(client, order.recipe) as answer, dask.config.set(scheduler="threads"):
             yield from local_steps(jobs, order, answer)
     else:
         yield from _file_steps(client, jobs, order)
+
+
+def _prepare(client: Client) -> None:
+    try:
+        client.register_plugin(OneAtATime(), name=PLUGIN)
+    except Exception as error:
+        raise ValueError(
+            f"The workers cannot run napari-clipseg: {type(error).__name__}: {error}. Install the "
+            f"same version there as here."
+        ) from error
 
 
 def _file_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
@@ -121,7 +146,7 @@ def _file_steps(client: Client, jobs: Sequence[Job], order: Order) -> Work:
                 key="segment",
             )
             by_key = {future.key: job for future, job in zip(futures, waiting, strict=True)}
-            done, busy = as_completed(futures), []
+            done, busy = as_completed(futures, loop=client.loop), []
             while not done.is_empty():
                 ended = done.next_batch(block=False)
                 if not ended:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.images.io.disk import NO_ROOM
 
 MOST_CHARACTERS = 500  # of an error in a table
@@ -45,7 +46,7 @@ def explain(error: BaseException) -> tuple[str, str]:
     for kind, cure in CURES:
         if isinstance(error, kind):
             return _short(said), cure
-    if not isinstance(error, ValueError | TypeError):
+    if not isinstance(error, ValueError | TypeError | CheckpointError):
         return _short(f"{type(error).__name__}: {said}"), LOOK
     first, colon, command = said.rpartition(": python -m pip install ")
     if colon:

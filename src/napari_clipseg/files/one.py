@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Generator
@@ -27,12 +29,14 @@ from napari_clipseg.files.ledger import (
 from napari_clipseg.files.locks import Lock, held_lock
 from napari_clipseg.files.readers import read_image
 from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.images.tiling.plan import FLOAT32
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.run import Answer
 from napari_clipseg.segmentation import segment_steps
 
 DONE, ALREADY, FAILED, BUSY = "done", "already done", "failed", "busy"
+LARGE = 1 << 29  # bytes of a map
 Steps = Generator[Progress, None, "FileReport"]
 
 
@@ -147,7 +151,7 @@ def _locked_steps(
             return FileReport(job.image, BUSY)
         before = dict(entry.parts) if ours and entry is not None else {}
         if _adds_labels(job, order):
-            _add_labels(job, order, result)
+            add_labels(job.image, order.in_image, result, overwrite=order.overwrite)
             # Which changes the image's own metadata, but not what it shows.
             in_image, stat = order.in_image, stat_of(job.image)
         done = Entry(str(job.image), order.key, stat, before | parts, in_image)
@@ -168,25 +172,25 @@ def _adds_labels(job: Job, order: Order) -> bool:
     return bool(order.in_image) and job.image.is_dir()
 
 
-def _add_labels(job: Job, order: Order, result: Segmentation) -> None:
-    """Add labels to an OME-Zarr image.
+def add_labels(image: Path, name: str, result: Segmentation, *, overwrite: bool) -> None:
+    """Add labels to an OME-Zarr image; the same ones, of a run that was killed, stay.
 
     Raises
     ------
     FileExistsError
-        If it has others of that name.
+        If it has others of that name, and they are not to be replaced.
     """
-    path = job.image / "labels" / order.in_image
+    path = image / "labels" / name
     if path.exists():
         # Those of a run that was killed before it could note them are the same.
         if recipe_of(path).hash == result.recipe.hash:
             return
-        if not order.overwrite:
+        if not overwrite:
             raise in_the_way(path)
-        aside = path.with_name(f"{PART}{path.name}-{job.id}")
+        aside = path.with_name(f"{PART}{name}-{secrets.token_hex(4)}")
         os.rename(path, aside)
         shutil.rmtree(aside)
-    add_labels_to_zarr(job.image, order.in_image, result)
+    add_labels_to_zarr(image, name, result)
 
 
 def _wanted(job: Job, entry: Entry | None, overwrite: bool) -> list[str]:
@@ -216,15 +220,23 @@ def _segment_steps(
     source = read_image(job.image)
     if order.axes is not None:
         source = as_source(source, axes=order.axes)
+    output = part_path(job, "map.zarr") if _is_large(source, order.recipe) else None
     try:
-        result = yield from segment_steps(source, order.recipe, answer=answer)
+        result = yield from segment_steps(source, order.recipe, output=output, answer=answer)
     except MemoryError:
-        if order.recipe.refine_edges:
-            raise  # that is done in memory
+        if order.recipe.refine_edges or output is not None:
+            raise  # edges are refined in memory
         result = yield from segment_steps(
             source, order.recipe, output=part_path(job, "map.zarr"), answer=answer
         )
     return result, source
+
+
+def _is_large(source: Source, recipe: Recipe) -> bool:
+    """Return whether a map is better in a file: one of an image that is not in memory, too."""
+    pixels = math.prod((*source.planes_shape, *source.shape))
+    large = pixels * len(recipe.all_prompts) * FLOAT32 > LARGE
+    return large and not source.in_memory and not recipe.refine_edges
 
 
 def _write_steps(

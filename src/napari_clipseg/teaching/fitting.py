@@ -29,7 +29,13 @@ from napari_clipseg.teaching.parts import (
     standard,
     worth,
 )
-from napari_clipseg.teaching.score import expected_iou, share_offset, threshold_offset
+from napari_clipseg.teaching.score import (
+    Cut,
+    best_cut,
+    enough_to_tell,
+    held_out_slope,
+    threshold_offset,
+)
 from napari_clipseg.teaching.strokes import Strokes, held_out
 from napari_clipseg.teaching.views import View, Views
 
@@ -81,6 +87,8 @@ class Result:
         ``(pixels, inputs)`` of the painted pixels, to go on from.
     fit : Fit
         Of the decoder.
+    cut : Cut
+        Of the parts together.
     """
 
     learned: LearnedClass
@@ -91,6 +99,7 @@ class Result:
     doubt: list[tuple[View, NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]
     inputs: Float32
     fit: Fit
+    cut: Cut
 
 
 def columns_of(image_channels: int, components: int) -> Columns:
@@ -222,16 +231,26 @@ def fit_class(
         answers[part] = how(inputs, positive, trees=TREES_AT_ONCE if at_once else TREES)
     step("Joining the parts")
     logits = {part: clipped(answer(sampled)) for part, answer in answers.items()}
-    teacher = mixed(logits, shares)
-    offset = share_offset(_probability(teacher))
-    cut = threshold_offset(engine.config.default_threshold)
     own = mixed({part: answer(inputs) for part, answer in answers.items()}, shares)
+    teacher = mixed(logits, shares)
+
+    def cut_of(held: NDArray[np.float64], everywhere: NDArray[np.float64]) -> Cut:
+        slope = 1.0
+        if len(tested):
+            slope = held_out_slope(held[tested], positive[tested], counted[tested])
+        return best_cut(everywhere, slope)
+
+    if earlier is None:
+        cut = cut_of(mixed({part: tests[part] for part in logits}, shares), teacher)
+    else:
+        cut = best_cut(teacher, earlier.cut.slope)
+    at_threshold = cut.offset + threshold_offset(engine.config.default_threshold)
     center, spread = standard(sampled)
     if earlier is not None:
         center, spread = earlier.learned.center, earlier.learned.spread
     network = distill(
         np.concatenate([(sampled - center) / spread, (inputs - center) / spread]),
-        _probability(np.concatenate([teacher, own]) + offset + cut).astype(np.float32),
+        _probability(cut.slope * np.concatenate([teacher, own]) + at_threshold).astype(np.float32),
         _draws(len(sampled), len(inputs)),
         earlier=None if earlier is None else earlier.learned.network,
         step=lambda: step("Joining the parts"),
@@ -245,22 +264,16 @@ def fit_class(
         spread,
         network,
     )
-
-    def score_of(held: NDArray[np.float64], everywhere: NDArray[np.float64]) -> float | None:
-        if not len(tested):
-            return None
-        chosen = strokes.of(tested), positive[tested], held[tested], counted[tested]
-        return expected_iou(*chosen, everywhere)
-
-    mixed_tests = mixed({part: tests[part] for part in logits}, shares)
-    beside = {
-        PROMPT: score_of(tests[PROMPT], alone(inputs, positive, trees=0)(sampled)),
-        ON_FILTERS: score_of(clipped(tests[ON_FILTERS]), logits[ON_FILTERS]),
-    }
-    score = score_of(mixed_tests, teacher)
-    spreads = _disagreement(logits, shares, offset)
+    score, beside = None, dict.fromkeys((PROMPT, ON_FILTERS))
+    if len(tested) and enough_to_tell(strokes.of(tested), positive[tested]):
+        score = cut.iou
+        beside = {
+            PROMPT: cut_of(tests[PROMPT], alone(inputs, positive, trees=0)(sampled)).iou,
+            ON_FILTERS: cut_of(clipped(tests[ON_FILTERS]), logits[ON_FILTERS]).iou,
+        }
+    spreads = _disagreement(logits, shares, cut)
     doubt = [(view, *at, spreads[part]) for view, at, part in places]
-    return Result(learned, score, beside, dict(shares), losses, doubt, inputs, fits[0])
+    return Result(learned, score, beside, dict(shares), losses, doubt, inputs, fits[0], cut)
 
 
 def _fit_decoder(
@@ -376,10 +389,10 @@ def _decoder_logits(
 
 
 def _disagreement(
-    logits: Mapping[str, NDArray[np.float64]], shares: Mapping[str, float], offset: float
+    logits: Mapping[str, NDArray[np.float64]], shares: Mapping[str, float], cut: Cut
 ) -> NDArray[np.float64]:
     """Return the parts' weighted standard deviation of the probability, times 2: 0 to 1."""
-    each = {part: _probability(one + offset) for part, one in logits.items()}
+    each = {part: _probability(cut.slope * one + cut.offset) for part, one in logits.items()}
     mean = np.sum([shares[part] * one for part, one in each.items()], axis=0)
     variance = np.sum([shares[part] * (one - mean) ** 2 for part, one in each.items()], axis=0)
     return np.asarray(2 * np.sqrt(variance))

@@ -18,7 +18,7 @@ from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.segmentation import segment_steps
 from napari_clipseg.teaching.parts import fit_logistic
-from napari_clipseg.teaching.score import share_offset, threshold_offset
+from napari_clipseg.teaching.score import best_cut, threshold_offset
 from napari_clipseg.teaching.strokes import UNPAINTED, class_values, read_strokes
 from napari_clipseg.teaching.teach import Lesson, lesson
 from napari_clipseg.teaching.views import Views
@@ -26,6 +26,7 @@ from napari_clipseg.teaching.views import Views
 Float32 = NDArray[np.float32]
 
 QUICK_PIXELS = 512**2  # of a plane, that the first answer is given at
+SOME_PIXELS = 16_384  # that tell where to cut
 CACHE_BYTES = 2**31
 STROKE_WIDTH = 3.0  # cells of the grid of doubts over which doubt is summed up
 
@@ -141,9 +142,8 @@ class Teacher:
         for value in values:
             weight, bias = fit_logistic(at_strokes, painted.values == value)
             logits = inputs @ weight.astype(np.float32) + np.float32(bias)
-            logits += share_offset(
-                _probability(logits[:: max(1, len(logits) // 16_384)].astype(float))
-            )
+            some = logits[:: max(1, len(logits) // SOME_PIXELS)]
+            logits += best_cut(some.astype(float)).offset
             logits += threshold_offset(self.engine.config.default_threshold)
             answers.append(_probability(logits).reshape(shape))
         return Grid(np.stack(answers).astype(np.float32), step)

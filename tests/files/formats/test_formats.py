@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tempfile
 import zipfile
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
 
+import dask.array
 import numpy as np
 import pytest
 import roifile
 import shapely
 import tifffile
 import zarr
+from hypothesis import given
 from pycocotools.coco import COCO
 
-from exported import CASES, filled, image_of, made_of, on_map, table_read, written
+from drawing import examples
+from exported import (
+    BUSY,
+    CASES,
+    RING,
+    STACK,
+    filled,
+    image_of,
+    made_of,
+    on_map,
+    small_labels,
+    table_read,
+    written,
+)
 from napari_clipseg.files.formats import FORMATS, recipe_of
 from napari_clipseg.images.labels.storage import label_dtype
 from napari_clipseg.results import Segmentation
@@ -23,7 +43,11 @@ PYCOCOTOOLS = pytest.mark.filterwarnings("ignore:__array__ implementation:Deprec
 RESULTS = pytest.mark.parametrize("result", CASES.values(), ids=CASES)
 
 
-@RESULTS
+# The other cases are read below, each by what reads its format.
+KINDS = ("2-D", "a stack in time", "no objects", "names that XML lacks", "labels of prompts")
+
+
+@pytest.mark.parametrize("result", [CASES[kind] for kind in KINDS], ids=KINDS)
 @pytest.mark.parametrize("name", FORMATS)
 def test_any_output_alone_has_the_recipe(name, result, tmp_path):
     path = written(name, result, tmp_path, image=image_of(result))
@@ -326,10 +350,9 @@ def labels_of_rois(path, result):
     return found
 
 
-def labels_of_coco(path, result, capsys):
+def labels_of_coco(path, result):
     """The labels of each plane, by pycocotools."""
     coco = COCO(str(path))
-    capsys.readouterr()
     found = np.zeros_like(result.labels).reshape(-1, *result.labels.shape[-2:])
     for number, plane in enumerate(coco.loadImgs(coco.getImgIds())):
         assert (plane["height"], plane["width"]) == found.shape[1:]
@@ -360,9 +383,53 @@ def test_outlines_as_rois(result, tmp_path):
 
 @PYCOCOTOOLS
 @RESULTS
-def test_masks_as_coco(result, tmp_path, capsys):
+def test_masks_as_coco(result, tmp_path):
     path = written("coco", result, tmp_path)
-    np.testing.assert_array_equal(labels_of_coco(path, result, capsys), result.labels)
+    np.testing.assert_array_equal(labels_of_coco(path, result), result.labels)
+
+
+READ_BACK = {"geojson": labels_of_geojson, "roi-zip": labels_of_rois, "coco": labels_of_coco}
+
+
+class Drawn:
+    """A result with any labels."""
+
+    axes = ("y", "x")
+
+    def __init__(self, labels):
+        self.labels = labels
+        self.recipe = CASES["2-D"].recipe
+        self.extent = made_of(labels > 0).extent
+
+    @property
+    def objects(self):
+        index = np.unique(self.labels[self.labels > 0])
+        prompts = np.array(["a", "b"])[index % 2]
+        return {"index": index, "prompt": prompts, "mean_probability": index / 1e6}
+
+    def record(self, dtype):
+        return CASES["2-D"].record(dtype)
+
+
+@PYCOCOTOOLS
+@examples(30)
+@given(small_labels())
+def test_any_labels_come_back_from_outlines_and_masks(labels):
+    result = Drawn(labels)
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        for name, read in READ_BACK.items():
+            path = Path(folder) / f"cells{FORMATS[name].suffix}"
+            FORMATS[name].write(result, path)
+            np.testing.assert_array_equal(read(path, result), labels, err_msg=name)
+
+
+def test_outlines_far_from_the_corner_of_the_image(tmp_path):
+    result = made_of(RING, origin=(40_000.0, 1_000_000.0))
+    path = written("roi-zip", result, tmp_path)
+    (roi,) = roifile.roiread(str(path))
+    rings = [on_map(ring, result.extent) for ring in roi.coordinates(multi=True)]
+    np.testing.assert_array_equal(filled(RING.shape, rings), RING)
+    assert min(ring.min() for ring in roi.coordinates(multi=True)) == 40_001
 
 
 def test_what_qupath_reads_of_a_feature(tmp_path):
@@ -381,9 +448,42 @@ def test_what_qupath_reads_of_a_feature(tmp_path):
     assert {"area", "mean_probability", "intensity_mean-0"} <= set(properties["measurements"])
 
 
+def test_names_in_an_archive_of_outlines_are_those_of_files(tmp_path):
+    result = made_of(STACK, prompts=("a/b\\c: <d>", "Zellkern"))
+    names = zipfile.ZipFile(written("roi-zip", result, tmp_path)).namelist()
+    assert names[:2] == ["a_b_c_ _d_ 1-z0000.roi", "Zellkern 2-z0000.roi"]
+    assert len(set(names)) == len(names)
+
+
 def test_an_archive_of_outlines_is_the_same_each_time(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         written("roi-zip", CASES["2-D"], tmp_path / folder)
     one, two = (tmp_path / folder / "cells.roi.zip" for folder in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+
+
+# -- maps in files, of which no more than a part is in memory
+
+
+def values_in(path):
+    if path.is_dir():
+        group = zarr.open_group(path, mode="r")
+        return {name: array[:].tolist() for name, array in group.arrays()}
+    if path.suffix == ".tif":
+        return tifffile.imread(path).tolist()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_map_in_a_file_gives_the_same(name, tmp_path):
+    result = made_of(np.stack([BUSY, BUSY[::-1]]), prompts=("a", "b"), instances=False)
+    lazy = dask.array.from_array(result.probability, chunks=(1, 1, 4, 5))
+    in_file = replace(result, probability=lazy)
+    found = []
+    for folder, one in (("memory", result), ("file", in_file)):
+        (tmp_path / folder).mkdir()
+        path = written(name, one, tmp_path / folder, image=image_of(result))
+        assert recipe_of(path) == result.recipe
+        found.append(values_in(path))
+    assert found[0] == found[1]

@@ -98,7 +98,7 @@ def test_what_fails_leaves_no_labels(version, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError("No space left on device")
 
-    module = "napari_clipseg.images.io.label_planes.write_coarser_labels"
+    module = "napari_clipseg.images.io.pyramid.write_coarser_labels"
     monkeypatch.setattr(module, full)
     with pytest.raises(OSError, match="No space"):
         add_labels_to_zarr(image, "second", CASES["2-D"])

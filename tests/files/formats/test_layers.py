@@ -20,7 +20,23 @@ from napari_clipseg.files.formats.records import read_record
 from napari_clipseg.images.io.layers import to_layer_order
 from napari_clipseg.results import DIGEST
 
-RESULTS = pytest.mark.parametrize("result", CASES.values(), ids=CASES)
+# What may be lost on the way: axes and their order, units, tables, types.
+KINDS = (
+    "2-D",
+    "a stack in time",
+    "an image with channels",
+    "no objects",
+    "anisotropic pixels",
+    "an unknown unit",
+    "names that XML lacks",
+    "several prompts",
+    "labels of prompts",
+    "a region",
+    "a level of odd size",
+    "planes backwards",
+    "an axis of another name",
+)
+RESULTS = pytest.mark.parametrize("result", [CASES[kind] for kind in KINDS], ids=KINDS)
 LABELS = ["labels-tiff", "labels-zarr", "labels-zarr-0.4"]
 MAPS = ["probability-tiff", "probability-zarr", "probability-zarr-0.4"]
 
@@ -96,6 +112,14 @@ def test_a_reader_says_what_it_cannot_read(tmp_path):
         read_layers(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("name", ["a.geojson", "a.csv", "a.coco.json"])
+def test_a_file_without_pixels_is_no_layer(name, tmp_path):
+    path, *_ = write(CASES["2-D"], tmp_path / name)
+    assert get_reader(str(path)) is None
+    with pytest.raises(ValueError, match=f"^{name} holds neither labels nor maps; wanted an OME-"):
+        read_layers(path)
+
+
 # -- layers saved
 
 
@@ -104,10 +128,7 @@ def layers_of(result):
     return [Layer.create(*one).as_layer_data_tuple() for one in result.to_layers()]
 
 
-SAVED = {name: one for name, one in CASES.items() if "that is the image" not in name}
-
-
-@pytest.mark.parametrize("result", SAVED.values(), ids=SAVED)
+@RESULTS
 def test_a_saved_layer_is_what_we_write(result, tmp_path):
     *_, (data, attributes, _) = layers_of(result)
     (saved,) = write_layer(str(tmp_path / "layer.labels.ome.tif"), data, attributes)

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import shapely
 from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from drawing import examples
-from exported import PINCHED, RING, filled, pixels
+from exported import PINCHED, RING, filled, pixels, small_labels
 from napari_clipseg.images.labels.masks import masks
 from napari_clipseg.images.labels.polygons import polygons
 
@@ -34,14 +32,6 @@ def test_rings_of_shapes(labels, rings):
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (3, 0)])
 def test_a_plane_without_pixels_has_no_outlines(shape):
     assert polygons(np.zeros(shape, int)) == {}
-
-
-def small_labels():
-    """Draw label images of every small shape; labels may be large, and have gaps."""
-    shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
-    return shapes.flatmap(
-        lambda shape: hnp.arrays(np.int32, shape, elements=st.sampled_from([0, 1, 2, 70_000]))
-    )
 
 
 @examples(150)

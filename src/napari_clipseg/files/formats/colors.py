@@ -13,7 +13,7 @@ from napari_clipseg.files.formats.labelled import Labelled
 Color = tuple[int, int, int]
 
 # One a prompt, in the order of the dock's colormaps.
-PROMPTS: tuple[Color, ...] = (
+COLORS: tuple[Color, ...] = (
     (255, 0, 255),
     (0, 255, 0),
     (0, 255, 255),
@@ -26,7 +26,7 @@ GOLDEN = 0.618034  # of the circle of hues: any number of steps lie far from eac
 
 def prompt_color(number: int) -> Color:
     """Return the color of a prompt, counted from 1."""
-    return PROMPTS[(number - 1) % len(PROMPTS)]
+    return COLORS[(number - 1) % len(COLORS)]
 
 
 def label_color(result: Labelled, label: int) -> Color:

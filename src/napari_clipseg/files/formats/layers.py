@@ -53,13 +53,17 @@ OF_THE_VIEWER = ("layer_id", "source_id", "role", "prompt", DIGEST)  # means not
 
 def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
     """Return what reads a file as layers, or None for any file that is not ours."""
-    if not isinstance(path, str):
+    if not isinstance(path, str) or not _may_hold_pixels(Path(path)):
         return None
     try:
         record = find_record(Path(path))
     except (OSError, ValueError, ModuleNotFoundError):  # another reader may know it, or say why
         return None
     return None if record is None or "extent" not in record else read_layers
+
+
+def _may_hold_pixels(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in (".tif", ".tiff")
 
 
 def read_layers(path: str | Path) -> list[LayerData]:
@@ -85,6 +89,11 @@ def read_layers(path: str | Path) -> list[LayerData]:
     """
     path = Path(path)
     record = read_record(path)
+    if not _may_hold_pixels(path) or "extent" not in record:
+        raise ValueError(
+            f"{path.name} holds neither labels nor maps; wanted an OME-TIFF or an OME-Zarr that "
+            f"napari-clipseg wrote."
+        )
     if path.is_dir():
         labels, values, columns = _of_zarr(path)
     else:

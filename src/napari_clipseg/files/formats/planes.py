@@ -58,8 +58,11 @@ def corners_on_image(extent: Extent, corners: NDArray[Any]) -> NDArray[Any]:
         ``(corners, 2)``: x and y; (0, 0) is the outer corner of the image's first pixel. Whole
         numbers wherever the map was made of the finest level.
     """
-    factor = np.asarray(extent.factor)
-    first = np.asarray(extent.origin) + 0.5 - factor / 2
+    factor, origin = np.asarray(extent.factor), np.asarray(extent.origin)
+    if (factor == 1).all() and (origin % 1 == 0).all():
+        shifted: NDArray[Any] = corners[:, ::-1] + origin[::-1].astype(np.int64)
+        return shifted
+    first = origin + 0.5 - factor / 2
     places: NDArray[Any] = (first + corners * factor)[:, ::-1]
     whole: NDArray[Any] = np.rint(places)
     return whole.astype(np.int64) if np.abs(places - whole).max() < ROUNDING else places

@@ -14,7 +14,7 @@ import numpy as np
 from napari_clipseg.files.formats.extras import require
 from napari_clipseg.files.formats.labelled import Written
 from napari_clipseg.recipe import METADATA, Recipe
-from napari_clipseg.recipe_json import hash_of
+from napari_clipseg.recipe_json import FORMAT, hash_of
 
 NAMESPACE = "https://github.com/napari-clipseg/napari-clipseg"  # of annotations in OME-XML
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are those of BigTIFF
@@ -163,7 +163,7 @@ def _json(path: Path) -> Any:
 
 def _in_json(path: Path) -> dict[str, Any] | None:
     values = _json(path)
-    if isinstance(values, Mapping) and str(values.get("format", "")).endswith(" recipe"):
+    if isinstance(values, Mapping) and values.get("format") == FORMAT:
         return {"recipe": values}
     info = values.get("info") if isinstance(values, Mapping) else None
     return _record_in(values) or _record_in(info)

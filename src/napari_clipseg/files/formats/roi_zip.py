@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.files.formats.colors import label_color, prompt_color
+from napari_clipseg.files.formats.colors import label_color
 from napari_clipseg.files.formats.labelled import Labelled
 from napari_clipseg.files.formats.planes import (
     Plane,
@@ -28,6 +28,7 @@ MOVE, LINE, CLOSE = 0, 1, 4  # of the path of a composite ROI, as in Java
 MOST_GROUPS = 255
 OPAQUE = 255
 # roifile takes the length of a text for that of its UTF-16.
+NO_NAME = re.compile(r'[\x00-\x1f/\\:*?"<>|]')  # what no file can be called somewhere
 BEYOND_16_BITS = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
 
 
@@ -49,12 +50,10 @@ def write_rois(
                 roi.name = f"{prompt} {label}".strip()
                 roi.props = f"label: {label}\nprompt: {' '.join(prompt.split())}\n"
                 roi.group = number % (MOST_GROUPS + 1)
-                by_object = result.recipe.instances is not None
-                color = label_color(result, label) if by_object else prompt_color(number)
-                roi.stroke_color = bytes([OPAQUE, *color])
+                roi.stroke_color = bytes([OPAQUE, *label_color(result, label)])
                 _place(roi, plane, result)
                 # With the time of day, two archives of one result would differ.
-                entry = zipfile.ZipInfo("-".join([f"{label:06}", *_place_name(plane)]) + ".roi")
+                entry = zipfile.ZipInfo(_entry_name(roi.name, plane))
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, roi.tobytes())
 
@@ -99,5 +98,7 @@ def _place(roi: Any, plane: Plane, result: Labelled) -> None:
         roi.position = plane.number + 1
 
 
-def _place_name(plane: Plane) -> list[str]:
-    return [f"{axis.replace('/', '_')}{index:04}" for axis, index in plane.at.items()]
+def _entry_name(name: str, plane: Plane) -> str:
+    """Return the name of a file, which the ROI manager shows in its list."""
+    places = [f"{axis}{index:04}" for axis, index in plane.at.items()]
+    return NO_NAME.sub("_", "-".join([name, *places])) + ".roi"

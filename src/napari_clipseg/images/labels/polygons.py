@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +68,8 @@ def polygons(labels: NDArray[np.integer[Any]]) -> dict[int, list[Polygon]]:
     names = labels.ravel()[first[1:]].tolist()
     outers: list[Ring | None] = [None] * count
     holes: list[list[Ring]] = [[] for _ in range(count)]
-    for part, ring in _rings(parts):
-        if _signed_area(ring) > 0:
+    for part, ring, is_outer in _rings(parts):
+        if is_outer:
             outers[part - 1] = ring
         else:
             holes[part - 1].append(ring)
@@ -76,12 +77,6 @@ def polygons(labels: NDArray[np.integer[Any]]) -> dict[int, list[Polygon]]:
         assert outer is not None
         found.setdefault(name, []).append(Polygon(outer, tuple(its)))
     return dict(sorted(found.items()))
-
-
-def _signed_area(ring: Ring) -> int:
-    """Return twice the area, above 0 for a ring with its pixels on the right."""
-    row, column = ring.T
-    return int(np.dot(column, np.roll(row, -1)) - np.dot(row, np.roll(column, -1)))
 
 
 def _edges(parts: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -110,8 +105,8 @@ def _edges(parts: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     return part[order], start[order], direction[order]
 
 
-def _rings(parts: NDArray[Any]) -> list[tuple[int, Ring]]:
-    """Return the rings of all parts, each with the number of its part."""
+def _rings(parts: NDArray[Any]) -> Iterator[tuple[int, Ring, bool]]:
+    """Yield the rings of all parts: number of the part, ring, whether it is the outer one."""
     part, start, direction = _edges(parts)
     corners, width = (parts.shape[0] + 1) * (parts.shape[1] + 1), parts.shape[1] + 1
     steps = np.array([1, width, -1, -width])
@@ -126,7 +121,16 @@ def _rings(parts: NDArray[Any]) -> list[tuple[int, Ring]]:
     wrong = pinched & (direction[following] != (direction + 1) % 4)
     following = following + wrong
     turns = direction[following] != direction
-    return list(_traced(part, end % corners, following, turns, pinched, width))
+    traced = list(_traced(part, end % corners, following, turns, pinched))
+    every = np.array([corner for _, ring in traced for corner in ring], np.int64)
+    places = np.stack(np.divmod(every, width), axis=1)
+    start_of = 0
+    for number, ring in traced:
+        at = ring.index(min(ring))
+        # From its first corner in reading order, an outer ring goes right, and a hole down.
+        is_outer = ring[(at + 1) % len(ring)] < ring[at] + width
+        yield number, places[start_of : start_of + len(ring)], is_outer
+        start_of += len(ring)
 
 
 def _traced(
@@ -135,9 +139,8 @@ def _traced(
     following: NDArray[Any],
     turns: NDArray[Any],
     pinched: NDArray[Any],
-    width: int,
-) -> Any:
-    """Yield rings, cut wherever one comes to a corner for the second time."""
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield the corners of rings, cut wherever one comes to a corner for the second time."""
     follow, ends, turn, pinch = (one.tolist() for one in (following, end, turns, pinched))
     done = bytearray(len(follow))
     for first, number in enumerate(part.tolist()):
@@ -157,12 +160,8 @@ def _traced(
                         for one in loop:
                             seen.pop(one, None)
                         del path[start:]
-                        yield number, _as_ring(loop, width)
+                        yield number, loop
                     seen[corner] = len(path)
                 path.append(corner)
             edge = follow[edge]
-        yield number, _as_ring(path, width)
-
-
-def _as_ring(corners: list[int], width: int) -> Ring:
-    return np.stack(np.divmod(np.array(corners, dtype=np.int64), width), axis=1)
+        yield number, path
