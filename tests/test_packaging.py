@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import napari_clipseg
+from napari_clipseg.files.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "napari_clipseg"
@@ -135,6 +136,7 @@ def lower_bounds() -> dict[str, Version]:
     about, groups = table["project"], table["dependency-groups"]
     wanted = [
         *about["dependencies"],
+        *about["optional-dependencies"]["parquet"],
         *about["optional-dependencies"]["zarr"],
         *groups["reference"],
         *(line for line in groups["test"] if isinstance(line, str)),
@@ -185,9 +187,31 @@ def test_the_manifest_is_valid_and_offers_itself_where_napari_looks(
     assert [c.command for c in offered.menus["napari/layers/segment"]] == ["napari-clipseg.dock"]
     assert [s.key for s in offered.sample_data or []] == ["shapes", "micrograph"]
     assert [w.command for w in offered.widgets or []] == ["napari-clipseg.dock"]
+    assert {c.id for c in offered.commands or []} == {f"napari-clipseg.{one}" for one in COMMANDS}
 
 
-@pytest.mark.parametrize("command", ["dock", "sample_shapes", "sample_micrograph"])
+def test_the_manifest_claims_only_names_that_are_ours(manifest: npe2.PluginManifest) -> None:
+    (reader,) = manifest.contributions.readers or []
+    suffixes = {one.suffix for one in FORMATS.values()}
+    assert {pattern.removeprefix("*") for pattern in reader.filename_patterns} <= suffixes
+    assert not reader.accepts_directories  # napari would ask which reader, for any folder
+    writers = manifest.contributions.writers or []
+    written = [ending for one in writers for ending in one.filename_extensions]
+    assert set(written) <= suffixes
+    assert len(set(written)) == len(written) == 6
+
+
+COMMANDS = (
+    "dock",
+    "sample_shapes",
+    "sample_micrograph",
+    "get_reader",
+    "write_layer",
+    "write_map_layer",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_leads_to_something_to_call(command: str, manifest: npe2.PluginManifest) -> None:
     names = {c.id: c.python_name for c in manifest.contributions.commands or []}
     assert callable(import_python_name(names[f"napari-clipseg.{command}"]))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import dask.array
 import numpy as np
@@ -117,9 +116,9 @@ def test_without_objects_the_table_has_a_row_a_prompt():
     assert table["prompt"].tolist() == ["a", "b", "c"]
 
 
-def test_objects_of_a_map_in_a_file_are_refused_with_the_cure():
-    made = result(lazy(MAPS), 0.6, instances=InstanceOptions(), path=Path("map.zarr"))
-    with pytest.raises(ValueError, match=r"\(3, 2, 16, 20\) is in map\.zarr\. Segment a region"):
+def test_objects_of_a_lazy_map_in_no_file_are_refused_with_the_cure():
+    made = result(lazy(MAPS), 0.6, instances=InstanceOptions())
+    with pytest.raises(ValueError, match=r"\(3, 2, 16, 20\) is in no file.* Load it: replace\("):
         made.labels  # noqa: B018
 
 

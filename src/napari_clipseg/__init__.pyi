@@ -9,6 +9,12 @@ from .engine.hub.downloads import download as download
 from .engine.loading import load as load
 from .engine.prompts import Average as Average
 from .engine.prompts import Blend as Blend
+from .files.batch import BatchProgress as BatchProgress
+from .files.batch import Summary as Summary
+from .files.batch import segment_files as segment_files
+from .files.formats.records import recipe_of as recipe_of
+from .files.formats.writing import write as write
+from .files.formats.zarr_labels import add_labels_to_zarr as add_labels_to_zarr
 from .images.edges.refine import refine_edges as refine_edges
 from .images.io.source import Source as Source
 from .images.io.source import as_source as as_source
@@ -22,8 +28,8 @@ from .learned import LearnedPrompt as LearnedPrompt
 from .plans import plan as plan
 from .plans import preview as preview
 from .recipe import Recipe as Recipe
+from .results import Progress as Progress
 from .results import Segmentation as Segmentation
-from .run import Progress as Progress
 from .segmentation import segment as segment
 from .segmentation import segment_steps as segment_steps
 from .teaching.fine_tuning import FineTuned as FineTuned

@@ -28,7 +28,8 @@ def with_fields(function: Function) -> Function:
     signature = inspect.signature(function)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     fields = inspect.signature(Recipe).parameters
-    added = [p for name, p in fields.items() if name not in signature.parameters]
+    shown = (p for name, p in fields.items() if name not in signature.parameters)
+    added = [p for p in shown if p.kind is p.KEYWORD_ONLY]
     function.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return function
 

@@ -20,7 +20,13 @@ from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.images.tiling.planning import Planes
 from napari_clipseg.prompts import Prompt, Prompts, as_prompts, own_names, resolved
-from napari_clipseg.recipe_json import fields_of, fields_to_dict, prompts_to_json, to_text
+from napari_clipseg.recipe_json import (
+    fields_of,
+    fields_to_dict,
+    hash_of,
+    prompts_to_json,
+    to_text,
+)
 
 Threshold: TypeAlias = float | Sequence[float] | NDArray[np.floating] | Literal["otsu"] | None
 Region: TypeAlias = Sequence[Sequence[float]] | NDArray[np.floating[Any]]
@@ -246,6 +252,19 @@ class Recipe:
             "negative_prompts": prompts_to_json(resolved.negative_prompts),
         }
 
+    @property
+    def hash(self) -> str:
+        """The hash of the recipe's JSON, after "sha256:"; it stands in each file of a result.
+
+        Two recipes with the same hash are equal.
+
+        Examples
+        --------
+        >>> Recipe("nuclei").hash == Recipe("nuclei", threshold=0.4).hash
+        False
+        """
+        return hash_of(self.to_dict())
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "The recipe") -> Recipe:
         """Read what `to_dict` gave, of this version or an older one.
@@ -323,8 +342,8 @@ class Recipe:
         """
         if isinstance(layer, str | Path):
             raise TypeError(
-                f"Got the path {str(layer)!r}; open it first: zarr.open_group(path) for an "
-                f"OME-Zarr, Recipe.load(path) for a saved recipe."
+                f"Got the path {str(layer)!r}; wanted a layer. The recipe of a file is "
+                f"napari_clipseg.recipe_of(path)."
             )
         # A zarr group has metadata, too, of another kind.
         metadata = getattr(layer, "attrs", None) or getattr(layer, "metadata", None) or layer

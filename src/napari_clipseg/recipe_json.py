@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -103,6 +104,12 @@ def schema() -> dict[str, Any]:
     text = files("napari_clipseg").joinpath("recipe.schema.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def hash_of(values: Mapping[str, Any]) -> str:
+    """Return "sha256:" and the hash of a recipe's JSON values, whatever their order and layout."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def to_text(values: Mapping[str, Any]) -> str:

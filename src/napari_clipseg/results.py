@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,17 +16,23 @@ from napari_clipseg.images.io.axes import COLUMN, ROW, Axes
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.layers import placement, plain_placement, to_layer_order
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.labels.blocks.progress import Steps
 from napari_clipseg.images.labels.instances import InstanceOptions, instance_labels
 from napari_clipseg.images.labels.objects import object_table
 from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labels
 from napari_clipseg.images.uncertainty import disagreement
+from napari_clipseg.labelling import class_objects, classes_of, write_labels
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, Threshold
+from napari_clipseg.recipe_json import hash_of
 
 Table = dict[str, NDArray[Any]]
 # As napari takes layers: data, keyword arguments, type.
 LayerData = tuple[Any, dict[str, Any], str]
 
 PROBABILITY, LABELS = "probability", "labels"  # roles of layers
+# Entries that the records of layers have besides those of `Segmentation.record`.
+DIGEST = "digest"  # of the labels as they were written, to notice the user's strokes
+EDITED = "edited"  # whether labels were changed by hand
 # napari's colormaps, one a prompt.
 COLORS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 UNCHANGED: Any = object()
@@ -103,33 +109,36 @@ class Segmentation:
         The likeliest prompt above its threshold wins; what a negative one wins is 0. A dask
         array where the map is one.
         """
-        low_threshold: Any = self.recipe.low_threshold
-        if low_threshold is not None and self.recipe.threshold == OTSU:
-            low_threshold = np.minimum(low_threshold, self.threshold)  # it was found after the run
-        count = len(self.recipe.prompts)
+        how = classes_of(self.recipe, self.threshold)
         label = partial(
             semantic_labels,
-            threshold=self.threshold,
-            low_threshold=low_threshold,
-            negative=range(count, count + len(self.recipe.negative_prompts)),
+            threshold=how.threshold,
+            low_threshold=how.low_threshold,
+            negative=how.negative,
         )
         if isinstance(self.probability, np.ndarray):
             return label(self.probability)
         # Hysteresis follows a path anywhere in a plane.
-        one_chunk = {0: -1} if low_threshold is None else {0: -1, -1: -1, -2: -1}
+        one_chunk = {0: -1} if how.low_threshold is None else {0: -1, -1: -1, -2: -1}
         whole = self.probability.rechunk(one_chunk)
         return whole.map_blocks(label, drop_axis=0, dtype=np.int32, meta=np.empty(0, np.int32))
 
     @cached_property
     def labels(self) -> Any:
-        """``(*planes, height, width)`` int32: `classes`, or one label an object."""
+        """``(*planes, height, width)`` int32: `classes`, or one label an object.
+
+        The objects of a map in a file are written beside it, block by block, when they are first
+        asked for; see `label_steps`.
+        """
         if self.recipe.instances is None:
             return self.classes
+        if self.path is not None:
+            return self._in_file[0]
         if not isinstance(self.probability, np.ndarray):
             raise ValueError(
-                f"Objects are told apart in memory, and this map of shape "
-                f"{self.probability.shape} is in {self.path}. Segment a region, or take a coarser "
-                f"level, or work on `classes`."
+                f"This map of shape {self.probability.shape} is in no file, nor in memory; objects "
+                f"are told apart where the map is. Load it: replace(result, "
+                f"probability=numpy.asarray(result.probability))."
             )
         return instance_labels(
             self.classes, self.probability, self.recipe.instances, self.extent.spacing
@@ -141,6 +150,11 @@ class Segmentation:
 
         A table as `Labels.features` takes it; see `images.labels.objects.object_table`.
         """
+        if self.path is not None:
+            if self.recipe.instances is not None:
+                return self._in_file[1]
+            where = self.recipe, self.extent, self.path
+            return class_objects(self.probability, self.threshold, *where)
         return object_table(
             np.asarray(self.labels),
             np.asarray(self.classes),
@@ -149,6 +163,65 @@ class Segmentation:
             self.extent.spacing,
             self.extent.unit,
         )
+
+    def label_steps(self) -> Generator[Progress, None, None]:
+        """Write the objects of a map in a file beside it, block by block.
+
+        Into the OME-Zarr of the map, as ``labels/objects`` (``objects-2``, ... where there is such
+        already), or into ``NAME.objects.npy`` beside ``NAME.npy``. Afterwards `labels` and
+        `objects` are there at once; without this, the first of them that is asked for takes the
+        time. Peak memory does not grow with the size of a plane.
+
+        Yields
+        ------
+        Progress
+            Before each step. Closed there, it leaves no labels.
+
+        Raises
+        ------
+        ValueError
+            If the map is in no file, or the recipe asks for no objects.
+        FileNotFoundError
+            If the map is gone.
+        OSError
+            If the disk has no room.
+
+        Examples
+        --------
+        >>> from napari_clipseg import InstanceOptions, segment
+        >>> image = np.zeros((40, 60), dtype=np.uint8)
+        >>> result = segment(image, "nuclei", output="map.npy").relabel(instances=InstanceOptions())
+        >>> for step in result.label_steps():
+        ...     print(f"{step.done}/{step.total} {step.message}")
+        0/5 Labelling pixels
+        1/5 Joining objects
+        2/5 Joining objects
+        3/5 Measuring objects
+        4/5 Writing labels
+        >>> result.labels.shape
+        (40, 60)
+        """
+        if self.path is None or self.recipe.instances is None:
+            raise ValueError(
+                "Objects are written for a map in a file, of a recipe with instances. Take "
+                "`labels` and `objects`; or segment with output='map.zarr' and "
+                "instances=InstanceOptions()."
+            )
+        if "_in_file" not in vars(self):
+            metadata = {METADATA: self.record("int32")}
+            where = self.extent, self.path, metadata
+            steps = Steps(write_labels(self.probability, self.threshold, self.recipe, *where))
+            for done, total, message in steps:
+                yield Progress(done, total, message, replace(self))
+            vars(self)["_in_file"] = steps.value
+
+    @cached_property
+    def _in_file(self) -> tuple[Any, Table]:
+        """The labels of objects that were written beside the map, and their table."""
+        for _ in self.label_steps():
+            pass
+        written: tuple[Any, Table] = vars(self)["_in_file"]
+        return written
 
     @property
     def disagreement(self) -> NDArray[np.float32]:
@@ -203,7 +276,8 @@ class Segmentation:
             What was segmented: its results get its place, its units and its order of axes. By
             default they lie on an image layer of plain pixels.
         features : bool
-            Whether the labels get their `objects` as features; not for maps in a file.
+            Whether the labels get their `objects` as features; not for one label a prompt in an
+            OME-Zarr.
 
         Returns
         -------
@@ -246,7 +320,8 @@ class Segmentation:
         }
         if self.recipe.instances is None:
             options["colormap"] = label_colors(len(names))
-        if features and isinstance(self.probability, np.ndarray):
+        in_memory = isinstance(self.probability, np.ndarray)
+        if features and (in_memory or self.recipe.instances is not None):
             options["features"] = self.objects
         return [*layers, (to_layer_order(self.labels.copy(), self.axes), options, "labels")]
 
@@ -274,7 +349,9 @@ class Segmentation:
             "dtype": dtype,
             "threshold": np.asarray(self.threshold, float).tolist(),
             "complete": self.complete,
+            "extent": self.extent.to_dict(),
             "recipe": self._recipe_dict,
+            "recipe_hash": hash_of(self._recipe_dict),
         }
 
     def _record_on(self, place: LayerPlace) -> dict[str, Any]:
@@ -290,6 +367,32 @@ class Segmentation:
     @cached_property
     def _recipe_dict(self) -> dict[str, Any]:
         return self.recipe.to_dict()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    done, total : int
+        Steps.
+    message : str
+        What comes next, for a progress bar's text.
+    partial : Segmentation, optional
+        What is done so far; the rest of its map is still 0.
+
+    Examples
+    --------
+    >>> from napari_clipseg import Progress
+    >>> Progress(2, 5, "Segmenting the image").done
+    2
+    """
+
+    done: int
+    total: int
+    message: str
+    partial: Segmentation | None = field(default=None, repr=False)
 
 
 def threshold_of(recipe: Recipe, probability: Any) -> float | Sequence[float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,33 +18,39 @@ from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
 from napari_clipseg.images.tiling.mosaic import Judge, Mosaic, batches
 from napari_clipseg.images.tiling.plan import Plan, Tile
-from napari_clipseg.results import Segmentation
+from napari_clipseg.results import Progress, Segmentation
+
+# Tiles of a batch as the model sees them, and as regions are found in them, if they are.
+ShownTiles: TypeAlias = tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]
+# From batches of tiles to what `maps_of_tiles` gives of each, in their order.
+Answer: TypeAlias = Callable[[Iterator[ShownTiles]], Iterator[list[NDArray[np.float32]]]]
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
+def maps_of_tiles(
+    engine: Engine,
+    decoding: Decoding,
+    images: list[NDArray[np.uint8]],
+    regions: list[NDArray[np.uint8]],
+    cache: ByteCache[NDArray[Any]] | None = None,
+) -> list[NDArray[np.float32]]:
+    """Return the maps of some tiles, to be stitched: of the model, then of regions, if any.
 
-    Attributes
+    Parameters
     ----------
-    done, total : int
-        Steps.
-    message : str
-        What comes next, for a progress bar's text.
-    partial : Segmentation, optional
-        What is done so far; the rest of its map is still 0.
+    engine, decoding
+        What runs the model, and how the prompts are answered.
+    images, regions : list of ndarray of uint8
+        ``(rows, columns, 3)``: the tiles, and the same ones as regions are found in them.
+    cache : ByteCache, optional
+        Of the numbers of regions.
 
-    Examples
-    --------
-    >>> from napari_clipseg import Progress
-    >>> Progress(2, 5, "Segmenting the image").done
-    2
+    Returns
+    -------
+    list of ndarray of float32
+        ``(tiles, maps, rows, columns)``.
     """
-
-    done: int
-    total: int
-    message: str
-    partial: Segmentation | None = field(default=None, repr=False)
+    maps = [decoding.tile_maps(engine.encode(images, resize=False))]
+    return [*maps, np.stack(cached_regions(regions, cache))] if regions else maps
 
 
 class Run:
@@ -70,6 +76,8 @@ class Run:
         What the run will give, still without its map.
     cache : ByteCache, optional
         Of filtered pixels.
+    answer : callable, optional
+        Makes the maps of tiles, batch by batch, in another place than this process.
 
     Attributes
     ----------
@@ -87,7 +95,9 @@ class Run:
         written: ProbabilityMap,
         result: Segmentation,
         cache: ByteCache[NDArray[Any]] | None = None,
+        answer: Answer | None = None,
     ) -> None:
+        self._answer = answer or self._answer_here
         self._reader, self._rendering, self._plan = reader, rendering, plan
         self._engine, self._decoding, self._written = engine, decoding, written
         self._partial = replace(result, probability=written.data, complete=False)
@@ -102,17 +112,14 @@ class Run:
     def steps(self, total: int, *, whole_bands: bool) -> Generator[Progress, None, None]:
         """Run all tiles; yield before each batch."""
         done, places = 2, list(np.ndindex(*self._plan.extent.planes_shape))
-        for batch in batches(self._plan, self._engine.batch_size):
+        every = list(batches(self._plan, self._engine.batch_size))
+        answers = self._answer(self._shown(batch, whole_bands) for batch in every)
+        for batch in every:
             # A new one each time: it keeps the labels that were made of it.
             yield Progress(
                 done, total, self._message(batch[0][0], done - 1), replace(self._partial)
             )
-            for number, _ in batch:
-                if number not in self._mosaics:
-                    self._mosaics[number] = self._mosaic(number, whole_bands)
-            images = [self._mosaics[number].render(tile) for number, tile in batch]
-            features = self._engine.encode(images, resize=False)
-            all_maps = [self._decoding.tile_maps(features), *self._regions(batch)]
+            all_maps = next(answers)
             done += len(batch)
             for (number, tile), *maps in zip(batch, *all_maps, strict=True):
                 mosaic, at = self._mosaics[number], places[number]
@@ -138,12 +145,19 @@ class Run:
             judge=self._judge(plane),
         )
 
-    def _regions(self, batch: list[tuple[int, Tile]]) -> list[NDArray[np.float32]]:
-        """Return what learned prompts need of the regions in tiles, if they need it."""
+    def _shown(self, batch: list[tuple[int, Tile]], whole_bands: bool) -> ShownTiles:
+        """Return what is seen of some tiles."""
+        for number, _ in batch:
+            if number not in self._mosaics:
+                self._mosaics[number] = self._mosaic(number, whole_bands)
+        images = [self._mosaics[number].render(tile) for number, tile in batch]
         if not self._decoding.needs_regions:
-            return []
-        images = [self._mosaics[number].render_regions(tile) for number, tile in batch]
-        return [np.stack(cached_regions(images, self._cache))]
+            return images, []
+        return images, [self._mosaics[number].render_regions(tile) for number, tile in batch]
+
+    def _answer_here(self, shown: Iterator[ShownTiles]) -> Iterator[list[NDArray[np.float32]]]:
+        for images, regions in shown:
+            yield maps_of_tiles(self._engine, self._decoding, images, regions, self._cache)
 
     def _judge(self, plane: tuple[int, ...]) -> Judge | None:
         """Return what learned prompts make of the stitched maps of some rows of a plane."""

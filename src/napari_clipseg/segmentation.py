@@ -20,11 +20,12 @@ from napari_clipseg.images.io.maps import DType, create_map
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.rendering import resolve
 from napari_clipseg.images.tiling.plan import Plan
+from napari_clipseg.labelling import label_total
 from napari_clipseg.plans import plan_of, recipe_and_engine, with_fields
 from napari_clipseg.prompts import Prompts
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, check_thresholds
-from napari_clipseg.results import Segmentation, threshold_of
-from napari_clipseg.run import Progress, Run
+from napari_clipseg.results import Progress, Segmentation, threshold_of
+from napari_clipseg.run import Answer, Run
 
 
 @with_fields
@@ -106,6 +107,7 @@ def segment_steps(
     output: str | Path | None = None,
     dtype: DType = "float32",
     cache: ByteCache[NDArray[Any]] | None = None,
+    answer: Answer | None = None,
 ) -> Generator[Progress, None, Segmentation]:
     """Do what `segment` does, step by step.
 
@@ -121,6 +123,9 @@ def segment_steps(
         See `segment`.
     cache : ByteCache, optional
         Holds what learned prompts compute of the image alone, for runs that come again.
+
+    answer : callable, optional
+        Makes the maps of tiles in another place than this process; see `run.Answer`.
 
     Yields
     ------
@@ -153,12 +158,14 @@ def segment_steps(
     path = None if output is None else output_path(output)
     yield Progress(0, 1, "Loading the model")
     engine = engine or load(recipe.model)
-    _require_weights(recipe, engine)
+    require_weights(recipe, engine.weights)
     plan = plan_of(source, recipe, engine)
     if recipe.instances is not None:
         extent = plan.extent
         recipe.instances.check_fits(extent.height, extent.width, extent.spacing)
-    total = 2 + plan.tile_count
+    in_file = path is not None and recipe.instances is not None
+    tiles = 2 + plan.tile_count
+    total = tiles + (label_total(recipe, plan.extent) if in_file else 0)
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve().replace(weights=engine.weights)
     decoding = Decoding(engine, recipe.all_prompts)
@@ -176,7 +183,7 @@ def segment_steps(
             dtype=dtype,
             metadata=_metadata(replace(result, complete=False), dtype),
         )
-        run = Run(reader, rendering, plan, engine, decoding, written, result, cache)
+        run = Run(reader, rendering, plan, engine, decoding, written, result, cache, answer)
         yield from run.steps(total, whole_bands=path is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)
@@ -184,6 +191,9 @@ def segment_steps(
     if recipe.threshold == OTSU:
         result = replace(result, threshold=threshold_of(recipe, written.data))
     written.finish(_metadata(result, dtype))
+    if in_file:
+        for step in result.label_steps():
+            yield replace(step, done=tiles + step.done, total=total)
     return result
 
 
@@ -192,11 +202,12 @@ def _metadata(result: Segmentation, dtype: DType) -> dict[str, Any]:
     return {} if result.path is None else {METADATA: result.record(dtype)}
 
 
-def _require_weights(recipe: Recipe, engine: Engine) -> None:
-    if recipe.weights is not None and recipe.weights != engine.weights:
+def require_weights(recipe: Recipe, weights: str | None) -> None:
+    """Raise CheckpointError if a recipe was made with other weights than these."""
+    if recipe.weights is not None and recipe.weights != weights:
         raise CheckpointError(
             f"The recipe was made with other weights of {recipe.model!r}: {recipe.weights}, and "
-            f"those here are {engine.weights or 'not known'}. Get the weights that it was made "
+            f"those here are {weights or 'not known'}. Get the weights that it was made "
             f"with; or take recipe.replace(weights=None) to go on with those here, with another "
             f"result."
         )

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from napari_clipseg.cli import demo as cli
-from napari_clipseg.cli.demo import COLORS, draw, has_screen, iou, measure
+from napari_clipseg.cli.demo import draw, has_screen, iou, measure
 from napari_clipseg.cli.main import main
+from napari_clipseg.files.formats.colors import COLORS
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Segmentation
@@ -71,7 +72,7 @@ def test_the_picture_shows_image_maps_and_labels(image, tmp_path):
     with Image.open(path) as picture:
         sheet = np.asarray(picture.convert("RGB")).astype(int)
     colour = np.dstack([GRAY] * 3)
-    labelled = colour // 2 + COLORS[np.maximum(TRUTH, 1) - 1] // 2
+    labelled = colour // 2 + np.array(COLORS)[np.maximum(TRUTH, 1) - 1] // 2
     panels = [
         colour,
         *(np.dstack([255 * (k == TRUTH)] * 3) for k in (1, 2)),

@@ -102,7 +102,7 @@ def broken(path):
         pytest.param(["no.png"], ["s.png"], [], "There is no file no.png", id="no image"),
         pytest.param(["a.png"], ["no.npy"], [], "There is no file no.npy", id="no strokes"),
         pytest.param(["a.png"], ["s.png", "s.png"], [], "1 images and 2 files", id="not in pairs"),
-        pytest.param(["a.lif"], ["s.png"], [], "of a kind that cannot be read", id="kind"),
+        pytest.param(["broken.lif"], ["s.png"], [], "no reader for .lif takes it", id="kind"),
         pytest.param(["broken.png"], ["s.png"], [], "cannot identify", id="broken PNG"),
         pytest.param(["broken.tif"], ["s.png"], [], "no TIFF file, or broken", id="broken TIFF"),
         pytest.param(["broken.npy"], ["s.png"], [], "broken.npy cannot be used", id="broken npy"),
@@ -134,7 +134,7 @@ def test_what_cannot_be_used_is_told(capsys, model, images, strokes, more, messa
     write("s.png", paint(masks))
     write("float.npy", paint(masks).astype(float))
     write("empty.npy", np.zeros((96, 96), np.uint8))
-    for kind in ("png", "tif", "npy"):
+    for kind in ("png", "tif", "npy", "lif"):
         broken(f"broken.{kind}")
     command = ["teach", *images, "--strokes", *strokes, "--output", "o.safetensors"]
     assert main([*command, "--model", model, *more]) == 1

@@ -78,9 +78,7 @@ def test_a_saved_prompt_answers_the_same(learned, demo, tmp_path):
 def test_beside_words_and_as_what_is_not_wanted(learned, demo):
     alone = segment(IMAGE, learned, model=demo).probability[0]
     word = segment(IMAGE, "blue nuclei", model=demo).probability[0]
-    both = segment(
-        IMAGE, ["blue nuclei", learned], negative_prompts=[learned], model=demo
-    )
+    both = segment(IMAGE, ["blue nuclei", learned], negative_prompts=[learned], model=demo)
     np.testing.assert_array_equal(both.probability[0], word)
     np.testing.assert_array_equal(both.probability[1], alone)
     np.testing.assert_array_equal(both.probability[2], alone)

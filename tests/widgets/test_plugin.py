@@ -60,3 +60,45 @@ def test_neither_the_dock_nor_the_manifest_imports_torch():
 def test_the_entry_point_is_napari_s():
     (point,) = distribution("napari-clipseg").entry_points.select(group="napari.manifest")
     assert point.value == "napari_clipseg:napari.yaml"
+
+
+# Files, opened and saved as users do
+
+
+@pytest.fixture
+def labels_layer(viewer):
+    from napari.layers import Layer
+
+    from exported import CASES
+
+    *_, labels = CASES["a stack"].to_layers()
+    return viewer.add_layer(Layer.create(*labels))
+
+
+@pytest.mark.parametrize(
+    "name", ["a.labels.ome.tif", "a.labels.ome.zarr", "a.roi.zip", "a.geojson", "a.coco.json"]
+)
+def test_save_selected_layer_writes_what_we_write(registered, viewer, labels_layer, tmp_path, name):
+    from napari_clipseg import Recipe, recipe_of
+
+    first, *_ = viewer.layers.save(str(tmp_path / name), selected=True)
+    assert first == str(tmp_path / name)
+    assert recipe_of(first) == Recipe.of(labels_layer)
+
+
+def test_labels_are_opened_with_recipe_and_table(registered, viewer, labels_layer, tmp_path):
+    from napari_clipseg import Recipe
+
+    path = tmp_path / "a.labels.ome.tif"
+    viewer.layers.save(str(path), selected=True)
+    (opened,) = viewer.open(path, plugin="napari-clipseg")
+    assert (opened.data == labels_layer.data).all()
+    assert Recipe.of(opened) == Recipe.of(labels_layer)
+    assert opened.features.equals(labels_layer.features)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.json", "a.zip"])
+def test_names_that_are_not_ours_are_left_to_others(registered, npe2pm, name):
+    assert npe2pm.get_writer(name, ["labels"])[0] is None
+    assert npe2pm.get_writer(name, ["image"])[0] is None
+    assert list(npe2pm.iter_compatible_readers([name])) == []

@@ -20,10 +20,6 @@ from napari_clipseg.sample_data import SAMPLES, Sample, load_sample
 if TYPE_CHECKING:  # asking for help is to be quick
     from napari_clipseg.results import Segmentation
 
-# One color a label, in the order of the dock's colormaps.
-COLORS = np.array(
-    [(255, 0, 255), (0, 255, 0), (0, 255, 255), (255, 255, 0), (255, 0, 0), (0, 0, 255)], np.uint8
-)
 CAPTION_HEIGHT = 30
 CAPTION_SIZE = 18
 GAP = 8
@@ -137,19 +133,16 @@ def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 def draw(sample: Sample, result: Segmentation, path: Path) -> None:
     """Write a PNG: the image, one probability map a prompt, and the labels, side by side."""
     image = sample.image if sample.image.ndim == 3 else np.stack([sample.image] * 3, axis=-1)
+    from napari_clipseg.files.formats.colors import label_colors, overlay
+
     panels = [("image", image)]
     for prompt, one in zip(sample.prompts, result.probability, strict=True):
         gray = np.rint(one * 255).astype(np.uint8)
         panels.append((f"probability: {prompt}", np.stack([gray] * 3, axis=-1)))
-    panels.append((f"labels above {result.threshold:.2f}", overlay(image, result.labels)))
+    labels = result.labels
+    colors = label_colors(result, labels)
+    panels.append((f"labels above {result.threshold:.2f}", overlay(image, labels, colors)))
     side_by_side(panels).save(path)
-
-
-def overlay(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Return an RGB image ``(height, width, 3)`` with each label's color mixed in by half."""
-    colored = COLORS[(labels - 1) % len(COLORS)]
-    mixed = (image.astype(np.uint16) + colored) // 2
-    return np.where(labels[..., None] > 0, mixed, image).astype(np.uint8)
 
 
 def side_by_side(panels: Sequence[tuple[str, NDArray[np.uint8]]]) -> Image.Image:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from napari_clipseg import __version__
-from napari_clipseg.cli import demo, models, teach
+from napari_clipseg.cli import completion, demo, models, recipe, segment, teach
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,8 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo.add_command(commands)
+    segment.add_command(commands)
     models.add_commands(commands)
     teach.add_command(commands)
+    recipe.add_command(commands)
+    completion.add_command(commands, parser)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))

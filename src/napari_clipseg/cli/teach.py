@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from napari_clipseg.cli.files import KINDS, read_image, read_strokes_file
 from napari_clipseg.cli.models import INTERRUPTED
+from napari_clipseg.files.readers import KINDS, read_image, read_strokes_file
 
 SUFFIX = ".safetensors"  # of a learned prompt
 

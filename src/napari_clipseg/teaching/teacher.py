@@ -15,8 +15,7 @@ from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.results import Segmentation
-from napari_clipseg.run import Progress
+from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.segmentation import segment_steps
 from napari_clipseg.teaching.parts import fit_logistic
 from napari_clipseg.teaching.score import best_cut, threshold_offset

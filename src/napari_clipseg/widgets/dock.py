@@ -25,14 +25,14 @@ from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, DeviceWarning, NotDownloadedError
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.results import Segmentation
-from napari_clipseg.run import Progress
+from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.teaching.words import score_in_words
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.prompts import TEACH, PromptBox, image_layers
 from napari_clipseg.widgets.result import Result
+from napari_clipseg.widgets.series import SeriesBox, SeriesHost
 from napari_clipseg.widgets.teaching import Asked, Host, Teaching
 from napari_clipseg.widgets.worker import Failure, start
 
@@ -120,6 +120,9 @@ class CLIPSegDock(Container[Widget]):
             tooltip="Probability above which a pixel is labelled. Moves the last result live.",
         )
         self.status = Label(value="")
+        self.series = SeriesBox(
+            napari_viewer, SeriesHost(recipe=self._series_recipe, say=self._say, fail=self._report)
+        )
 
         buttons = Container(
             widgets=[self.run_button, self.cancel_button], layout="horizontal", labels=False
@@ -140,6 +143,7 @@ class CLIPSegDock(Container[Widget]):
         )
         for label in self.native.findChildren(QLabel):
             label.setMinimumWidth(LABEL_WIDTH)  # else each row's fields begin elsewhere
+        self.native.layout().addWidget(self.series)
         self._add_status()
         self.prompt.show_kind()
 
@@ -329,6 +333,18 @@ class CLIPSegDock(Container[Widget]):
         )
         return Run(layer, layer.name, layer.data, as_source(layer), recipe)
 
+    def _series_recipe(self) -> Recipe:
+        """Return what the dock asks for, of whole images."""
+        options = self.run_options
+        return Recipe(
+            **self.prompt.fields(),
+            model=self.model.value,
+            threshold=self._chosen_threshold,
+            detail=options.detail.value,
+            refine_edges=options.refine_edges.value,
+            instances=options.instances,
+        )
+
     def _show(
         self, run: Asked, segmentation: Segmentation, below: Labels | None = None
     ) -> Result | None:
@@ -463,6 +479,7 @@ class CLIPSegDock(Container[Widget]):
 
     def _on_destroyed(self) -> None:
         self._closed = True
+        self.series.finish()
         self.teaching.lessons.stop()
         if self._worker is not None:
             self._worker.quit()

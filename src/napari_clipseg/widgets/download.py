@@ -19,7 +19,7 @@ from napari_clipseg.engine.checkpoints.catalog import (
 )
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, NotDownloadedError
-from napari_clipseg.run import Progress
+from napari_clipseg.results import Progress
 from napari_clipseg.widgets.worker import Failure
 
 if TYPE_CHECKING:  # opening the dock is to load no network client

@@ -14,15 +14,12 @@ from napari_clipseg.cache import content_digest
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.labels.linking import object_classes
 from napari_clipseg.recipe import METADATA
-from napari_clipseg.results import LayerData, Segmentation
+from napari_clipseg.results import DIGEST, EDITED, LayerData, Segmentation
 
 if TYPE_CHECKING:
     import napari
 
-# Entries of a layer's record besides those of `Segmentation.to_layers`.
 LAYER_ID = "layer_id"  # a layer that the user duplicated is theirs
-DIGEST = "digest"  # of the labels as they were written, to notice the user's strokes
-EDITED = "edited"
 SAME = ("role", "source_id", "plane", "prompt", "prompts")  # of layers that a new run updates
 REST_MS = 300  # without a new threshold, until objects are measured
 

@@ -10,8 +10,7 @@ from superqt.utils import GeneratorWorker, create_worker
 
 from napari_clipseg.images.io.source import Source
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.results import Segmentation
-from napari_clipseg.run import Progress
+from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.segmentation import segment_steps
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -36,3 +38,18 @@ def test_an_extent_of_one_plane_needs_no_more_than_a_size():
     extent = Extent(height=8, width=9)
     assert (extent.shape, extent.plane_starts, extent.plane_steps) == ((8, 9), (), ())
     assert extent == Extent(height=8, width=9, unit="pixel")
+
+
+@pytest.mark.parametrize("planes", [one for one, *_ in PLANES.values()], ids=PLANES)
+def test_an_extent_comes_back_from_json(planes):
+    levels = [np.zeros((3, 7, 8, 9), np.uint8), np.zeros((3, 7, 4, 5), np.uint8)]
+    source = as_source(levels, axes="tzyx", spacing=(0.5, 0.3), translation=(1, 2), unit="um")
+    region = [(2, 2), (6, 7)]
+    extent = make_plan(source, side=32, patch=16, planes=planes, level=1, region=region).extent
+    assert Extent.from_dict(json.loads(json.dumps(extent.to_dict()))) == extent
+    assert Extent.from_dict(extent.to_dict()).planes == extent.planes
+
+
+def test_an_extent_without_planes_comes_back():
+    extent = Extent(height=3, width=4)
+    assert Extent.from_dict(extent.to_dict()) == extent

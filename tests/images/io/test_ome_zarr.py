@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drawing import examples
 from napari_clipseg.images.io import ome_zarr as module
 from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
-from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser
+from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_coarser, write_coarser_labels
 from napari_clipseg.images.io.source import as_source
 
 
@@ -171,3 +171,56 @@ def test_what_is_no_ome_zarr_image():
     assert not is_ome_zarr(zarr.open_group(zarr.storage.MemoryStore()))
     assert not is_ome_zarr(zarr.zeros((2, 2)))
     assert not is_ome_zarr(np.zeros((2, 2)))
+
+
+def test_version_0_4_is_zarr_2_and_read_back_alike(tmp_path):
+    options = {"scale": (1.0, 0.5, 0.25), "translate": (0.0, 3.0, 4.0), "unit": "um"}
+    for version in ("0.4", "0.5"):
+        path = tmp_path / version
+        create(path, (2, 31, 50), "uint16", "zyx", version=version, **options)[0][:] = 7
+        group = zarr.open_group(path, mode="r")
+        assert group.metadata.zarr_format == {"0.4": 2, "0.5": 3}[version]
+        source = as_source(group)
+        assert (source.axes, source.spacing) == (("z", "y", "x"), (0.5, 0.25))
+        assert (source.translation, source.unit) == ((3, 4), "micrometer")
+        assert (np.asarray(source.levels[0]) == 7).all()
+    old = dict(zarr.open_group(tmp_path / "0.4", mode="r").attrs)
+    assert "ome" not in old
+    assert old["multiscales"][0]["version"] == "0.4"
+    new = zarr.open_group(tmp_path / "0.5", mode="r")["0"]
+    assert new.metadata.dimension_names == ("z", "y", "x")  # the specification wants them
+
+
+@pytest.mark.parametrize(
+    ("sizes", "scales"),
+    [
+        ([(31, 50), (16, 25), (8, 13)], [(1, 1), (2, 2), (4, 4)]),  # halves, rounded up
+        ([(31, 50), (15, 25)], [(1, 1), (2, 2)]),  # rounded down
+        ([(31, 50), (10, 50)], [(1, 1), (3, 1)]),
+        ([(31, 50), (20, 20)], [(1, 1), (1.55, 2.5)]),
+    ],
+    ids=str,
+)
+def test_levels_of_given_sizes(sizes, scales, tmp_path):
+    levels = create(tmp_path / "map.zarr", (2, 31, 50), "uint8", "zyx", sizes=sizes)
+    assert [level.shape[1:] for level in levels] == sizes
+    steps = [
+        one["coordinateTransformations"] for one in metadata(tmp_path / "map.zarr")["datasets"]
+    ]
+    assert [tuple(step[0]["scale"][1:]) for step in steps] == scales
+
+
+@examples(40)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.integers(1, 4))
+def test_coarser_labels_are_labels_that_are_there(height, width, down, across):
+    store = zarr.open_group(zarr.storage.MemoryStore())
+    labels = np.arange(height * width, dtype=np.uint16).reshape(1, height, width)
+    fine = store.create_array("0", data=labels)
+    shape = (1, -(-height // down), -(-width // across))
+    coarse = store.create_array("1", shape=shape, dtype="u2", fill_value=0)
+    write_coarser_labels([fine, coarse], (0,))
+    for (row, column), label in np.ndenumerate(coarse[0]):
+        at = np.array(divmod(int(label), width))
+        # It lies under the pixel of the coarse level.
+        middle = (np.array([row, column]) + 0.5) * (height / shape[1], width / shape[2])
+        assert (np.abs(at + 0.5 - middle) <= 0.5 + 1e-9).all()

@@ -107,9 +107,13 @@ def _reserve(file: BinaryIO, nbytes: int) -> None:
 
 @contextmanager
 def tell_no_room(
-    path: Path, shape: tuple[int, ...], nbytes: int, incomplete: bool = False
+    path: Path,
+    shape: tuple[int, ...],
+    nbytes: int,
+    incomplete: bool = False,
+    labels: bool = False,
 ) -> Iterator[None]:
-    """Say what a map needs, and the cure, where the disk has no room for it.
+    """Say what a map, or its labels, need, and the cure, where the disk has no room for it.
 
     Parameters
     ----------
@@ -121,6 +125,8 @@ def tell_no_room(
         What it takes at most.
     incomplete : bool
         Whether a part of the map stays in the file.
+    labels : bool
+        Whether these are the labels of a map, with what is needed on the way.
     """
     try:
         yield
@@ -129,9 +135,10 @@ def tell_no_room(
             raise
         free = shutil.disk_usage(path.parent).free
         left = f" What {path.name} holds is incomplete." * incomplete
+        what, take = ("labels", "take") if labels else ("map", "takes")
         raise OSError(
-            f"There is no room in {path.parent} for the map of {' x '.join(map(str, shape))} "
-            f"values, which takes up to {nbytes / 2**20:,.1f} MB ({error.strerror}; "
+            f"There is no room in {path.parent} for the {what} of {' x '.join(map(str, shape))} "
+            f"values, which {take} up to {nbytes / 2**20:,.1f} MB ({error.strerror}; "
             f"{free / 2**20:,.1f} MB are free). Free some, or choose another folder (output=...), "
             f"a smaller type (dtype='uint8'), a region, or fewer planes.{left}"
         ) from error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
 
 from napari_clipseg.images.io.axes import Axes
 
@@ -71,3 +74,21 @@ class Extent:
         parts = zip(self.translation, self.origin, self.spacing, self.factor, strict=True)
         row, column = (first + at * size / factor for first, at, size, factor in parts)
         return row, column
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return strings, numbers and lists only; of the planes, the first and the steps."""
+        values = asdict(self)
+        del values["planes"]
+        values |= {"plane_starts": self.plane_starts, "plane_steps": self.plane_steps}
+        return {name: list(one) if isinstance(one, tuple) else one for name, one in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Extent:
+        """Read what `to_dict` gave."""
+        fields: dict[str, Any] = {
+            name: tuple(one) if isinstance(one, list) else one for name, one in values.items()
+        }
+        starts, steps = fields.pop("plane_starts"), fields.pop("plane_steps")
+        along = zip(starts, steps, fields["planes_shape"], strict=True)
+        indices = (range(first, first + step * n, step) for first, step, n in along)
+        return cls(planes=tuple(product(*indices)), **fields)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
 from napari_clipseg.images.io.disk import (
     ZARR_SUFFIX,
     create_npy,
@@ -21,7 +20,8 @@ from napari_clipseg.images.io.disk import (
     tell_no_room,
 )
 from napari_clipseg.images.io.extent import Extent
-from napari_clipseg.images.io.ome_zarr import create_ome_zarr, write_attributes, write_coarser
+from napari_clipseg.images.io.ome_zarr import write_attributes
+from napari_clipseg.images.io.pyramid import Pyramid
 from napari_clipseg.images.probability import FULL, Float32
 
 DType = Literal["float32", "float16", "uint8"]
@@ -51,10 +51,11 @@ class ProbabilityMap(ABC):
         """Write rows of a plane: ``(maps, rows, width)``, 0 to 1."""
         if self.dtype == np.uint8:
             probability = np.rint(probability * FULL)
-        self._put(plane, rows, probability.astype(self.dtype, copy=False))
+        self.put(plane, rows, probability.astype(self.dtype, copy=False))
 
     @abstractmethod
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None: ...
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored: ``(maps, rows, width)``, in `dtype`."""
 
     @abstractmethod
     def end_plane(self, plane: tuple[int, ...]) -> None:
@@ -77,7 +78,8 @@ class InArray(ProbabilityMap):
         """The array itself."""
         return self._array
 
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored."""
         where: tuple[int | slice, ...] = (slice(None), *plane, rows)
         self._array[where] = values
 
@@ -90,93 +92,57 @@ class InArray(ProbabilityMap):
         """Do nothing: an array has no attributes."""
 
 
-class _Finest:
-    """The finest level of an OME-Zarr map; of a folder that is gone, zarr would read zeros."""
-
-    def __init__(self, level: Any, path: Path) -> None:
-        self._level, self._path = level, path
-        self.shape, self.dtype, self.chunks = level.shape, level.dtype, level.chunks
-        self.ndim = level.ndim
-
-    def __getitem__(self, where: Any) -> NDArray[Any]:
-        require_map(self._path)
-        return np.asarray(self._level[where])
-
-
 class InOmeZarr(ProbabilityMap):
-    """Maps as channels of an OME-Zarr image."""
+    """Maps as channels of an OME-Zarr image; see `create_ome_zarr` for the options."""
+
+    _labels = False  # whether they are labels, which have no channels
 
     def __init__(
-        self, path: Path, extent: Extent, maps: int, dtype: DType, metadata: Mapping[str, Any]
+        self,
+        path: Path,
+        extent: Extent,
+        maps: int,
+        dtype: DType,
+        metadata: Mapping[str, Any],
+        **options: Any,
     ) -> None:
         super().__init__(dtype)
-        self._path, self._shape = path, (maps, *extent.shape)
-        # The format wants time first, then channels, then space.
-        time = extent.axes.index("t") if "t" in extent.axes else None
-        others = [i for i in range(len(extent.axes)) if i != time]
-        self._lead = [*([] if time is None else [time]), None, *others]
-        lengths = [maps if i is None else extent.planes_shape[i] for i in self._lead]
-        names = [CHANNEL if i is None else extent.axes[i] for i in self._lead]
-        # Readers expect steps above 0: planes that were asked for backwards lie forwards.
-        self._last = [
-            length - 1 if step < 0 else None
-            for length, step in zip(extent.planes_shape, extent.plane_steps, strict=True)
-        ]
-        along = zip(extent.plane_starts, extent.plane_steps, self._last, strict=True)
-        firsts = [start + step * (last or 0) for start, step, last in along]
-        # How far planes lie apart is not known, only their numbers.
-        steps = [1 if i is None else abs(extent.plane_steps[i]) for i in self._lead]
-        starts = [0 if i is None else firsts[i] for i in self._lead]
+        self._path, self._maps = path, maps
+        nbytes = maps * math.prod(extent.shape) * self.dtype.itemsize * 4 // 3  # and coarser levels
+        self._room = partial(tell_no_room, path, (maps, *extent.shape), nbytes, incomplete=True)
         with self._room():
-            self._levels = create_ome_zarr(
+            self._pyramid = Pyramid(
                 path,
-                (*lengths, extent.height, extent.width),
+                extent,
                 dtype,
-                (*names, ROW, COLUMN),
-                scale=(*steps, *extent.spacing),
-                translate=(*starts, *extent.place),
-                unit=extent.unit,
-                metadata=metadata,
+                metadata,
+                maps=None if self._labels else maps,
+                labels=self._labels,
+                **options,
             )
 
     @property
     def data(self) -> Any:
         """A dask array of the finest level, maps first."""
-        import dask.array
+        return self._pyramid.data
 
-        finest = _Finest(self._levels[0], self._path)
-        whole = dask.array.from_array(finest, chunks=finest.chunks, name=False)
-        order = [self._lead.index(None), *(self._lead.index(i) for i in range(len(self._lead) - 1))]
-        maps_first = whole.transpose((*order, whole.ndim - 2, whole.ndim - 1))
-        flips = (slice(None, None, 1 if last is None else -1) for last in self._last)
-        return maps_first[(slice(None), *flips)]
-
-    def _put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+    def put(self, plane: tuple[int, ...], rows: slice, values: NDArray[Any]) -> None:
+        """Write rows of a plane as they are stored."""
         require_map(self._path)
         with self._room():
             for number, one in enumerate(values):
-                self._levels[0][(*self._at(plane, number), rows)] = one
+                self._pyramid.write(plane, (rows, slice(None)), one, number)
 
     def end_plane(self, plane: tuple[int, ...]) -> None:
         """Fill the coarser levels."""
         with self._room():
-            for number in range(self._shape[0]):
-                write_coarser(self._levels, self._at(plane, number))
+            for number in range(self._maps):
+                self._pyramid.end_plane(plane, number)
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
         """Replace the attributes that were written at the start."""
         with self._room():
             write_attributes(self._path, metadata)
-
-    def _room(self) -> AbstractContextManager[None]:
-        nbytes = math.prod(self._shape) * self.dtype.itemsize * 4 // 3  # and the coarser levels
-        return tell_no_room(self._path, self._shape, nbytes, incomplete=True)
-
-    def _at(self, plane: tuple[int, ...], number: int) -> tuple[int, ...]:
-        places = [
-            at if last is None else last - at for at, last in zip(plane, self._last, strict=True)
-        ]
-        return tuple(number if i is None else places[i] for i in self._lead)
 
 
 def create_map(

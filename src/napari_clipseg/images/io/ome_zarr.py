@@ -1,18 +1,21 @@
-"""OME-Zarr images (https://ngff.openmicroscopy.org, version 0.5), written level by level."""
+"""OME-Zarr images (https://ngff.openmicroscopy.org, 0.4 and 0.5), written level by level."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
+from napari_clipseg.images.io.units import unit_name
 
-VERSION = "0.5"
+Version = Literal["0.4", "0.5"]
+NEWEST: Version = "0.5"
 CHUNK = 512  # pixels of a side
+LABELS = "labels"  # the group of an image's label images
 SMALLEST = 512  # a level is added until its longer side is at most this
 TYPES = {"t": "time", CHANNEL: "channel", "z": "space", ROW: "space", COLUMN: "space"}  # of axes
 
@@ -27,6 +30,9 @@ def create_ome_zarr(
     translate: Sequence[float],
     unit: str,
     metadata: Mapping[str, Any],
+    version: Version = "0.5",
+    sizes: Sequence[tuple[int, int]] | None = None,
+    ome: Mapping[str, Any] | None = None,
 ) -> list[Any]:
     """Create an OME-Zarr image with the levels of its pyramid, all zero.
 
@@ -46,11 +52,18 @@ def create_ome_zarr(
         Unit of rows and columns.
     metadata : mapping
         Attributes to write beside those of the format.
+    version : "0.4" or "0.5"
+        Of the format; 0.4 is Zarr 2, 0.5 is Zarr 3.
+    sizes : sequence of (int, int), optional
+        Height and width of each level; by default each is half as high and wide as the one before,
+        until it is small.
+    ome : mapping, optional
+        Entries of the format besides ``multiscales``, such as ``omero``.
 
     Returns
     -------
     list of zarr.Array
-        The finest first; each next level is half as high and wide.
+        The finest first.
 
     Raises
     ------
@@ -70,16 +83,26 @@ def create_ome_zarr(
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
     *planes, height, width = shape
-    sizes = [(height, width)]
-    while max(sizes[-1]) > SMALLEST:
-        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
-    group = zarr.open_group(path, mode="w", zarr_format=3)
+    factors = [(_factor(height, h), _factor(width, w)) for h, w in sizes or ()]
+    if sizes is None:
+        sizes, factors = [(height, width)], [(1, 1)]
+        while max(sizes[-1]) > SMALLEST:
+            sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+            factors.append((2 * factors[-1][0],) * 2)
+    old = version == "0.4"
+    group = zarr.open_group(path, mode="w", zarr_format=2 if old else 3)
+    # What each of the two versions of Zarr wants beside the array itself.
+    options: dict[str, Any] = {"dimension_names": list(axes)}
+    if old:
+        options = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     levels, datasets = [], []
     for i, (h, w) in enumerate(sizes):
         factor = np.ones(len(shape))
-        factor[-2:] = 2**i
+        factor[-2:] = factors[i]
         chunks = (*(1 for _ in planes), min(CHUNK, h), min(CHUNK, w))
-        levels.append(group.create_array(str(i), shape=(*planes, h, w), chunks=chunks, dtype=dtype))
+        levels.append(
+            group.create_array(str(i), shape=(*planes, h, w), chunks=chunks, dtype=dtype, **options)
+        )
         # The center of a coarse pixel is that of the pixels under it.
         moved = np.asarray(translate) + np.asarray(scale) * (factor - 1) / 2
         transformations = [
@@ -92,13 +115,40 @@ def create_ome_zarr(
     ]
     if unit != "pixel":
         for one in described[-2:]:
-            one["unit"] = unit
-    ome: dict[str, Any] = {
-        "version": VERSION,
-        "multiscales": [{"axes": described, "datasets": datasets}],
-    }
-    group.attrs.update({"ome": ome, **metadata})
+            one["unit"] = unit_name(unit)
+    image = {"axes": described, "datasets": datasets}
+    if old:
+        entries: dict[str, Any] = {"multiscales": [{"version": version, **image}], **(ome or {})}
+    else:
+        entries = {"ome": {"version": version, "multiscales": [image], **(ome or {})}}
+    group.attrs.update({**entries, **metadata})
     return levels
+
+
+def open_levels(path: Path) -> list[Any]:
+    """Open the levels of an image that `create_ome_zarr` made."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    ome: Any = group.attrs["ome"]
+    return [group[one["path"]] for one in ome["multiscales"][0]["datasets"]]
+
+
+def list_labels(path: Path, name: str) -> None:
+    """Add a label image to the list of those of an image; it lies in ``labels/name``."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+").require_group(LABELS)
+    known: Any = group.attrs.get("ome", {})
+    listed: dict[str, Any] = {"version": NEWEST, **known}
+    listed["labels"] = [*listed.get("labels", []), name]
+    group.attrs.update({"ome": listed})
+
+
+def _factor(fine: int, coarse: int) -> float:
+    """Return how many pixels lie under a coarser one; the last one may reach beyond the image."""
+    whole = round(fine / coarse)
+    return whole if coarse in (fine // whole, -(-fine // whole)) else fine / coarse
 
 
 def write_attributes(path: Path, metadata: Mapping[str, Any]) -> None:
@@ -121,3 +171,20 @@ def write_coarser(levels: Sequence[Any], plane: tuple[int, ...]) -> None:
             if fine.dtype.kind == "u":
                 means = np.rint(means)
             coarse[(*plane, slice(top, bottom), slice(None))] = means.astype(fine.dtype)
+
+
+def write_coarser_labels(levels: Sequence[Any], plane: tuple[int, ...]) -> None:
+    """Fill the coarser levels of a plane of labels, strip by strip, with the nearest label.
+
+    A mean of labels would be the label of another object.
+    """
+    for fine, coarse in pairwise(levels):
+        rows, columns = (
+            ((np.arange(small) + 0.5) * large / small).astype(int)
+            for small, large in zip(coarse.shape[-2:], fine.shape[-2:], strict=True)
+        )
+        for top in range(0, len(rows), CHUNK):
+            its = rows[top : top + CHUNK]
+            strip = np.asarray(fine[(*plane, slice(its[0], its[-1] + 1), slice(None))])
+            part = strip[its - its[0]][:, columns]
+            coarse[(*plane, slice(top, top + len(its)), slice(None))] = part

@@ -76,16 +76,44 @@ def matches(
         ``(greatest label after + 1,)``: the label before of each label after; 0 for none.
     """
     old, new = before[0], after[0]
-    matched = np.zeros(int(new.max(initial=0)) + 1, np.int32)
+    count = int(new.max(initial=0)) + 1
     both = (old > 0) & (new > 0)
-    pairs, common = np.unique(
-        old[both].astype(np.int64) * len(matched) + new[both], return_counts=True
-    )
-    ones, others = np.divmod(pairs, len(matched))
+    pairs, common = np.unique(old[both].astype(np.int64) * count + new[both], return_counts=True)
+    ones, others = np.divmod(pairs, count)
     sizes = [np.bincount(plane.ravel(), minlength=1) for plane in (old, new)]
     overlap = common / (sizes[0][ones] + sizes[1][others] - common)
     same = object_classes(*before)[ones] == object_classes(*after)[others]
-    good = np.flatnonzero((overlap >= least_overlap) & same)
+    return best_pairs(ones[same], others[same], overlap[same], count, least_overlap)
+
+
+def best_pairs(
+    ones: NDArray[np.int64],
+    others: NDArray[np.int64],
+    overlap: NDArray[np.float64],
+    count: int,
+    least_overlap: float,
+) -> Int32:
+    """Match pairs of objects greedily, the greatest overlap first, one to one.
+
+    Parameters
+    ----------
+    ones, others : ndarray of int64
+        ``(pairs,)``: the label in the plane before, and that in the plane, of each pair; sorted
+        by the first, then by the second: so equal overlaps have an order.
+    overlap : ndarray of float64
+        ``(pairs,)``: intersection over union.
+    count : int
+        One more than the greatest label in the plane.
+    least_overlap : float
+        Pairs with less are not matched.
+
+    Returns
+    -------
+    ndarray of int32
+        ``(count,)``: the label before of each label of the plane; 0 for none.
+    """
+    matched = np.zeros(count, np.int32)
+    good = np.flatnonzero(overlap >= least_overlap)
     taken: set[int] = set()
     for i in good[np.argsort(-overlap[good], kind="stable")]:
         one, other = int(ones[i]), int(others[i])

@@ -82,7 +82,7 @@ def object_table(
             f"The probability maps have shape {probability.shape}; wanted "
             f"{(len(prompts), *instances.shape)} for {len(prompts)} prompts and these instances."
         )
-    steps = _of_all_axes(spacing, axes)
+    steps = of_all_axes(spacing, axes)
     classes = object_classes(instances, semantic)
     if len(classes) and classes.max() > len(prompts):
         raise ValueError(
@@ -97,10 +97,17 @@ def object_table(
         for plane in np.ndindex(instances.shape[:-2])
     ]
     rows = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    return _merged(rows, classes, prompts, axes, unit)
+    return merged_rows(rows, classes, prompts, axes, unit)
 
 
-def _of_all_axes(spacing: Sequence[float] | None, axes: int) -> tuple[float, ...]:
+def of_all_axes(spacing: Sequence[float] | None, axes: int) -> tuple[float, ...]:
+    """Return the spacing of all axes; planes lie 1 apart unless it says so.
+
+    Raises
+    ------
+    ValueError
+        If it is neither that of all axes nor of the last two, or a value is not positive.
+    """
     given = (1.0, 1.0) if spacing is None else tuple(map(float, spacing))
     if len(given) not in (2, axes) or not all(0 < one < np.inf for one in given):
         raise ValueError(
@@ -146,7 +153,7 @@ def _of_plane(
     return rows | {name: table[name] for name in SHAPE}
 
 
-def _merged(
+def merged_rows(
     rows: Columns, classes: NDArray[np.int32], prompts: Sequence[str], axes: int, unit: str
 ) -> Columns:
     """Merge the rows of each object in several planes into one."""

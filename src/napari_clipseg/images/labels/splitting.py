@@ -51,21 +51,45 @@ def split_touching(
     """
     result = objects.copy()
     count = int(objects.max(initial=0))
-    # Beyond the plane all distances are alike, and floats may be no integers.
-    farthest = max(objects.shape)
-    reach = [int(min(min_distance / one, farthest)) for one in pixel]
+    reach = peak_reach(min_distance, pixel, objects.shape)
     for number, box in enumerate(ndimage.find_objects(objects), start=1):
         if box is None or all(s.stop - s.start <= r for s, r in zip(box, reach, strict=True)):
             continue  # no room for two peaks
-        mask = objects[box] == number
-        if likelihood is None:
-            parts = _split(mask, _distance(mask, pixel), reach, LEAST_STEP * max(pixel))
-        else:
-            parts = _split(mask, likelihood[box], reach, 0)
+        heights = None if likelihood is None else likelihood[box]
+        parts = split_object(objects[box] == number, heights, reach, pixel)
         new = parts > 1
         result[box][new] = count - 1 + parts[new]
         count += int(parts.max()) - 1
     return result
+
+
+def peak_reach(
+    min_distance: float, pixel: tuple[float, float], shape: tuple[int, ...]
+) -> list[int]:
+    """Return how many pixels peaks lie apart at least, along rows and columns of a plane."""
+    # Beyond the plane all distances are alike, and floats may be no integers.
+    return [int(min(min_distance / one, max(shape))) for one in pixel]
+
+
+def split_object(
+    mask: Mask, likelihood: Float32 | None, reach: list[int], pixel: tuple[float, float]
+) -> Int32:
+    """Return the parts of one object, numbered from 1; 0 outside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        ``(height, width)``: its bounding box.
+    likelihood : ndarray of float32, optional
+        The heights in the box; by default the distances.
+    reach : list of int
+        See `peak_reach`.
+    pixel : tuple of float
+        Height and width of a pixel.
+    """
+    if likelihood is None:
+        return _split(mask, _distance(mask, pixel), reach, LEAST_STEP * max(pixel))
+    return _split(mask, likelihood, reach, 0)
 
 
 def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
@@ -78,19 +102,30 @@ def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
 
 def _split(mask: Mask, height: Float32, reach: list[int], step: float) -> Int32:
     """Return ``(height, width)``: the parts of one object, numbered from 1; 0 outside."""
-    height = ndimage.gaussian_filter(np.where(mask, height, 0), BLUR_SIGMA, mode="nearest")
-    height[~mask] = 0  # a blurred hole can be higher than its surroundings
-    window = [2 * r + 1 for r in reach]
-    highest = ndimage.maximum_filter(height, window, mode="nearest")
-    peaks = (height == highest) & mask
+    height = blurred(mask, height)
+    peaks = peaks_of(mask, height, reach)
     if np.count_nonzero(peaks) == 1 or _one_ridge(mask, height, peaks, step):
         return mask.astype(np.int32)
-    seeds = _seeds(peaks, window)
-    parts = watershed(-height, seeds, mask=mask, connectivity=2)
+    seeds = seeds_of(peaks, reach)
+    parts = flooded(mask, height, seeds)
     tops = np.asarray(ndimage.maximum(height, parts, np.arange(seeds.max() + 1)))
-    table = _joined(tops, _ways(parts, height), step)
-    joined: Int32 = table[parts]
+    joined: Int32 = joined_parts(tops, ways_of(parts, height), step)[parts]
     return joined
+
+
+def blurred(mask: Mask, height: Float32) -> Float32:
+    """Return the heights of an object, blurred; 0 outside."""
+    height = ndimage.gaussian_filter(np.where(mask, height, 0), BLUR_SIGMA, mode="nearest")
+    height[~mask] = 0  # a blurred hole can be higher than its surroundings
+    return height
+
+
+def peaks_of(mask: Mask, height: Float32, reach: list[int]) -> Mask:
+    """Return the pixels than which none is higher within reach."""
+    window = [2 * r + 1 for r in reach]
+    highest = ndimage.maximum_filter(height, window, mode="nearest")
+    peaks: Mask = (height == highest) & mask
+    return peaks
 
 
 def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float) -> bool:
@@ -100,15 +135,30 @@ def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float) -> bool:
     return bool(ridge[0] and (ridge == ridge[0]).all())
 
 
-def _seeds(peaks: Mask, window: list[int]) -> Int32:
-    """Number the peaks; of equally high ones in one window, the last one stays."""
+def seeds_of(peaks: Mask, reach: list[int]) -> Int32:
+    """Number the peaks in reading order; of equally high ones within reach, the last one stays."""
+    window = [2 * r + 1 for r in reach]
     order = np.where(peaks, np.arange(peaks.size, dtype=np.int32).reshape(peaks.shape), -1)
     last = (order == ndimage.maximum_filter(order, window, mode="nearest")) & peaks
     seeds: Int32 = np.cumsum(last, dtype=np.int32).reshape(last.shape) * last
     return seeds
 
 
-def _ways(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
+def flooded(mask: Mask, height: Float32, seeds: Int32) -> Int32:
+    """Return the part of each pixel: that of the seed from which it is reached first, downhill.
+
+    What is equally high is reached in an order that does not depend on what is far away, so that
+    a part of an object is flooded as the whole is.
+    """
+    depth = -height
+    where = seeds > 0
+    # Else seeds of one height would begin in the order of a heap of all of them.
+    depth[where] = seeds[where] - (np.ceil(height.max(initial=0)) + seeds.max(initial=0) + 1)
+    parts: Int32 = watershed(depth, seeds, mask=mask, connectivity=2)
+    return parts
+
+
+def ways_of(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
     """Return the greatest height at which two touching parts meet, through edges of pixels."""
     count = int(parts.max()) + 1
     pairs, ways = [], []
@@ -123,7 +173,9 @@ def _ways(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
     return list(zip(highest.tolist(), *(n.tolist() for n in np.divmod(pair, count)), strict=True))
 
 
-def _joined(peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float) -> Int32:
+def joined_parts(
+    peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float
+) -> Int32:
     """Join parts with a shallow minimum between them; return the new number of each, from 1."""
     peaks = peaks.copy()
     above = list(range(len(peaks)))  # the part that each was joined to, or itself

@@ -79,23 +79,54 @@ def semantic_labels(
     """
     check_maps(probability)
     count = len(probability)
-    highs = _one_each(threshold, count)
+    highs = one_each(threshold, count)
     numbering = _numbering(count, negative)
+    if low_threshold is None or not probability[0].size:
+        return _labelled(probability, highs, None, numbering)
+    lows = one_each(low_threshold, count)
+    check_below(lows, highs)
+    return _labelled(probability, None, _hysteresis(probability, lows, highs), numbering)
+
+
+def admitted_labels(probability: Maps, admitted: Mask, negative: Iterable[int] = ()) -> Int32:
+    """Label each pixel with the most probable of the prompts that may label it.
+
+    Parameters
+    ----------
+    probability : ndarray
+        ``(prompts, *planes, height, width)``, as for `semantic_labels`.
+    admitted : ndarray of bool
+        Of the same shape: where a prompt may label a pixel.
+    negative : iterable of int
+        As for `semantic_labels`.
+
+    Returns
+    -------
+    ndarray of int32
+        ``(*planes, height, width)``, as that of `semantic_labels`.
+    """
+    return _labelled(probability, None, admitted, _numbering(len(probability), negative))
+
+
+def _labelled(
+    probability: Maps,
+    highs: Sequence[float] | None,
+    admitted: Mask | None,
+    numbering: Int32 | None,
+) -> Int32:
+    """Label the pixels above the thresholds, or those that are admitted."""
+    count = len(probability)
     labels = np.empty(probability.shape[1:], np.int32)
     if not labels.size:
         return labels
-    admitted = None
-    if low_threshold is not None:
-        admitted = _hysteresis(probability, _one_each(low_threshold, count), highs)
-        highs = [0.0] * count
-
-    levels = [_level(high, probability.dtype) for high in highs]
+    levels = [_level(high, probability.dtype) for high in highs or [0.0] * count]
     maps = probability.reshape(count, labels.size)
+    masks = None if admitted is None else admitted.reshape(count, labels.size)
     flat = labels.reshape(-1)
     for start in range(0, flat.size, BLOCK_PIXELS):
         block = slice(start, start + BLOCK_PIXELS)
         part = maps[:, block] if maps.dtype == np.uint8 else as_unit(maps[:, block])
-        winners = _winners(part, levels, None if admitted is None else admitted[:, block])
+        winners = _winners(part, levels, None if masks is None else masks[:, block])
         if numbering is None:
             flat[block] = winners
         else:  # no index is out of range; without the mode NumPy would make a copy to check
@@ -177,22 +208,39 @@ def _level(threshold: float, dtype: np.dtype[Any]) -> Any:
 
 
 def _hysteresis(probability: Maps, lows: Sequence[float], highs: Sequence[float]) -> Mask:
-    """Return ``(prompts, pixels)``: True where a prompt may label the pixel."""
+    """Return an array of the maps' shape: True where a prompt may label the pixel."""
+    masks = np.empty(probability.shape, np.bool_)
+    for k, *plane in np.ndindex(probability.shape[:-2]):
+        masks[k, *plane] = apply_hysteresis_threshold(
+            as_unit(probability[k, *plane]), np.float32(lows[k]), np.float32(highs[k])
+        )
+    return masks
+
+
+def check_below(lows: Sequence[float], highs: Sequence[float]) -> None:
+    """Check that no low threshold is above the threshold of its prompt.
+
+    Raises
+    ------
+    ValueError
+        If one is.
+    """
     for low, high in zip(lows, highs, strict=True):
         if low > high:
             raise ValueError(
                 f"The low threshold is {low}, above the threshold {high}. "
                 f"Lower the one or raise the other."
             )
-    masks = np.empty(probability.shape, np.bool_)
-    for k, *plane in np.ndindex(probability.shape[:-2]):
-        masks[k, *plane] = apply_hysteresis_threshold(
-            as_unit(probability[k, *plane]), np.float32(lows[k]), np.float32(highs[k])
-        )
-    return masks.reshape(len(masks), masks[0].size)
 
 
-def _one_each(threshold: Threshold, count: int) -> list[float]:
+def one_each(threshold: Threshold, count: int) -> list[float]:
+    """Return a threshold for each prompt.
+
+    Raises
+    ------
+    ValueError
+        If one is no probability, or there are neither one nor `count`.
+    """
     if np.ndim(threshold) == 0:
         return [check_threshold(threshold)] * count  # type: ignore[arg-type]
     given = [check_threshold(one) for one in np.ravel(threshold)]

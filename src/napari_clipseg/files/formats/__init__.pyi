@@ -1,0 +1,10 @@
+from .catalog import DEFAULT_FORMATS as DEFAULT_FORMATS
+from .catalog import FORMATS as FORMATS
+from .catalog import Format as Format
+from .catalog import format_of as format_of
+from .layers import read_layers as read_layers
+from .records import beside as beside
+from .records import recipe_of as recipe_of
+from .records import write_beside as write_beside
+from .writing import write as write
+from .zarr_labels import add_labels_to_zarr as add_labels_to_zarr

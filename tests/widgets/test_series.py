@@ -1,0 +1,123 @@
+"""A folder in the dock: from image to image, labels saved while they are edited."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_clipseg import segment
+from napari_clipseg.widgets import series as module
+from napari_clipseg.widgets.series_folder import SeriesFolder
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.npy", "b.npy", "c.npy"):
+        np.save(tmp_path / name, RANDOM.integers(0, 255, (32, 48), dtype=np.uint8))
+    return tmp_path
+
+
+def shown(viewer):
+    return [layer.name for layer in viewer.layers]
+
+
+@pytest.fixture
+def opened(dock, viewer, qtbot, folder):
+    """Open the folder, and wait for an image by its name."""
+    dock.series.open_folder(folder)
+
+    def wait_for(name):
+        qtbot.waitUntil(lambda: shown(viewer) == [name, f"{name} · labels"], timeout=20_000)
+        return viewer.layers[1]
+
+    wait_for("a.npy")
+    return wait_for
+
+
+def saved(folder, number, qtbot):
+    series = SeriesFolder(folder)
+    qtbot.waitUntil(lambda: series.labels_path(number).exists(), timeout=10_000)
+    return series.open(number).labels
+
+
+def test_from_image_to_image(dock, viewer, qtbot, opened, folder):
+    ahead = dock.series._ahead
+    qtbot.waitUntil(lambda: 1 in ahead._known and ahead._known[1][1].done())
+    dock.series.names.setCurrentRow(1)
+    assert shown(viewer) == ["b.npy", "b.npy · labels"]  # read ahead: no event was waited for
+    dock.series.next.click()
+    opened("c.npy")
+    dock.series.step(1)  # there is none
+    assert dock.series.names.currentRow() == 2
+    dock.series.previous.click()
+    opened("b.npy")
+    assert "2 of 3: b.npy" in dock.status.value
+    assert dock.image.value == viewer.layers[0]
+    assert not (folder / "labels").exists()  # nothing was done
+    dock.series.names.item(0).setCheckState(Qt.CheckState.Checked)
+    assert SeriesFolder(folder).is_done(0)
+    dock.series.open_folder(folder)
+    opened("b.npy")  # the first that is not done
+    assert dock.series.names.item(0).checkState() == Qt.CheckState.Checked
+
+
+def test_edits_are_saved(dock, qtbot, opened, folder):
+    labels = opened("a.npy")
+    labels.paint((10, 10), 3)
+    np.testing.assert_array_equal(saved(folder, 0, qtbot), labels.data)
+    assert module.SAVE_MS <= 2000
+    labels.undo()
+    qtbot.waitUntil(lambda: not SeriesFolder(folder).open(0).labels.any(), timeout=10_000)
+    labels.data[4:9, 5:20] = 7  # without an event
+    labels.paint((20, 20), 4)
+    dock.series.next.click()
+    opened("b.npy").undo()
+    assert not opened("b.npy").data.any()  # strokes of another image
+    dock.series.previous.click()
+    assert (opened("a.npy").data[4:9, 5:20] == 7).all()
+    assert os.listdir(folder / "labels") == ["a.npy.labels.tif"]  # nothing was done to b
+    opened("a.npy").data[:3] = 2
+    dock.series.finish()  # the dock is closed
+    assert (SeriesFolder(folder).open(0).labels[:3] == 2).all()
+
+
+def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, folder):
+    dock.prompt.text.value = "nuclei"
+    dock.threshold.value = 0.5
+    dock.series.prelabel.setChecked(True)
+    wanted = []
+    for name in ("a.npy", "b.npy"):
+        result = segment(
+            np.load(folder / name),
+            "nuclei",
+            threshold=0.5,
+            model=dock.model.value,
+            refine_edges=True,
+        )
+        wanted.append(result.labels)
+    assert wanted[0].any()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2 and viewer.layers[1].data.any(), timeout=20_000)
+    np.testing.assert_array_equal(viewer.layers[1].data, wanted[0])
+    np.testing.assert_array_equal(saved(folder, 0, qtbot), wanted[0])
+    dock.series.next.click()
+    np.testing.assert_array_equal(opened("b.npy").data, wanted[1])
+
+
+def test_what_cannot_be_read_is_told(dock, viewer, qtbot, told, opened, folder):
+    (folder / "b.npy").write_bytes(b"no array")
+    dock.series.open_folder(folder)
+    opened("a.npy")
+    dock.series.next.click()
+    qtbot.waitUntil(lambda: "b.npy cannot be used as an image" in told(), timeout=10_000)
+    assert not shown(viewer)
+    dock.series.next.click()
+    opened("c.npy")
+    (folder / "empty").mkdir()
+    dock.series.open_folder(folder / "empty")
+    assert "holds no image" in told()
+    assert shown(viewer) == ["c.npy", "c.npy · labels"]  # the folder before stays
