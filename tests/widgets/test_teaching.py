@@ -515,7 +515,7 @@ def test_what_was_learned_is_applied_to_the_other_images(viewer, dock, begun, se
     layer, _ = taught(dock, begun, settle)
     others = [viewer.add_image(scene(seed)[0], name=f"other {seed}") for seed in (1, 2)]
     dock.image.value = layer
-    dock.teaching.box.apply.changed.emit(True)
+    dock.apply.others.changed.emit(True)
     qtbot.waitUntil(lambda: len(results(viewer, "labels")) == 3, timeout=60_000)
     found = {
         labels.metadata["napari_clipseg"]["source"]: labels for labels in results(viewer, "labels")

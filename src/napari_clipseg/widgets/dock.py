@@ -23,10 +23,19 @@ from qtpy.QtWidgets import QLabel, QSizePolicy
 
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, DeviceWarning, NotDownloadedError
+from napari_clipseg.files.batch import BatchProgress, Summary
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.teaching.words import score_in_words
+from napari_clipseg.widgets.apply import (
+    ApplyBox,
+    FolderWorker,
+    ask_for_folders,
+    in_words,
+    progress_of,
+    start_folder,
+)
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
@@ -46,6 +55,7 @@ if TYPE_CHECKING:
 USER_ERRORS = (ValueError, TypeError, MemoryError, OSError)
 START_THRESHOLD = 0.3
 FIRST_TILE = 2  # the step of a run that segments the first tile
+PER_CENT = 100
 LABEL_WIDTH = 84  # in pixels; the longest label in napari's font
 
 
@@ -77,9 +87,10 @@ class CLIPSegDock(Container[Widget]):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self._viewer = napari_viewer
         self.ask_to_download = ask
-        self._worker: GeneratorWorker[Progress, None, Segmentation | Failure] | Download | None = (
-            None
-        )
+        self.ask_for_folders = ask_for_folders
+        self._worker: (
+            GeneratorWorker[Progress, None, Segmentation | Failure] | FolderWorker | Download | None
+        ) = None
         self._run: Run | None = None
         self._queue: list[Image] = []  # what is to be segmented afterwards
         self._runs = 0  # that were started
@@ -119,9 +130,11 @@ class CLIPSegDock(Container[Widget]):
             value=START_THRESHOLD,
             tooltip="Probability above which a pixel is labelled. Moves the last result live.",
         )
+        self.apply = ApplyBox()
         self.status = Label(value="")
         self.series = SeriesBox(
-            napari_viewer, SeriesHost(recipe=self._series_recipe, say=self._say, fail=self._report)
+            napari_viewer,
+            SeriesHost(recipe=self._recipe_of_files, say=self._say, fail=self._report),
         )
 
         buttons = Container(
@@ -138,6 +151,7 @@ class CLIPSegDock(Container[Widget]):
                 self.progress,
                 self.threshold,
                 self.run_options.objects,
+                self.apply.row,
             ],
             labels=True,
         )
@@ -149,7 +163,8 @@ class CLIPSegDock(Container[Widget]):
 
         self.prompt.kind.changed.connect(self._on_kind)
         self.teaching.box.paint.changed.connect(self.paint)
-        self.teaching.box.apply.changed.connect(self.apply_to_others)
+        self.apply.others.changed.connect(self.apply_to_others)
+        self.apply.folder.changed.connect(self.apply_to_folder)
         for choice in (self.run_options.detail, self.run_options.refine_edges):
             choice.changed.connect(self._on_choice)
         self.run_button.changed.connect(self.run)
@@ -189,13 +204,38 @@ class CLIPSegDock(Container[Widget]):
             self._report(error)
 
     def apply_to_others(self) -> None:
-        """Segment the other open images with what was learned, one after the other."""
+        """Segment the other open images as the chosen one, one after the other."""
         if self._worker is not None:
             return
         self._queue = [layer for layer in self.image.choices if layer != self.image.value]
         if not self._queue:
             self.status.value = "There is no other image layer. Open more images first."
         self._run_next()
+
+    def apply_to_folder(self) -> None:
+        """Segment all images of a folder, and write what is found; the user is asked where."""
+        if self._worker is not None:
+            return
+        try:
+            recipe = self._recipe_of_files()
+        except USER_ERRORS as error:
+            self._report(error)
+            return
+        if (entry := missing(recipe.model)) is not None:
+            self.status.value = f"{entry.name} is not on this machine. Press Run to get it first."
+            return
+        if (folders := self.ask_for_folders(self.native)) is None:
+            return
+        self.teaching.stop()
+        self._set_running(True)
+        self._runs += 1
+        self._worker = start_folder(
+            *folders,
+            recipe,
+            progressed=self._on_folder_progress,
+            returned=self._on_folder,
+            ended=partial(self._on_folder_ended, self._runs),
+        )
 
     def _run_next(self) -> None:
         """Start the next run of the queue; one that cannot be started is told, and left out."""
@@ -333,7 +373,7 @@ class CLIPSegDock(Container[Widget]):
         )
         return Run(layer, layer.name, layer.data, as_source(layer), recipe)
 
-    def _series_recipe(self) -> Recipe:
+    def _recipe_of_files(self) -> Recipe:
         """Return what the dock asks for, of whole images."""
         options = self.run_options
         return Recipe(
@@ -424,6 +464,29 @@ class CLIPSegDock(Container[Widget]):
         elif run is not None:
             self._show(run, outcome)
         self._run_next()
+
+    def _on_folder_progress(self, progress: BatchProgress) -> None:
+        if self._closed or self._worker is None:
+            return
+        self.progress.max = PER_CENT
+        share, message = progress_of(progress)
+        self.progress.value = round(share * PER_CENT)
+        if not self._worker.abort_requested:
+            self.status.value = f"{progress.done} of {progress.total}: {message}…"
+
+    def _on_folder(self, outcome: Summary | Failure) -> None:
+        if self._closed:
+            return
+        self._end()
+        if isinstance(outcome, Failure):
+            self._report(outcome.error)
+        else:
+            self.status.value = in_words(outcome)
+
+    def _on_folder_ended(self, number: int) -> None:
+        if not self._closed and self._worker is not None and number == self._runs:
+            self._end()
+            self.status.value = "Stopped. What was written stays; choose the same folders to go on."
 
     def _on_downloaded(self, outcome: Path | Failure) -> None:
         if isinstance(outcome, Failure):

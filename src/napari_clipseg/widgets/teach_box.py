@@ -80,11 +80,6 @@ class TeachBox:
         self.load = PushButton(
             text="Load…", tooltip="Load a learned prompt: run it on any image, or teach it further."
         )
-        self.apply = PushButton(
-            text="Apply to the other open images",
-            enabled=False,
-            tooltip="Segment each of them with what was learned, one after the other.",
-        )
         self.widgets: list[Widget] = [
             _row("Brush", self.brush, self.paint),
             _row("Class", self.name, self.more),
@@ -92,7 +87,6 @@ class TeachBox:
             self.words,
             _row("Hints", self.where, self.doubt),
             _row("Learned", self.save, self.load),
-            _row("", self.apply),
         ]
         self.more.native.setFixedWidth(28)
         self.brush.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

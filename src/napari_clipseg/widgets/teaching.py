@@ -351,7 +351,7 @@ class Teaching:
 
     def _learn(self, learned: LearnedPrompt) -> None:
         self.learned = learned
-        self.box.save.enabled = self.box.apply.enabled = True
+        self.box.save.enabled = True
         self.box.where.enabled = True
 
     def _tell(self, error: Exception, by_button: bool) -> None:
