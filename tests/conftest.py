@@ -27,6 +27,16 @@ settings.register_profile(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """Of several processes, one has all tests of windows: they share a screen, and its focus.
+
+    The tests of a file share what they load, and stay together, too.
+    """
+    for item in items:
+        windows = "widgets" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("windows" if windows else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
     """Make random checkpoint folders, by the names of their sizes in ``tools/parity.py``."""
