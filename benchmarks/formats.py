@@ -1,8 +1,8 @@
 """Time to write 10,000 objects in each format, and size of the file.
 
-``python benchmarks/formats.py [--objects N]``. The labels are made by code: discs with a hole, some
-of them touching, on a grid. The time of a format is that of `Format.write`, with the table of
-objects measured anew each time and the intensities of the image.
+``python benchmarks/formats.py [--objects N]``. The labels are made by code: discs with a hole, on
+a grid. The time of a format is that of `Format.write`, with the table of objects measured anew each
+time and the intensities of the image. ``CPU`` is what the process itself worked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from napari_clipseg.files.formats import FORMATS
 from napari_clipseg.images.io.extent import Extent
 
 CELL = 32  # pixels between two objects
-RADII = (6, 15.9)
+RADII = (6, 15)
 HOLE = 3  # radius
 LIMIT = 10  # seconds
 

@@ -10,10 +10,11 @@ import tifffile
 from PIL import Image
 
 from exported import CASES
-from napari_clipseg import Recipe, segment, write
+from napari_clipseg import InstanceOptions, Recipe, segment, write
 from napari_clipseg.files.formats import FORMATS, beside, recipe_of
 from napari_clipseg.files.formats.records import read_record
 from napari_clipseg.recipe_json import hash_of
+from napari_clipseg.sample_data import load_sample
 
 RESULT = CASES["several prompts"]
 IMAGE = np.zeros((9, 11), np.uint8)
@@ -49,6 +50,19 @@ def test_a_recipe_with_an_image_and_a_negative_prompt_survives(tmp_path):
         write(result, path, format=name, image=IMAGE)
         assert read_record(path)["recipe"] == wanted
     np.testing.assert_array_equal(recipe_of(path).prompts[0], result.recipe.prompts[0])
+
+
+def test_the_recipe_of_any_output_gives_the_result_again(tmp_path):
+    image = load_sample("micrograph").image[:90, :120]
+    options = {"instances": InstanceOptions(min_size=5), "threshold": "otsu"}
+    result = segment(image, ["nuclei", "debris"], detail=60, **options)
+    assert result.labels.any()
+    for name, one in FORMATS.items():
+        path = tmp_path / f"{name}{one.suffix}"
+        write(result, path, format=name, image=image)
+        again = segment(image, recipe_of(path))
+        assert again.probability.tobytes() == result.probability.tobytes(), name
+        assert again.labels.tobytes() == result.labels.tobytes(), name
 
 
 def test_a_map_that_a_run_wrote_has_its_recipe(tmp_path):
