@@ -92,7 +92,7 @@ def asked(draw):
     return maps, options, kept
 
 
-@examples(60)
+@examples(40)
 @given(asked(), st.sampled_from([3, 16]))
 def test_blocks_leave_no_trace_of_whatever_is_asked(drawn, side):
     maps, options, kept = drawn
