@@ -3,7 +3,7 @@
 They are no dependencies: make an environment for them, with this package in it::
 
     python -m venv peers
-    peers/bin/python -m pip install . napari-convpaint apoc pocl-binary-distribution
+    peers/bin/python -m pip install . napari-convpaint pyqt6 apoc pocl-binary-distribution
     peers/bin/python tools/evaluate/teach_peers.py --seeds 3
 
 - scikit-image's trainable segmentation, as in its gallery: a random forest on its filters.
@@ -67,9 +67,9 @@ def scikit_image(image: NDArray[np.uint8], strokes: Strokes) -> Mask:
 
 def convpaint(image: NDArray[np.uint8], strokes: Strokes) -> Mask:
     """Train napari-convpaint's model on Gaussian filters."""
-    from napari_convpaint.conv_paint_model import ConvpaintModel
+    from napari_convpaint.convpaint_model import ConvpaintModel
 
-    model = ConvpaintModel(fe_name="gaussian_features")
+    model = ConvpaintModel(alias="gaussian")
     shown = np.moveaxis(image, -1, 0) if image.ndim == 3 else image
     model.train(shown, strokes)
     return np.asarray(np.squeeze(model.segment(shown)) == ON)

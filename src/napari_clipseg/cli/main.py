@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from napari_clipseg import __version__
-from napari_clipseg.cli import completion, demo, models, recipe, segment, teach
+from napari_clipseg.cli import completion, demo, fine_tune, models, recipe, segment, teach
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     segment.add_command(commands)
     models.add_commands(commands)
     teach.add_command(commands)
+    fine_tune.add_command(commands)
     recipe.add_command(commands)
     completion.add_command(commands, parser)
     arguments = parser.parse_args(argv)

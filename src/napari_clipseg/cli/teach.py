@@ -87,7 +87,7 @@ def _learn(arguments: argparse.Namespace) -> None:
         prompt=prompt,
         model=arguments.model,
         classes=arguments.classes,
-        detail=_detail(arguments.detail),
+        detail=detail_of(arguments.detail),
     )
     learned.save(arguments.output)
     print(f"classes: {', '.join(learned.names)}")
@@ -108,7 +108,8 @@ def _prompt(given: list[str] | None) -> Any:
     return LearnedPrompt.load(given[0])
 
 
-def _detail(given: str) -> str | float:
+def detail_of(given: str) -> str | float:
+    """Return the side of a tile as a number, or what else was given."""
     try:
         return float(given)
     except ValueError:

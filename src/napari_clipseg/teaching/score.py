@@ -13,7 +13,7 @@ from napari_clipseg.teaching.strokes import Strokes
 Float64 = NDArray[np.float64]
 
 # Strokes are painted on both sides alike, and most things cover less than half of an image.
-USUAL_SHARE = 0.2
+USUAL_SHARE = 0.3
 USUAL_STRENGTH = 0.2  # how much that counts beside what the image says
 ROUNDS = 60
 LEAST_STROKES = 4  # of each side, for a score

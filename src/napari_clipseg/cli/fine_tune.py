@@ -1,0 +1,98 @@
+"""The command ``fine-tune``: a checkpoint's decoder fitted to masks in files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from napari_clipseg.cli.models import INTERRUPTED
+from napari_clipseg.cli.teach import detail_of
+from napari_clipseg.files.readers import KINDS, read_image, read_strokes_file
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of ``napari-clipseg``."""
+    command = commands.add_parser(
+        "fine-tune",
+        help="fit a checkpoint to whole masks of several images",
+        description=(
+            "Fit the decoder of a checkpoint to whole masks, and write a checkpoint of its own. "
+            "Masks are images of whole numbers, each of its image's size: 0 for none of the "
+            f"prompts, 1 for the first, 2 for the second. Files are {', '.join(KINDS)}."
+        ),
+    )
+    command.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="what is annotated")
+    command.add_argument(
+        "--masks",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="MASK",
+        help="one file for each image, in the same order",
+    )
+    command.add_argument(
+        "--prompt", nargs="+", required=True, metavar="TEXT", help="what the masks show"
+    )
+    command.add_argument("--output", type=Path, required=True, help="folder to make")
+    command.add_argument(
+        "--model", default="demo", help="checkpoint to begin with; default: %(default)s"
+    )
+    command.add_argument(
+        "--detail",
+        default="whole",
+        help="whole, medium, fine, or the side of a tile in pixels; default: %(default)s",
+    )
+    command.add_argument(
+        "--epochs", type=int, help="how often each tile is seen; by default a usual number"
+    )
+    command.set_defaults(run=_fine_tune)
+
+
+def _fine_tune(arguments: argparse.Namespace) -> int:
+    images, masks = arguments.images, arguments.masks
+    if len(images) != len(masks):
+        raise ValueError(
+            f"Got {len(images)} images and {len(masks)} files of masks; wanted one for each image, "
+            f"in the same order."
+        )
+    try:
+        _fit(arguments)
+    except KeyboardInterrupt:
+        print("Stopped. Nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return 0
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    sources = [read_image(path) for path in arguments.images]
+    masks = [read_strokes_file(path) for path in arguments.masks]
+
+    from napari_clipseg.teaching.fine_tuning import EPOCHS, fine_tune
+
+    told = ""
+
+    def step(message: str) -> None:
+        nonlocal told
+        if message != told:
+            told = message
+            print(message, file=sys.stderr)
+
+    found = fine_tune(
+        sources,
+        masks,
+        arguments.prompt,
+        arguments.output,
+        model=arguments.model,
+        detail=detail_of(arguments.detail),
+        epochs=EPOCHS if arguments.epochs is None else arguments.epochs,
+        step=step,
+    )
+    if found.after is None:
+        print("No image was held out: with three or more, one tells how well it works.")
+    else:
+        print(f"held out: {', '.join(found.held_out)}")
+        print(f"IoU there: {found.before:.2f} before, {found.after:.2f} after")
+    print(found.folder)
