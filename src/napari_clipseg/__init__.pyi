@@ -9,12 +9,12 @@ from .engine.hub.downloads import download as download
 from .engine.loading import load as load
 from .engine.prompts import Average as Average
 from .engine.prompts import Blend as Blend
-from .files.batch import BatchProgress as BatchProgress
-from .files.batch import Summary as Summary
 from .files.batch import segment_files as segment_files
 from .files.formats.records import recipe_of as recipe_of
 from .files.formats.writing import write as write
 from .files.formats.zarr_labels import add_labels_to_zarr as add_labels_to_zarr
+from .files.summary import BatchProgress as BatchProgress
+from .files.summary import Summary as Summary
 from .images.edges.refine import refine_edges as refine_edges
 from .images.io.source import Source as Source
 from .images.io.source import as_source as as_source

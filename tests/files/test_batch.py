@@ -21,9 +21,10 @@ import zarr
 from evaluate.mixed import BAD, write_ome_zarr
 from napari_clipseg import InstanceOptions, Recipe, segment, segment_files
 from napari_clipseg.files import batch, locks, one
-from napari_clipseg.files.batch import DISK_FULL, plan_batch, run_steps
+from napari_clipseg.files.batch import plan_batch, run_steps
 from napari_clipseg.files.jobs import Job
 from napari_clipseg.files.ledger import Ledger
+from napari_clipseg.files.summary import DISK_FULL
 from napari_clipseg.sample_data import load_sample
 
 RECIPE = Recipe(["red rings", "nuclei"], threshold=0.3)

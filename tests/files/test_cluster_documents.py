@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # Submits nothing: it runs the job script here, as SLURM does on a node, until it is told to end.
 SBATCH = """#!/bin/sh
 cp "$1" job.sh
-setsid bash "$1" > job.log 2>&1 &
+setsid bash job.sh > job.log 2>&1 &
 echo $! > job.pid
 echo "Submitted batch job 1"
 """

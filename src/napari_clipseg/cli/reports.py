@@ -13,9 +13,10 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from napari_clipseg.files.batch import DISK_FULL, STOPPED, Batch, BatchProgress, Summary
+from napari_clipseg.files.batch import Batch
 from napari_clipseg.files.estimate import Estimate
 from napari_clipseg.files.one import FAILED, FileReport
+from napari_clipseg.files.summary import DISK_FULL, STOPPED, BatchProgress, Summary
 
 BAR = "{percentage:3.0f}% {bar} {remaining} left{postfix}"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -15,7 +15,8 @@ from napari_clipseg.cli.recipe_options import add_options, recipe_from
 from napari_clipseg.files.formats import DEFAULT_FORMATS, FORMATS
 
 if TYPE_CHECKING:  # --help must be quick
-    from napari_clipseg.files.batch import Batch, BatchProgress, Summary
+    from napari_clipseg.files.batch import Batch
+    from napari_clipseg.files.summary import BatchProgress, Summary
     from napari_clipseg.recipe import Recipe
 
 # Exit statuses; that of a command that Ctrl-C ended is 130.
@@ -162,10 +163,10 @@ def _run(batch: Batch, arguments: argparse.Namespace, stop: Callable[[], None], 
 
 
 def _status(summary: Summary) -> int:
-    from napari_clipseg.files import batch
+    from napari_clipseg.files import summary as ends
 
-    if summary.ended == batch.STOPPED:
+    if summary.ended == ends.STOPPED:
         return INTERRUPTED
-    if summary.ended == batch.DISK_FULL:
+    if summary.ended == ends.DISK_FULL:
         return DISK_FULL
     return SOME_FAILED if summary.failed else ALL_DONE
