@@ -11,7 +11,8 @@ from magicgui.widgets.bases import Widget
 from qtpy.QtWidgets import QFileDialog, QWidget
 from superqt.utils import GeneratorWorker, create_worker
 
-from napari_clipseg.files.batch import BatchProgress, Summary, plan_batch
+from napari_clipseg.files.batch import plan_batch
+from napari_clipseg.files.summary import BatchProgress, Summary
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.widgets.worker import Failure
 

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy
 
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, DeviceWarning, NotDownloadedError
-from napari_clipseg.files.batch import BatchProgress, Summary
+from napari_clipseg.files.summary import BatchProgress, Summary
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
