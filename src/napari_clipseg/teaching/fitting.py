@@ -16,6 +16,8 @@ from napari_clipseg.learned import MAPS, LearnedClass
 from napari_clipseg.teaching.decoder import Fit, Fitted, Painted, fit_decoder
 from napari_clipseg.teaching.network import distill
 from napari_clipseg.teaching.parts import (
+    ON_FILTERS,
+    PROMPT,
     TREES,
     TREES_AT_ONCE,
     TREES_HELD_OUT,
@@ -23,7 +25,6 @@ from napari_clipseg.teaching.parts import (
     balanced,
     clipped,
     log_loss,
-    logistic,
     mixed,
     parts_of,
     standard,
@@ -44,7 +45,7 @@ Float32 = NDArray[np.float32]
 SAMPLED = 16_000  # pixels of all tiles, that show the network what the parts answer
 SAMPLED_AT_ONCE = 8_000
 MOST_TILES = 4  # that the decoder is fitted on; those with the most strokes
-DECODER, ON_FILTERS, PROMPT = "decoder", "filters", "prompt"
+DECODER = "decoder"
 PAINTED_SHARE = 0.25  # of the pixels drawn for the network, those that are painted
 
 
@@ -203,23 +204,18 @@ def fit_class(
     at_strokes, sampled, places = _inputs(engine, start, fits[0].asked, taught, components, count)
     inputs = at_strokes if older is None else np.concatenate([at_strokes, older.inputs])
     parts = parts_of(columns)
-    alone = logistic(np.array([columns.first]))  # not mixed in, only to compare with
-    tests = {part: np.zeros(len(strokes)) for part in (DECODER, PROMPT, *parts)}
+    tests = {part: np.zeros(len(strokes)) for part in (DECODER, *parts)}
     for (train, test), fit in zip(folds, fits[1:], strict=True):
         step("Testing the decoder")
         decoded = _decoder_logits(engine, taught, fit, inputs[:, columns.fitted], len(at_strokes))
         tests[DECODER][test] = decoded[test]
-        for part, how in {PROMPT: alone, **parts}.items():
+        for part, how in parts.items():
             step("Testing the classifiers")
             answer = how(inputs[train], positive[train], trees=TREES_HELD_OUT)
             tests[part][test] = answer(inputs[test])
     tested = np.unique(np.concatenate([test for _, test in folds])) if folds else np.empty(0, int)
     counted = balanced(positive, tested) if len(tested) else np.zeros(len(strokes))
-    losses = {
-        part: log_loss(clipped(one), positive, counted)
-        for part, one in tests.items()
-        if part != PROMPT
-    }
+    losses = {part: log_loss(clipped(one), positive, counted) for part, one in tests.items()}
     shares = worth(losses, len(np.unique(strokes.groups[tested])))
     if earlier is not None:
         shares = earlier.weights
@@ -241,7 +237,7 @@ def fit_class(
         return best_cut(everywhere, slope)
 
     if earlier is None:
-        cut = cut_of(mixed({part: tests[part] for part in logits}, shares), teacher)
+        cut = cut_of(mixed(tests, shares), teacher)
     else:
         cut = best_cut(teacher, earlier.cut.slope)
     at_threshold = cut.offset + threshold_offset(engine.config.default_threshold)
@@ -264,12 +260,12 @@ def fit_class(
         spread,
         network,
     )
-    score, beside = None, dict.fromkeys((PROMPT, ON_FILTERS))
+    score: float | None = None
+    beside: dict[str, float | None] = dict.fromkeys((PROMPT, ON_FILTERS))
     if len(tested) and enough_to_tell(strokes.of(tested), positive[tested]):
         score = cut.iou
         beside = {
-            PROMPT: cut_of(tests[PROMPT], alone(inputs, positive, trees=0)(sampled)).iou,
-            ON_FILTERS: cut_of(clipped(tests[ON_FILTERS]), logits[ON_FILTERS]).iou,
+            part: cut_of(clipped(tests[part]), logits[part]).iou for part in (PROMPT, ON_FILTERS)
         }
     spreads = _disagreement(logits, shares, cut)
     doubt = [(view, *at, spreads[part]) for view, at, part in places]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+PROMPT, ON_FILTERS = "prompt", "filters"  # parts that are told of
 TREES = 30  # of each kind
 TREES_HELD_OUT = 12  # where only the worth of a part is measured
 TREES_AT_ONCE = 8  # where an answer is wanted while somebody paints
@@ -95,12 +96,13 @@ def forest(columns: NDArray[np.intp]) -> Part:
 
 
 def parts_of(columns: Columns) -> dict[str, Part]:
-    """Return the parts that are fitted, besides the decoder."""
+    """Return the parts that are fitted, besides the decoder; the first calibrates the prompt."""
     everything = np.arange(columns.regions.stop)
     filters, components = everything[columns.filters], everything[columns.components]
     return {
+        PROMPT: logistic(np.array([columns.first])),
         "linear": logistic(filters),
-        "filters": forest(filters),
+        ON_FILTERS: forest(filters),
         "deep": forest(np.concatenate([filters, [columns.first], components])),
         "regions": forest(np.concatenate([filters, everything[columns.regions]])),
     }
