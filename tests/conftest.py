@@ -30,11 +30,18 @@ settings.register_profile(
 def pytest_collection_modifyitems(items):
     """Of several processes, one has all tests of windows: they share a screen, and its focus.
 
-    The tests of a file share what they load, and stay together, too.
+    The tests of a file share what they load, and stay together, too. Windows take longest, so
+    they come first: else one process would do them while the others have nothing left.
     """
+
+    def of_windows(item):
+        return "widgets" in item.path.parts
+
     for item in items:
-        windows = "widgets" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("windows" if windows else item.path.stem))
+        group = "windows" if of_windows(item) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not of_windows(item))
 
 
 @pytest.fixture(scope="session")
