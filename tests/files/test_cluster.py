@@ -39,7 +39,7 @@ def client():
     """Two workers in this process: what runs on them is the same."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as here,
         Client(here, set_as_default=False) as client,
     ):

@@ -253,13 +253,16 @@ def test_words_to_begin_with(viewer, dock, begun, settle, monkeypatch):
     settle()
     assert set(begins) == {"red disks"}
     assert iou(results(viewer, "labels")[0].data > 0, masks[0]) > 0.7
-    other = viewer.add_image(scene(1)[0], name="other")
-    dock.image.value = other
+    dock.image.value = viewer.add_image(scene(1)[0], name="other")
+    dock.paint()  # goes on from what was learned
     settle()
     assert words.value == ""
+    assert not words.enabled
     dock.image.value = viewer.layers["disks"]
+    dock.paint()
     settle()
     assert words.value == "red disks"
+    assert words.enabled
 
 
 def test_cancel_drops_what_is_learned(viewer, dock, begun, qtbot, settle, monkeypatch):

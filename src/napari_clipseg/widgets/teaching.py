@@ -161,7 +161,8 @@ class Teaching:
                 layer = None
         if layer is None:
             layer = add_strokes(self._viewer, image, source)
-            if self.learned is not None and self._image != image and self.box.beginning is None:
+            goes_on = isinstance(self.box.beginning, LearnedPrompt)
+            if self.learned is not None and self._image != image and not goes_on:
                 name = "what was learned" if self._image is None else self._image.name
                 self.box.offer_start(f"learned on {name}", self.learned, choose=True)
             self._starts[str(layer.unique_id)] = self.box.beginning
