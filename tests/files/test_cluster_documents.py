@@ -25,6 +25,7 @@ echo "Submitted batch job 1"
 SCANCEL = "#!/bin/sh\nkill -- -$(cat job.pid)\n"
 
 
+@pytest.mark.timeout(300)  # it starts four processes, one after another
 @pytest.mark.skipif(sys.platform != "linux", reason="the stand-in for SLURM needs setsid")
 def test_the_script_for_slurm_runs_its_job(tmp_path):
     page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
@@ -42,7 +43,7 @@ def test_the_script_for_slurm_runs_its_job(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     assert "1 of 1 images done\n" in done.stdout
