@@ -101,6 +101,7 @@ def test_tiles_of_a_worker_that_has_other_weights(client):
 
 
 def test_a_worker_has_its_own_threads(client):
+    segment_files("in", RECIPE, "out", client=client)
     plugins = client.run(lambda dask_worker: dask_worker.plugins[cluster.PLUGIN].threads)
     assert set(plugins.values()) == {2}
     assert OneAtATime(3).threads == 3
