@@ -58,6 +58,22 @@ def put(layer, strokes):
         layer.data_setitem(np.nonzero(strokes), strokes[np.nonzero(strokes)])
 
 
+def held_at(number, monkeypatch):
+    """Hold a lesson, counted from 1, until it may go on; tell of each what was asked."""
+    reached, go_on, taught = threading.Event(), threading.Event(), []
+    teach = Teacher.teach
+
+    def held(self, strokes, *, at_once, **options):
+        taught.append((int((strokes > 0).sum()), at_once))
+        if len(taught) == number:
+            reached.set()
+            assert go_on.wait(30)
+        return teach(self, strokes, at_once=at_once, **options)
+
+    monkeypatch.setattr(Teacher, "teach", held)
+    return reached, go_on, taught
+
+
 def results(viewer, role):
     return [
         layer
@@ -175,17 +191,7 @@ def test_looking_elsewhere_is_no_new_question(viewer, dock, begun, settle, monke
 
 
 def test_the_newest_stroke_wins(viewer, dock, begun, qtbot, settle, monkeypatch):
-    reached, go_on, taught = threading.Event(), threading.Event(), []
-    teach = Teacher.teach
-
-    def held(self, strokes, *, at_once, **options):
-        taught.append((int((strokes > 0).sum()), at_once))
-        if len(taught) == 1:
-            reached.set()
-            assert go_on.wait(30)
-        return teach(self, strokes, at_once=at_once, **options)
-
-    monkeypatch.setattr(Teacher, "teach", held)
+    reached, go_on, taught = held_at(1, monkeypatch)
     _, strokes, masks = begun()
     painted = paint(masks)
     put(strokes, painted)
@@ -205,17 +211,7 @@ def test_the_newest_stroke_wins(viewer, dock, begun, qtbot, settle, monkeypatch)
 
 
 def test_a_stroke_while_the_first_is_tested(viewer, dock, begun, qtbot, settle, monkeypatch):
-    reached, go_on, taught = threading.Event(), threading.Event(), []
-    teach = Teacher.teach
-
-    def held(self, strokes, *, at_once, **options):
-        taught.append((int((strokes > 0).sum()), at_once))
-        if len(taught) == 2:
-            reached.set()
-            assert go_on.wait(30)
-        return teach(self, strokes, at_once=at_once, **options)
-
-    monkeypatch.setattr(Teacher, "teach", held)
+    reached, go_on, taught = held_at(2, monkeypatch)
     _, strokes, masks = begun()
     painted = paint(masks)
     put(strokes, painted)

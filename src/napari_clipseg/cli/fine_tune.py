@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from napari_clipseg.cli.models import INTERRUPTED
-from napari_clipseg.cli.teach import detail_of
-from napari_clipseg.files.readers import KINDS, read_image, read_strokes_file
+from napari_clipseg.cli.pairs import add_pairs, read_pairs, require_pairs
+from napari_clipseg.files.readers import KINDS
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,27 +22,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             f"prompts, 1 for the first, 2 for the second. Files are {', '.join(KINDS)}."
         ),
     )
-    command.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="what is annotated")
-    command.add_argument(
-        "--masks",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="MASK",
-        help="one file for each image, in the same order",
-    )
+    add_pairs(command, "masks")
     command.add_argument(
         "--prompt", nargs="+", required=True, metavar="TEXT", help="what the masks show"
     )
     command.add_argument("--output", type=Path, required=True, help="folder to make")
-    command.add_argument(
-        "--model", default="demo", help="checkpoint to begin with; default: %(default)s"
-    )
-    command.add_argument(
-        "--detail",
-        default="whole",
-        help="whole, medium, fine, or the side of a tile in pixels; default: %(default)s",
-    )
     command.add_argument(
         "--epochs", type=int, help="how often each tile is seen; by default a usual number"
     )
@@ -50,12 +34,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _fine_tune(arguments: argparse.Namespace) -> int:
-    images, masks = arguments.images, arguments.masks
-    if len(images) != len(masks):
-        raise ValueError(
-            f"Got {len(images)} images and {len(masks)} files of masks; wanted one for each image, "
-            f"in the same order."
-        )
+    require_pairs(arguments, "masks")
     try:
         _fit(arguments)
     except KeyboardInterrupt:
@@ -67,8 +46,7 @@ def _fine_tune(arguments: argparse.Namespace) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    sources = [read_image(path) for path in arguments.images]
-    masks = [read_strokes_file(path) for path in arguments.masks]
+    sources, masks = read_pairs(arguments, "masks")
 
     from napari_clipseg.teaching.fine_tuning import EPOCHS, fine_tune
 
@@ -86,7 +64,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         arguments.prompt,
         arguments.output,
         model=arguments.model,
-        detail=detail_of(arguments.detail),
+        detail=arguments.detail,
         epochs=EPOCHS if arguments.epochs is None else arguments.epochs,
         step=step,
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_clipseg.cli.models import INTERRUPTED
-from napari_clipseg.files.readers import KINDS, read_image, read_strokes_file
+from napari_clipseg.cli.pairs import add_pairs, read_pairs, require_pairs
+from napari_clipseg.files.readers import KINDS
 
 SUFFIX = ".safetensors"  # of a learned prompt
 
@@ -24,23 +25,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             f"look for, one class each. Files are {', '.join(KINDS)}."
         ),
     )
-    teach.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="what is painted on")
-    teach.add_argument(
-        "--strokes",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="STROKES",
-        help="one file for each image, in the same order",
-    )
+    add_pairs(teach, "strokes")
     teach.add_argument(
         "--output", type=Path, required=True, help=f"{SUFFIX} file to write; replaced if it exists"
-    )
-    teach.add_argument("--model", default="demo", help="checkpoint; default: %(default)s")
-    teach.add_argument(
-        "--detail",
-        default="whole",
-        help="whole, medium, fine, or the side of a tile in pixels; default: %(default)s",
     )
     teach.add_argument(
         "--prompt",
@@ -53,12 +40,8 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _teach(arguments: argparse.Namespace) -> int:
-    images, strokes, output = arguments.images, arguments.strokes, arguments.output
-    if len(images) != len(strokes):
-        raise ValueError(
-            f"Got {len(images)} images and {len(strokes)} files of strokes; wanted one for each "
-            f"image, in the same order."
-        )
+    output = arguments.output
+    require_pairs(arguments, "strokes")
     if output.suffix != SUFFIX:
         raise ValueError(f"The output is {output}; wanted a file that ends with {SUFFIX}.")
     if not output.resolve().parent.is_dir():
@@ -74,8 +57,7 @@ def _teach(arguments: argparse.Namespace) -> int:
 
 
 def _learn(arguments: argparse.Namespace) -> None:
-    sources = [read_image(path) for path in arguments.images]
-    strokes = [read_strokes_file(path) for path in arguments.strokes]
+    sources, strokes = read_pairs(arguments, "strokes")
     prompt = _prompt(arguments.prompt)
 
     from napari_clipseg.teaching.teach import teach
@@ -87,7 +69,7 @@ def _learn(arguments: argparse.Namespace) -> None:
         prompt=prompt,
         model=arguments.model,
         classes=arguments.classes,
-        detail=detail_of(arguments.detail),
+        detail=arguments.detail,
     )
     learned.save(arguments.output)
     print(f"classes: {', '.join(learned.names)}")
@@ -106,11 +88,3 @@ def _prompt(given: list[str] | None) -> Any:
     from napari_clipseg.learned import LearnedPrompt
 
     return LearnedPrompt.load(given[0])
-
-
-def detail_of(given: str) -> str | float:
-    """Return the side of a tile as a number, or what else was given."""
-    try:
-        return float(given)
-    except ValueError:
-        return given

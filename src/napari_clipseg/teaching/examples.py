@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # it loads torch
     from napari_clipseg.engine.features import Features
 
 Float32 = NDArray[np.float32]
+BEYOND = -1  # the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,31 +76,36 @@ def examples_of(
         for tile in views.plan.tiles:
             image = views.render(plane, tile)
             digests.append(content_digest(image).hex())
-            for mirrored in (False, True):
-                seen = np.ascontiguousarray(image[:, ::-1]) if mirrored else image
+            own = _crop(mask[plane], tile)
+            size = views.plan.input_size(tile)
+            inside = _seen(own != BEYOND, size)
+            targets = [_seen(own == prompt + 1, size) for prompt in range(prompts)]
+            for way in (slice(None), slice(None, None, -1)):
+                seen = np.ascontiguousarray(image[:, way])
                 features = engine.encode([seen], resize=False, cache=False)
-                for prompt in range(prompts):
-                    target, inside = (
-                        _seen(one[plane], tile, image.shape[:2])
-                        for one in (mask == prompt + 1, np.ones(mask.shape, bool))
-                    )
-                    if mirrored:
-                        target, inside = target[:, ::-1], inside[:, ::-1]
-                    found.append(Example(features, prompt, target.copy(), inside.copy()))
+                found += [
+                    Example(features, prompt, target[:, way].copy(), inside[:, way].copy())
+                    for prompt, target in enumerate(targets)
+                ]
     return found, digests
 
 
-def _seen(mask: NDArray[np.bool_], tile: Tile, size: tuple[int, int]) -> Float32:
-    """Return a tile of a mask at the size of what the model sees, averaged; 0 beyond the image."""
-    from PIL import Image
-
-    whole = np.zeros((tile.height, tile.width), np.float32)
+def _crop(mask: NDArray[np.intp], tile: Tile) -> NDArray[np.intp]:
+    """Return a tile of a mask; `BEYOND` where it reaches beyond the image."""
+    own = np.full((tile.height, tile.width), BEYOND)
     rows = slice(max(tile.top, 0), min(tile.top + tile.height, mask.shape[0]))
     columns = slice(max(tile.left, 0), min(tile.left + tile.width, mask.shape[1]))
     at = (
         slice(rows.start - tile.top, rows.stop - tile.top),
         slice(columns.start - tile.left, columns.stop - tile.left),
     )
-    whole[at] = mask[rows, columns]
-    small = Image.fromarray(whole).resize(size[::-1], Image.Resampling.BOX)
-    return np.asarray(small, np.float32)
+    own[at] = mask[rows, columns]
+    return own
+
+
+def _seen(mask: NDArray[np.bool_], size: tuple[int, int]) -> Float32:
+    """Return a mask at the size of what the model sees, averaged."""
+    from PIL import Image
+
+    whole = Image.fromarray(mask.astype(np.float32))
+    return np.asarray(whole.resize(size[::-1], Image.Resampling.BOX), np.float32)

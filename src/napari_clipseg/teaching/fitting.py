@@ -216,9 +216,8 @@ def fit_class(
     tested = np.unique(np.concatenate([test for _, test in folds])) if folds else np.empty(0, int)
     counted = balanced(positive, tested) if len(tested) else np.zeros(len(strokes))
     losses = {part: log_loss(clipped(one), positive, counted) for part, one in tests.items()}
-    shares = worth(losses, len(np.unique(strokes.groups[tested])))
-    if earlier is not None:
-        shares = earlier.weights
+    known = len(np.unique(strokes.groups[tested]))
+    shares = worth(losses, known) if earlier is None else earlier.weights
     answers: dict[str, Any] = {
         DECODER: lambda other: other[:, columns.fitted] * fits[0].slope + fits[0].offset
     }

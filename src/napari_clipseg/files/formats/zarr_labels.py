@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,12 @@ from napari_clipseg.files.formats.labelled import Labelled
 from napari_clipseg.files.formats.records import columns_to_json, record_of, zarr_attributes
 from napari_clipseg.images.io.label_planes import LabelsInOmeZarr
 from napari_clipseg.images.io.ome_metadata import is_ome_zarr
-from napari_clipseg.images.io.ome_zarr import CHUNK, Version
+from napari_clipseg.images.io.ome_zarr import CHUNK, LABELS, Version, list_labels, open_labels
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.storage import label_dtype
 from napari_clipseg.recipe import METADATA
 
 NEEDS = "Writing OME-Zarr"
-LABELS = "labels"  # the group of an image's labels, and the entry that lists them
 OPAQUE = 255
 
 
@@ -111,7 +108,7 @@ def add_labels_to_zarr(image_group: str | Path, name: str, result: Labelled) -> 
     path = labels / name
     if path.exists():
         raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
-    _make_list(zarr, labels, version)
+    open_labels(folder, version)
     partial = labels / f".{name}.{uuid4().hex[:8]}.partial"
     try:
         _write(result, partial, version, folder, "../../", sizes)
@@ -119,7 +116,7 @@ def add_labels_to_zarr(image_group: str | Path, name: str, result: Labelled) -> 
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _list(zarr, labels, version, name)
+    list_labels(folder, name, version)
     return path
 
 
@@ -129,41 +126,6 @@ def _check_name(name: str) -> None:
             f"Got {name!r} as the name of labels; wanted one that a folder can have, without "
             f"slashes, and that starts neither with a dot nor with two underscores."
         )
-
-
-def _make_list(zarr: Any, labels: Path, version: Version) -> None:
-    """Make the group of labels, its list empty, where there is none."""
-    if zarr_attributes(labels):
-        return
-    group = zarr.open_group(labels, mode="a", zarr_format=2 if version == "0.4" else 3)
-    nothing: dict[str, Any] = {LABELS: []}
-    group.attrs.update(nothing if version == "0.4" else {"ome": {"version": version, **nothing}})
-
-
-def _list(zarr: Any, labels: Path, version: Version, name: str) -> None:
-    """Add a name to the list of labels."""
-    group = zarr.open_group(labels, mode="r+")
-    attributes = dict(group.attrs)
-    holder = attributes if version == "0.4" else dict(attributes.get("ome", {"version": version}))
-    listed = [one for one in holder.get(LABELS, []) if one != name]
-    holder[LABELS] = [*listed, name]
-    group.attrs.update({LABELS: holder[LABELS]} if version == "0.4" else {"ome": holder})
-    for root in (labels.parent, labels):
-        if _is_consolidated(root):
-            # Readers that look there alone would not find the new labels. That Zarr 3 does not
-            # describe such metadata is the affair of who wrote them.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                zarr.consolidate_metadata(root)
-
-
-def _is_consolidated(folder: Path) -> bool:
-    if (folder / ".zmetadata").is_file():
-        return True
-    metadata = folder / "zarr.json"
-    if not metadata.is_file():
-        return False
-    return bool(json.loads(metadata.read_text(encoding="utf-8")).get("consolidated_metadata"))
 
 
 def _beside_image(path: Path, source: Path | None) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -134,15 +136,52 @@ def open_levels(path: Path) -> list[Any]:
     return [group[one["path"]] for one in ome["multiscales"][0]["datasets"]]
 
 
-def list_labels(path: Path, name: str) -> None:
+def open_labels(image: Path, version: Version = NEWEST) -> Any:
+    """Open the group of an image's labels; it is made, its list empty, where there is none."""
+    import zarr
+
+    group = zarr.open_group(image / LABELS, mode="a", zarr_format=2 if version == "0.4" else 3)
+    if LABELS not in _holder(group, version):
+        _set_list(group, version, [])
+    return group
+
+
+def list_labels(image: Path, name: str, version: Version = NEWEST) -> None:
     """Add a label image to the list of those of an image; it lies in ``labels/name``."""
     import zarr
 
-    group = zarr.open_group(path, mode="r+").require_group(LABELS)
-    known: Any = group.attrs.get("ome", {})
-    listed: dict[str, Any] = {"version": NEWEST, **known}
-    listed["labels"] = [*listed.get("labels", []), name]
-    group.attrs.update({"ome": listed})
+    group = open_labels(image, version)
+    listed = [one for one in _holder(group, version)[LABELS] if one != name]
+    _set_list(group, version, [*listed, name])
+    for root in (image, image / LABELS):
+        if _is_consolidated(root):
+            # Readers that look there alone would not find the new labels. That Zarr 3 does not
+            # describe such metadata is the affair of who wrote them.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                zarr.consolidate_metadata(root)
+
+
+def _holder(group: Any, version: Version) -> dict[str, Any]:
+    """Return the attributes among which the list of labels stands."""
+    attributes = dict(group.attrs)
+    return attributes if version == "0.4" else dict(attributes.get("ome", {"version": version}))
+
+
+def _set_list(group: Any, version: Version, names: list[str]) -> None:
+    listed: dict[str, Any] = {LABELS: names}
+    group.attrs.update(
+        listed if version == "0.4" else {"ome": {**_holder(group, version), **listed}}
+    )
+
+
+def _is_consolidated(folder: Path) -> bool:
+    if (folder / ".zmetadata").is_file():
+        return True
+    metadata = folder / "zarr.json"
+    if not metadata.is_file():
+        return False
+    return bool(json.loads(metadata.read_text(encoding="utf-8")).get("consolidated_metadata"))
 
 
 def _factor(fine: int, coarse: int) -> float:
