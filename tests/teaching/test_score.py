@@ -5,10 +5,13 @@ import pytest
 
 from napari_clipseg.teaching.score import (
     LEAST_STROKES,
+    SILENT_SHARE,
     USUAL_SHARE,
+    Cut,
     best_cut,
     enough_to_tell,
     held_out_slope,
+    silenced,
 )
 from napari_clipseg.teaching.strokes import Strokes
 
@@ -91,3 +94,19 @@ def test_the_more_held_out_strokes_are_right_the_higher_is_the_score():
 )
 def test_few_strokes_do_not_tell(on, beside, enough):
     assert enough_to_tell(*strokes(on, beside)) == enough
+
+
+def test_images_without_the_thing_stay_unmarked_and_the_thing_marked():
+    rng = np.random.default_rng(0)
+    silent, on_thing = rng.normal(-1, 1, 5000), rng.normal(3, 1, 500)
+    cut = Cut(2.0, 0.0, 0.8)
+    quiet = silenced(cut, silent, on_thing)
+    assert (quiet.slope, quiet.iou) == (cut.slope, cut.iou)
+    assert (2 * silent + quiet.offset > 0).mean() <= SILENT_SHARE
+    assert (2 * on_thing + quiet.offset > 0).mean() > 0.6
+    # What looks the same on both sides is not given up.
+    kept = silenced(cut, on_thing + 5, on_thing)
+    assert 0.4 < (2 * on_thing + kept.offset > 0).mean() < 0.6
+    low = Cut(2.0, -9.0, 0.8)
+    assert silenced(low, silent, on_thing) == low
+    assert silenced(cut, silent[:0], on_thing) == silenced(cut, silent, on_thing[:0]) == cut
