@@ -104,6 +104,8 @@ class _HeldOut:
         ``(painted pixels,)``: on the thing.
     weights : ndarray of float
         ``(painted pixels,)``: how much each counts.
+    strokes : int
+        How many were painted.
     enough : bool
         Whether there are enough strokes to tell a score.
     """
@@ -112,6 +114,7 @@ class _HeldOut:
     tested: NDArray[np.intp]
     positive: NDArray[np.bool_]
     weights: Float64
+    strokes: int
     enough: bool
 
     def losses(self) -> dict[str, float]:
@@ -125,7 +128,7 @@ class _HeldOut:
         slope, at = 1.0, self.tested
         if len(at):
             slope = held_out_slope(held[at], self.positive[at], self.weights[at])
-        return best_cut(everywhere, slope)
+        return best_cut(everywhere, self.strokes, slope)
 
 
 def fit_class(
@@ -171,6 +174,7 @@ def fit_class(
     """
     strokes = joined(taught, older)
     positive = strokes.values == value
+    count = len(np.unique(strokes.groups))
     folds = list(held_out(strokes, positive, effort.folds))
     everywhere = np.arange(len(strokes))
     weights = np.stack(
@@ -208,6 +212,7 @@ def fit_class(
         tested,
         positive,
         balanced(positive, tested) if len(tested) else np.zeros(len(strokes)),
+        count,
         enough_to_tell(strokes.of(tested), positive[tested]),
     )
     losses = held.losses()
@@ -224,13 +229,12 @@ def fit_class(
         answers[part] = how(inputs, positive, trees=effort.trees)
     step("Joining the parts")
     logits = {part: clipped(answer(sampled)) for part, answer in answers.items()}
-    count = len(np.unique(strokes.groups))
     own = mixed({part: answer(inputs) for part, answer in answers.items()}, shares, count)
     teacher = mixed(logits, shares, count)
     if earlier is None:
         cut = held.cut(mixed(tests, shares, count), teacher)
     else:
-        cut = best_cut(teacher, earlier.cut.slope)
+        cut = best_cut(teacher, count, earlier.cut.slope)
     cut = silenced(cut, teacher[_silent(taught, places)], own[positive])
     at_threshold = cut.offset + threshold_offset(engine.config.default_threshold)
     if earlier is None:
