@@ -95,6 +95,20 @@ def name_axes(names: Sequence[str] | None, shape: Sequence[int], rgb: bool | Non
     return axes
 
 
+def unnamed_axes(count: int, *, channels: bool = True) -> Axes:
+    """Return names for two axes or more that have none.
+
+    The last ones are those of OME-Zarr, with or without channels; more are numbered.
+
+    Examples
+    --------
+    >>> unnamed_axes(3), unnamed_axes(5, channels=False)
+    (('z', 'y', 'x'), ('axis 0', 't', 'z', 'y', 'x'))
+    """
+    most = MOST if channels else MOST - 1
+    return (*(f"axis {i}" for i in range(count - most)), *UNNAMED[min(count, most)])
+
+
 def plane_axes(axes: Axes) -> Axes:
     """Return the axes along which planes lie: all but rows, columns, channels and colors."""
     return tuple(name for name in axes if name not in (ROW, COLUMN, CHANNEL, SAMPLE))

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from napari_clipseg.images.io.axes import (
     CHANNEL,
     COLUMN,
-    MOST,
     ROW,
     SAMPLE,
-    UNNAMED,
     Axes,
     name_axes,
     plane_axes,
+    unnamed_axes,
 )
 from napari_clipseg.images.io.extent import Extent
 
@@ -104,9 +103,7 @@ def layer_axes(layer: Any) -> Axes:
         axes = ()
     if axes and not (layer.rgb and CHANNEL in axes) and SAMPLE not in axes:
         return axes
-    more = len(shape) - MOST
-    # A layer may have any number of sliders.
-    return (*(f"axis {i}" for i in range(more)), *UNNAMED[min(len(shape), MOST)])
+    return unnamed_axes(len(shape))  # a layer may have any number of sliders
 
 
 def placement(layer: Any, extent: Extent, axes: Axes | None = None) -> dict[str, Any]:
