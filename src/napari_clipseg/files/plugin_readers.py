@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,15 @@ import numpy as np
 from napari_clipseg.images.io.axes import (
     CHANNEL,
     COLUMN,
+    DEPTH,
     ROW,
     SAMPLE,
     Axes,
     name_axes,
     unnamed_axes,
 )
-from napari_clipseg.images.io.source import Source, as_source
-from napari_clipseg.images.io.units import unit_name
+from napari_clipseg.images.io.source import Source, as_source, with_channel_names
+from napari_clipseg.images.io.units import in_unit, unit_name
 
 if TYPE_CHECKING:
     from npe2.manifest.contributions import ReaderContribution
@@ -143,10 +145,18 @@ def _source(data: Any, options: Mapping[str, Any]) -> Source:
     units = _units(axes, options)
     known: dict[str, Any] = {}
     if all(scale.get(name, 0) > 0 for name in (ROW, COLUMN)):
+        unit = known["unit"] = units.get(ROW, "pixel")
         known["spacing"] = scale[ROW], scale[COLUMN]
         known["translation"] = start.get(ROW, 0.0), start.get(COLUMN, 0.0)
-        known["unit"] = units.get(ROW, "pixel")
-    return as_source(levels if len(levels) > 1 else levels[0], axes=axes, **known)
+    source = as_source(levels if len(levels) > 1 else levels[0], axes=axes, **known)
+    if known and scale.get(DEPTH, 0) > 0:
+        lengths = scale[DEPTH], start.get(DEPTH, 0.0)
+        spacing, first = (in_unit(one, units.get(DEPTH, "pixel"), unit) for one in lengths)
+        source = replace(source, z_spacing=spacing, z_translation=first or 0.0)
+    names = options.get("name")
+    if options.get("channel_axis") is None or not isinstance(names, list | tuple):
+        return source
+    return with_channel_names(source, [str(one) for one in names])
 
 
 def _levels(data: Any, multiscale: bool | None) -> list[Any]:

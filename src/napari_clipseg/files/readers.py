@@ -178,11 +178,12 @@ def _any(path: Path) -> Any:
             return source
     except ValueError as error:
         said = f" ({error})"
+    options: Any = {"extension": kind} if kind else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old plugins, which are asked one after another
             with path.open("rb") as file:  # which imageio leaves open where it does not know it
-                return np.asarray(imageio.v3.imread(file, **({"extension": kind} if kind else {})))
+                return np.asarray(imageio.v3.imread(file, **options))
     except (OSError, ValueError, SyntaxError) as error:
         if isinstance(error, PermissionError):
             raise

@@ -19,6 +19,7 @@ from napari_clipseg.files.formats.records import (
     record_of,
     record_text,
 )
+from napari_clipseg.images.io.axes import DEPTH
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.units import unit_symbol
 from napari_clipseg.images.labels.storage import label_dtype
@@ -86,6 +87,10 @@ def _write(
     for axis, length in zip("YX", extent.spacing, strict=True):
         metadata[f"PhysicalSize{axis}"] = length
         metadata[f"PhysicalSize{axis}Unit"] = unit_symbol(extent.unit)
+    if "Z" in letters and DEPTH in extent.axes and extent.z_spacing is not None:
+        steps = dict(zip(extent.axes, extent.plane_steps, strict=True))
+        metadata["PhysicalSizeZ"] = abs(steps[DEPTH]) * extent.z_spacing
+        metadata["PhysicalSizeZUnit"] = unit_symbol(extent.unit)
     big = math.prod(shape) * dtype.itemsize + sum(map(len, annotation.values())) > BIG
     with (
         path.open("xb") as file,

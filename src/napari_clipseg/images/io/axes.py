@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 ROW, COLUMN = "y", "x"
+DEPTH = "z"
 CHANNEL = "c"  # one intensity image per channel, such as one per dye
 SAMPLE = "s"  # red, green and blue of an RGB image, as tifffile calls it
 # By number of axes, in the order of OME-Zarr, where nothing else is known.

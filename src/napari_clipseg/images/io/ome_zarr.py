@@ -32,6 +32,7 @@ def create_ome_zarr(
     translate: Sequence[float],
     unit: str,
     metadata: Mapping[str, Any],
+    in_units: Sequence[str] = (ROW, COLUMN),
     version: Version = "0.5",
     sizes: Sequence[tuple[int, int]] | None = None,
     ome: Mapping[str, Any] | None = None,
@@ -51,9 +52,11 @@ def create_ome_zarr(
     scale, translate : sequence of float
         Size of a pixel, and center of the first one, along each axis, in units.
     unit : str
-        Unit of rows and columns.
+        Unit of lengths.
     metadata : mapping
         Attributes to write beside those of the format.
+    in_units : sequence of str
+        Axes that have the unit.
     version : "0.4" or "0.5"
         Of the format; 0.4 is Zarr 2, 0.5 is Zarr 3.
     sizes : sequence of (int, int), optional
@@ -116,8 +119,9 @@ def create_ome_zarr(
         {"name": name} | ({"type": TYPES[name]} if name in TYPES else {}) for name in axes
     ]
     if unit != "pixel":
-        for one in described[-2:]:
-            one["unit"] = unit_name(unit)
+        for one in described:
+            if one["name"] in in_units:
+                one["unit"] = unit_name(unit)
     image = {"axes": described, "datasets": datasets}
     if old:
         entries: dict[str, Any] = {"multiscales": [{"version": version, **image}], **(ome or {})}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
+from napari_clipseg.images.io.axes import CHANNEL, COLUMN, DEPTH, ROW
 from napari_clipseg.images.io.disk import require_map
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.ome_zarr import (
@@ -82,9 +82,16 @@ class Pyramid:
         ]
         along = zip(extent.plane_starts, extent.plane_steps, self._last, strict=True)
         firsts = [start + step * (last or 0) for start, step, last in along]
-        # How far planes lie apart is not known, only their numbers.
-        steps = [1 if i is None else abs(extent.plane_steps[i]) for i in self._lead]
-        starts = [0 if i is None else firsts[i] for i in self._lead]
+        # Of most planes only the numbers are known, not how far they lie apart.
+        apart = [extent.planes_along(name) for name in names]
+        steps = [
+            1 if i is None else abs(extent.plane_steps[i]) * step
+            for i, (step, _) in zip(self._lead, apart, strict=True)
+        ]
+        starts = [
+            0 if i is None else start + firsts[i] * step
+            for i, (step, start) in zip(self._lead, apart, strict=True)
+        ]
         self._levels = create_ome_zarr(
             path,
             (*lengths, extent.height, extent.width),
@@ -93,6 +100,7 @@ class Pyramid:
             scale=(*steps, *extent.spacing),
             translate=(*starts, *extent.place),
             unit=extent.unit,
+            in_units=(*(DEPTH * (extent.z_spacing is not None)), ROW, COLUMN),
             metadata=metadata,
             **options,
         )
