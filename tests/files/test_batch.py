@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,8 +24,10 @@ from napari_clipseg import InstanceOptions, Recipe, segment, segment_files
 from napari_clipseg.files import batch, locks, one
 from napari_clipseg.files.batch import plan_batch, run_steps
 from napari_clipseg.files.jobs import Job
-from napari_clipseg.files.ledger import Ledger
+from napari_clipseg.files.ledger import Ledger, part_path, remove_parts
 from napari_clipseg.files.summary import DISK_FULL
+from napari_clipseg.images.io.extent import Extent
+from napari_clipseg.images.io.label_files import new_labels
 from napari_clipseg.sample_data import load_sample
 
 RECIPE = Recipe(["red rings", "nuclei"], threshold=0.3)
@@ -326,6 +329,19 @@ def test_killed_between_two_renames_it_goes_on_without_the_model(monkeypatch):
     monkeypatch.setattr(one, "segment_steps", None)
     assert statuses(run()) == ["already done"] * 3
     assert Path("out/0.csv").exists()
+    assert left_over() == []
+
+
+def test_a_kill_while_objects_are_told_apart_leaves_nothing_that_stays(monkeypatch):
+    job = Job(Path("in/0.tif").absolute(), Path("out").absolute(), Path("0"), ("csv",))
+    job.folder.mkdir()
+    path = part_path(job, "map.zarr")
+    path.mkdir()
+    with monkeypatch.context() as killed, new_labels(path, Extent(height=4, width=4), {}):
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+    parts = [one for one in left_over() if one.startswith(".part-")]
+    assert len(parts) == 2  # the map, and what was needed for its labels
+    remove_parts(job)
     assert left_over() == []
 
 
