@@ -132,6 +132,16 @@ def _here(tmp_path, monkeypatch):
         pytest.param(
             lambda: as_source(as_source(ZYX, z_spacing=2), axes="zyx"), (2, 0), id="a source"
         ),
+        pytest.param(
+            lambda: as_source(on_layer(scale=(2, 1, 1)), spacing=(1, 1), unit="um"),
+            (None, 0),
+            id="in pixels, and another unit is given",
+        ),
+        pytest.param(
+            lambda: as_source(of_plugin(**MICRONS), spacing=(250, 250), unit="nm"),
+            (2000, 0),
+            id="in another unit, which is given",
+        ),
         pytest.param(lambda: as_source(ZYX), (None, 0), id="an array"),
     ],
 )

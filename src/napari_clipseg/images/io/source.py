@@ -15,6 +15,7 @@ from napari_clipseg.images.io.checks import check_level, check_source, refuse_pa
 from napari_clipseg.images.io.chunks import BlockReader, is_masked
 from napari_clipseg.images.io.layers import is_layer, read_layer
 from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
+from napari_clipseg.images.io.units import in_unit
 
 COLORS = 3  # of an RGB image; a fourth value, transparency, is left out
 
@@ -274,6 +275,8 @@ def as_source(
     own_axes, own_names = known.pop("axes", None), known.pop("channel_names", ())
     if axes is None and rgb is None:
         axes = own_axes
+    if unit is not None and spacing is not None:  # what is not given is in the image's own unit
+        _convert_z(known, unit)
     given = {
         "contrast_limits": contrast_limits,
         "spacing": spacing,
@@ -291,6 +294,15 @@ def as_source(
         source = replace(source, channel_names=tuple(map(str, channel_names)))
     check_source(source)
     return source
+
+
+def _convert_z(known: dict[str, Any], unit: str) -> None:
+    """Bring what is known along z into another unit; drop it where that cannot be done."""
+    lengths = (known.pop(name, None) for name in ("z_spacing", "z_translation"))
+    own = known.get("unit", "pixel")
+    spacing, start = (None if one is None else in_unit(one, own, unit) for one in lengths)
+    if spacing is not None:
+        known |= {"z_spacing": spacing, "z_translation": start or 0.0}
 
 
 def with_channel_names(source: Source, names: Sequence[str]) -> Source:
