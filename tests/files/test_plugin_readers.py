@@ -186,7 +186,7 @@ def test_the_next_reader_is_asked_and_one_for_any_file_last():
         pytest.param([(YX, {}, "labels")], "open it: it gives no image, but labels)", id="labels"),
         pytest.param([(None,)], "open it: it gives no image, but image)", id="nothing"),
         pytest.param([], "returned no data)", id="an empty list"),
-        pytest.param(None, "refused the file)", id="refuses"),
+        pytest.param(None, "open it: Reader 'czi-reader", id="refuses"),
         pytest.param([(np.zeros(9), {})], "The image has shape (9,)", id="one axis"),
         pytest.param([(YX.astype(complex), {})], "values of type complex", id="complex numbers"),
     ],
