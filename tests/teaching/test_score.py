@@ -68,7 +68,7 @@ def test_a_cut_of_answers_that_are_all_alike_is_finite(logits):
     assert 0 <= cut.iou <= 1
 
 
-@pytest.mark.parametrize("slope", [0.2, 1.0, 3.0])
+@pytest.mark.parametrize("slope", [1.6, 2.0, 2.8])
 def test_the_slope_makes_answers_as_sure_as_they_are_right(slope):
     rng = np.random.default_rng(0)
     right = 1 / (1 + np.exp(-np.linspace(0, 4, 4000)))
@@ -120,3 +120,12 @@ def test_images_without_the_thing_stay_unmarked_and_the_thing_marked():
     low = Cut(2.0, -9.0, 0.8)
     assert silenced(low, silent, on_thing) == low
     assert silenced(cut, silent[:0], on_thing) == silenced(cut, silent, on_thing[:0]) == cut
+
+
+def test_strokes_unlike_all_others_do_not_make_it_mark_everything():
+    logits, truth = two_humps(0.1, 3.0)
+    _, positive = strokes(3, 3)
+    wrong = np.where(positive, -1.0, 1.0)  # every stroke that was held out was missed
+    slope = held_out_slope(wrong, positive, np.full(len(positive), 1 / len(positive)))
+    cut = best_cut(logits / 2, 6, slope)
+    assert (cut.slope * logits / 2 + cut.offset > 0).mean() < 3 * truth.mean()

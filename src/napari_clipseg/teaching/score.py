@@ -19,8 +19,10 @@ LEAST_SHARE, FEW_STROKES, MOST_SHARE = 0.05, 1.5, 0.3
 USUAL_STRENGTH = 0.25  # how much that counts beside what the image says
 ROUNDS = 60
 LEAST_STROKES = 8  # of each side, for a score: that of fewer is off by 0.2 in the mean
-# Of the slope of held-out logits: between these, and drawn to 1 where strokes say little.
-SLOPES = (0.05, 3.0)
+# Of the slope of held-out logits: between these, and drawn to 1 where strokes say little. The parts
+# are kept from being sure, so that a lower slope only says that some strokes are unlike all others;
+# taken at its word, it would mark all of the image.
+SLOPES = (1.5, 3.0)
 CERTAINTY = 0.02
 SUREST_CUT = 0.02  # a probability; the least and the most that is cut at
 # Of an image with background strokes only, so much may be marked; but of what is painted as the
