@@ -42,8 +42,8 @@ def iou(marked, truth):
 @pytest.mark.parametrize("apart", [2.0, 3.0, 5.0])
 def test_the_cut_agrees_nearly_as_well_as_the_best_one_and_expects_it(share, apart):
     logits, truth = two_humps(share, apart)
-    cut = best_cut(logits, strokes=12)
-    found = iou(cut.slope * logits + cut.offset > 0, truth)
+    cut = best_cut(logits / 2, strokes=12, slope=2)  # parts are less sure than they are right
+    found = iou(cut.slope * logits / 2 + cut.offset > 0, truth)
     possible = max(iou(logits > at, truth) for at in np.linspace(-8, 8, 161))
     assert found > possible - 0.06
     assert cut.iou == pytest.approx(found, abs=0.15)
@@ -68,7 +68,7 @@ def test_a_cut_of_answers_that_are_all_alike_is_finite(logits):
     assert 0 <= cut.iou <= 1
 
 
-@pytest.mark.parametrize("slope", [1.6, 2.0, 2.8])
+@pytest.mark.parametrize("slope", [0.2, 1.0, 2.8])
 def test_the_slope_makes_answers_as_sure_as_they_are_right(slope):
     rng = np.random.default_rng(0)
     right = 1 / (1 + np.exp(-np.linspace(0, 4, 4000)))
@@ -129,3 +129,4 @@ def test_strokes_unlike_all_others_do_not_make_it_mark_everything():
     slope = held_out_slope(wrong, positive, np.full(len(positive), 1 / len(positive)))
     cut = best_cut(logits / 2, 6, slope)
     assert (cut.slope * logits / 2 + cut.offset > 0).mean() < 3 * truth.mean()
+    assert cut.iou < 0.4

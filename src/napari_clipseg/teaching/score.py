@@ -19,10 +19,11 @@ LEAST_SHARE, FEW_STROKES, MOST_SHARE = 0.05, 1.5, 0.3
 USUAL_STRENGTH = 0.25  # how much that counts beside what the image says
 ROUNDS = 60
 LEAST_STROKES = 8  # of each side, for a score: that of fewer is off by 0.2 in the mean
-# Of the slope of held-out logits: between these, and drawn to 1 where strokes say little. The parts
-# are kept from being sure, so that a lower slope only says that some strokes are unlike all others;
-# taken at its word, it would mark all of the image.
-SLOPES = (1.5, 3.0)
+# Of the slope of held-out logits: between these, and drawn to 1 where strokes say little.
+SLOPES = (0.05, 3.0)
+# That of a cut. The parts are kept from being sure, so that a lower slope only says that some
+# strokes are unlike all others; taken at its word, it would mark all of the image.
+LEAST_SLOPE = 1.5
 CERTAINTY = 0.02
 SUREST_CUT = 0.02  # a probability; the least and the most that is cut at
 # Of an image with background strokes only, so much may be marked; but of what is painted as the
@@ -68,17 +69,22 @@ def best_cut(logits: Float64, strokes: int, slope: float = 1.0) -> Cut:
     strokes : int
         How many were painted.
     slope : float
-        What makes the logits as sure as they are right; see `held_out_slope`.
+        What makes the logits as sure as they are right; see `held_out_slope`. The IoU is that of
+        this slope; the cut may be that of a steeper one.
     """
-    sure = slope * logits
-    offset = _share_offset(probability(sure), usual_share(strokes))
-    surest_first = np.sort(probability(sure + offset))[::-1]
-    right = np.cumsum(surest_first)
-    marked = np.arange(1, len(surest_first) + 1)
-    expected = right / (surest_first.sum() + marked - right)
-    best = int(expected.argmax())
-    cut = float(np.clip(surest_first[best], SUREST_CUT, 1 - SUREST_CUT))
-    return Cut(slope, offset - threshold_offset(cut), float(expected[best]))
+    usual, steep = usual_share(strokes), max(slope, LEAST_SLOPE)
+    surest_first = np.sort(logits)[::-1]
+    found, offset = _calibrated(steep * surest_first, usual)
+    best = int(_expected_iou(found).argmax())
+    cut = float(np.clip(found[best], SUREST_CUT, 1 - SUREST_CUT))
+    honest, _ = _calibrated(slope * surest_first, usual)
+    return Cut(steep, offset - threshold_offset(cut), float(_expected_iou(honest)[best]))
+
+
+def _expected_iou(surest_first: Float64) -> Float64:
+    """Return the IoU to expect if the first pixel is marked, the first two, and so on."""
+    right, marked = np.cumsum(surest_first), np.arange(1, len(surest_first) + 1)
+    return np.asarray(right / (surest_first.sum() + marked - right))
 
 
 def silenced(cut: Cut, silent: Float64, on_thing: Float64) -> Cut:
@@ -137,11 +143,13 @@ def threshold_offset(threshold: float) -> float:
     return float(np.log(threshold / (1 - threshold)))
 
 
-def _share_offset(probability: Float64, usual: float) -> float:
-    """Return what to add to logits, so that they fit the share of pixels that the thing covers."""
+def _calibrated(logits: Float64, usual: float) -> tuple[Float64, float]:
+    """Return probabilities that fit the share of pixels that the thing covers, and their offset."""
+    found = probability(logits)
     share = usual
     for _ in range(ROUNDS):
-        on, beside = probability * share, (1 - probability) * (1 - share)
-        found = float((on / (on + beside)).mean())
-        share = (found + USUAL_STRENGTH * usual) / (1 + USUAL_STRENGTH)
-    return threshold_offset(share)
+        on, beside = found * share, (1 - found) * (1 - share)
+        covered = float((on / (on + beside)).mean())
+        share = (covered + USUAL_STRENGTH * usual) / (1 + USUAL_STRENGTH)
+    offset = threshold_offset(share)
+    return probability(logits + offset), offset
