@@ -1,4 +1,4 @@
-"""The dock: choose an image, say what to look for, run, and move the threshold."""
+"""The dock: choose an image, say what to look for, run, and see what was found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import (
     ComboBox,
     Container,
-    FloatSlider,
     Label,
     ProgressBar,
     PushButton,
@@ -37,25 +36,25 @@ from napari_clipseg.widgets.apply import (
     start_folder,
 )
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
+from napari_clipseg.widgets.labelling import Made
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.prompts import TEACH, PromptBox, image_layers
 from napari_clipseg.widgets.result import Result
+from napari_clipseg.widgets.result_box import ResultBox
 from napari_clipseg.widgets.series import SeriesBox, SeriesHost
 from napari_clipseg.widgets.teaching import Asked, Host, Teaching
-from napari_clipseg.widgets.worker import Failure, start
+from napari_clipseg.widgets.worker import Failure, RunWorker, Stopped, start
 
 if TYPE_CHECKING:
     import napari
-    from superqt.utils import GeneratorWorker
 
     from napari_clipseg.engine.checkpoints.catalog import CatalogEntry
 
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
 USER_ERRORS = (ValueError, TypeError, MemoryError, OSError)
-START_THRESHOLD = 0.3
-FIRST_TILE = 2  # the step of a run that segments the first tile
 PER_CENT = 100
+STOPPED_EARLY = "Stopped; what was done is shown."
 LABEL_WIDTH = 84  # in pixels; the longest label in napari's font
 
 
@@ -88,17 +87,13 @@ class CLIPSegDock(Container[Widget]):
         self._viewer = napari_viewer
         self.ask_to_download = ask
         self.ask_for_folders = ask_for_folders
-        self._worker: (
-            GeneratorWorker[Progress, None, Segmentation | Failure] | FolderWorker | Download | None
-        ) = None
+        self._worker: RunWorker | FolderWorker | Download | None = None
         self._run: Run | None = None
         self._queue: list[Image] = []  # what is to be segmented afterwards
         self._runs = 0  # that were started
-        self._result: Result | None = None
-        self._partial: Segmentation | None = None
-        self._threshold_chosen = False
         self._changed_meanwhile = False  # the threshold or the objects, while a run was on
         self._closed = False
+        self._stopped = False  # the last run was
 
         self.image = ComboBox(
             label="Image",
@@ -122,14 +117,7 @@ class CLIPSegDock(Container[Widget]):
         self.run_button = PushButton(text="Run", tooltip="Segment (Enter in the text)")
         self.cancel_button = PushButton(text="Cancel", enabled=False)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.threshold = FloatSlider(
-            label="Threshold",
-            min=0,
-            max=1,
-            step=0.01,
-            value=START_THRESHOLD,
-            tooltip="Probability above which a pixel is labelled. Moves the last result live.",
-        )
+        self.results = ResultBox(napari_viewer, say=self._on_result, fail=self._report)
         self.apply = ApplyBox()
         self.status = Label(value="")
         self.series = SeriesBox(
@@ -149,8 +137,7 @@ class CLIPSegDock(Container[Widget]):
                 *self.run_options.widgets,
                 buttons,
                 self.progress,
-                self.threshold,
-                self.run_options.objects,
+                self.results,
                 self.apply.row,
             ],
             labels=True,
@@ -169,8 +156,8 @@ class CLIPSegDock(Container[Widget]):
             choice.changed.connect(self._on_choice)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
-        self.threshold.changed.connect(self._on_threshold)
-        self.run_options.objects.changed.connect(self._relabel)
+        for field in (self.results.threshold, self.results.objects, self.results.least_size):
+            field.changed.connect(self._on_results)
         self.image.changed.connect(self.run_options.show_for)
         self.model.changed.connect(self._on_model)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -255,7 +242,7 @@ class CLIPSegDock(Container[Widget]):
             return
         self.teaching.stop()
         self._set_running(True)
-        self._changed_meanwhile = False
+        self._changed_meanwhile = self._stopped = False
         self._runs += 1
         self._worker = start(
             run.source,
@@ -263,8 +250,6 @@ class CLIPSegDock(Container[Widget]):
             progressed=self._on_progress,
             returned=self._on_returned,
             warned=self._on_warned,
-            # Not the run itself: Qt lets go of a connection late.
-            ended=partial(self._on_ended, self._runs),
         )
 
     def cancel(self) -> None:
@@ -300,14 +285,16 @@ class CLIPSegDock(Container[Widget]):
         self._changed_meanwhile = False
         return {
             **self.run_options.fields(layer),
+            **self.results.fields(layer),
             "model": self.model.value,
-            "threshold": self._chosen_threshold,
         }
 
     def _show_taught(
         self, asked: Asked, segmentation: Segmentation, strokes: Labels
     ) -> Result | None:
-        return self._show(asked, segmentation, below=strokes)
+        result = self._show(asked, segmentation, below=strokes)
+        self.status.value = self._summary()
+        return result
 
     def _say(self, message: str) -> None:
         if not self._closed:
@@ -358,18 +345,14 @@ class CLIPSegDock(Container[Widget]):
 
     # --- from the dock to a run, and back -----------------------------------------------
 
-    @property
-    def _chosen_threshold(self) -> float | None:
-        return self.threshold.value if self._threshold_chosen else None
-
     def _read(self, layer: Image | None) -> Run:
         if layer is None:
             raise ValueError("There is no image layer to segment. Open an image first.")
         recipe = Recipe(
             **self.prompt.fields(),
             **self.run_options.fields(layer),
+            **self.results.fields(layer),
             model=self.model.value,
-            threshold=self._chosen_threshold,
         )
         return Run(layer, layer.name, layer.data, as_source(layer), recipe)
 
@@ -378,15 +361,14 @@ class CLIPSegDock(Container[Widget]):
         options = self.run_options
         return Recipe(
             **self.prompt.fields(),
+            **self.results.fields(None),
             model=self.model.value,
-            threshold=self._chosen_threshold,
             detail=options.detail.value,
             refine_edges=options.refine_edges.value,
-            instances=options.instances,
         )
 
     def _show(
-        self, run: Asked, segmentation: Segmentation, below: Labels | None = None
+        self, run: Asked, outcome: Segmentation | Made, below: Labels | None = None
     ) -> Result | None:
         """Show a result as layers; return None where its image is gone or has other pixels."""
         if run.layer not in self._viewer.layers:
@@ -399,13 +381,9 @@ class CLIPSegDock(Container[Widget]):
                 f"result was dropped. Run again."
             )
         else:
-            self._result = Result(self._viewer, run.layer, segmentation, below=below)
-            if self._changed_meanwhile:
-                self._result.relabel(self.threshold.value, self.run_options.instances)
-            else:
-                self._set_threshold_silently(self._result.threshold)
-            self.status.value = self._summary()
-            return self._result
+            return self.results.take(
+                run.layer, outcome, below=below, as_chosen=self._changed_meanwhile
+            )
         return None
 
     def _report(self, error: Exception) -> None:
@@ -422,7 +400,7 @@ class CLIPSegDock(Container[Widget]):
     def _end(self) -> Run | None:
         """Let go of the run that ended; return it."""
         run, self._run = self._run, None
-        self._worker = self._partial = None
+        self._worker = None
         self._set_running(False)
         return run
 
@@ -433,10 +411,6 @@ class CLIPSegDock(Container[Widget]):
         if running:
             self.progress.value = 0
             self.status.value = ""
-
-    def _set_threshold_silently(self, value: float) -> None:
-        with self.threshold.changed.blocked():
-            self.threshold.value = value
 
     def _choose_active_image(self) -> None:
         active = self._viewer.layers.selection.active
@@ -450,20 +424,31 @@ class CLIPSegDock(Container[Widget]):
             return
         self.progress.max = progress.total
         self.progress.value = progress.done
-        several = progress.total > FIRST_TILE + 1
-        self._partial = progress.partial if several and progress.done > FIRST_TILE else None
         if not self._worker.abort_requested:
             self.status.value = f"{progress.message}…"
 
-    def _on_returned(self, outcome: Segmentation | Failure) -> None:
+    def _on_returned(self, outcome: Made | Stopped | Failure) -> None:
         if self._closed:
             return
         run = self._end()
         if isinstance(outcome, Failure):
             self._report(outcome.error)
         elif run is not None:
-            self._show(run, outcome)
+            self._show_outcome(run, outcome)
         self._run_next()
+
+    def _show_outcome(self, run: Run, outcome: Made | Stopped) -> None:
+        what = outcome.partial if isinstance(outcome, Stopped) else outcome
+        if what is None:
+            self.status.value = "Cancelled; nothing was added."
+            return
+        self._stopped = isinstance(outcome, Stopped)
+        try:
+            self._show(run, what)
+        except Exception as error:
+            self._report(error)
+        else:
+            self.status.value = self._summary()
 
     def _on_folder_progress(self, progress: BatchProgress) -> None:
         if self._closed or self._worker is None:
@@ -504,45 +489,33 @@ class CLIPSegDock(Container[Widget]):
         if isinstance(warning[0], DeviceWarning) and not self._closed:
             show_warning(str(warning[0]))
 
-    def _on_ended(self, number: int) -> None:
-        run, done = self._run, self._partial
-        if self._closed or run is None or number != self._runs:
-            return  # it returned, and the next run may be on
-        self._end()
-        if done is None:
-            self.status.value = "Cancelled; nothing was added."
-        else:
-            self._show(run, done)
-            self.status.value = f"Stopped; what was done is shown.\n{self.status.value}"
+    def _on_results(self) -> None:
+        if self._worker is not None or self.teaching.busy:
+            self._changed_meanwhile = True
 
-    def _on_threshold(self) -> None:
-        self._threshold_chosen = True
-        self._relabel()
-
-    def _relabel(self) -> None:
-        self._changed_meanwhile = self._worker is not None or self.teaching.busy
-        if self._result is not None:
-            self._result.relabel(self.threshold.value, self.run_options.instances)
+    def _on_result(self, summary: str) -> None:
+        if not self._closed and self._worker is None:
             self.status.value = self._summary()
 
     def _summary(self) -> str:
-        lines = [] if self._result is None else [self._result.summary()]
+        lines = [STOPPED_EARLY] if self._stopped else []
+        if self.results.result is not None:
+            lines.append(self.results.result.summary or "Making labels…")
         if self.prompt.kind.value == TEACH and self.teaching.learned is not None:
             lines.append(score_in_words(self.teaching.learned))
         return "\n".join(lines)
 
     def _on_layer_removed(self, event: Any) -> None:
         self.teaching.on_layer_removed(event.value)
-        if self._result is not None and not self._result.is_shown:
-            self._result = None  # its maps need not stay in memory
 
     def _on_model(self) -> None:
-        self._threshold_chosen = False  # each checkpoint has a threshold of its own
+        self.results.threshold_chosen = False  # each checkpoint has a threshold of its own
         self._on_choice()
 
     def _on_destroyed(self) -> None:
         self._closed = True
         self.series.finish()
         self.teaching.lessons.stop()
+        self.results.stop()
         if self._worker is not None:
             self._worker.quit()

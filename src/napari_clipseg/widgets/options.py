@@ -1,4 +1,4 @@
-"""How to segment: the detail, which planes, and what becomes a label."""
+"""How to segment: the detail, which planes, and where."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Image, Shapes
 
 from napari_clipseg.images.io.source import as_source
-from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.widgets.layers import region_outlines, shown_planes
 
 if TYPE_CHECKING:
@@ -61,24 +60,12 @@ class OptionsBox:
                 "shapes the selected one counts, or else the last one drawn."
             ),
         )
-        self.objects = CheckBox(
-            text="One label per object",
-            tooltip=(
-                "Number the objects, touching ones split, and measure each. Otherwise each prompt "
-                "is one label."
-            ),
-        )
         self.refine_edges = CheckBox(
             text="Follow the image's edges",
             value=True,
             tooltip="Pull the model's coarse maps to the edges of the image.",
         )
         self.widgets: list[Widget] = [self.detail, self.planes, self.region, self.refine_edges]
-
-    @property
-    def instances(self) -> InstanceOptions | None:
-        """How objects are told apart; None where they are not."""
-        return InstanceOptions(split="distance") if self.objects.value else None
 
     def show_for(self, image: Image | None) -> None:
         """Show the choice of planes where there are several."""
@@ -98,7 +85,6 @@ class OptionsBox:
             "detail": self.detail.value,
             "planes": shown_planes(layer, self._viewer.dims.point) if shown else None,
             "region": None if shapes is None else region_outlines(shapes, layer)[-1],
-            "instances": self.instances,
             "refine_edges": self.refine_edges.value,
         }
 
