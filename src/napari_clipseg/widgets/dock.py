@@ -15,7 +15,7 @@ from magicgui.widgets import (
     PushButton,
 )
 from magicgui.widgets.bases import Widget
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy
@@ -36,7 +36,10 @@ from napari_clipseg.widgets.apply import (
     start_folder,
 )
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
+from napari_clipseg.widgets.keep_box import KeepBox
+from napari_clipseg.widgets.keeping import KeepHost
 from napari_clipseg.widgets.labelling import Made
+from napari_clipseg.widgets.layers import region_outlines
 from napari_clipseg.widgets.models import ModelBox
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.prompts import TEACH, PromptBox, image_layers
@@ -117,7 +120,18 @@ class CLIPSegDock(Container[Widget]):
         self.run_button = PushButton(text="Run", tooltip="Segment (Enter in the text)")
         self.cancel_button = PushButton(text="Cancel", enabled=False)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.results = ResultBox(napari_viewer, say=self._on_result, fail=self._report)
+        self.results = ResultBox(
+            napari_viewer,
+            say=self._on_result,
+            fail=self._report,
+            kept=lambda *asked: self.keep.kept_pixels(*asked),
+            ran=lambda *done: self.keep.keeping.record_run(*done),
+        )
+        self.keep = KeepBox(
+            napari_viewer,
+            KeepHost(lambda: self.results.result, self._say, lambda: self.results.relabel()),
+            self.look_closer,
+        )
         self.apply = ApplyBox()
         self.status = Label(value="")
         self.series = SeriesBox(
@@ -138,6 +152,7 @@ class CLIPSegDock(Container[Widget]):
                 buttons,
                 self.progress,
                 self.results,
+                self.keep,
                 self.apply.row,
             ],
             labels=True,
@@ -231,9 +246,11 @@ class CLIPSegDock(Container[Widget]):
             if layer in self._viewer.layers:
                 self._start_run(layer)
 
-    def _start_run(self, layer: Image | None) -> None:
+    def _start_run(
+        self, layer: Image | None, region: Shapes | None = None, detail: str | None = None
+    ) -> None:
         try:
-            self._run = run = self._read(layer)
+            self._run = run = self._read(layer, region, detail)
         except USER_ERRORS as error:
             self._report(error)
             return
@@ -261,6 +278,11 @@ class CLIPSegDock(Container[Widget]):
         elif self.teaching.busy:
             self.teaching.stop()
             self.status.value = "Stopped. The next stroke, or Run, is answered again."
+
+    def look_closer(self, boxes: Shapes) -> None:
+        """Segment what lies in the newest box of a Shapes layer, in fine tiles."""
+        if self._worker is None:
+            self._start_run(self.image.value, region=boxes, detail="fine")
 
     def offer_model(self, model: str) -> None:
         """Choose a checkpoint by name or folder; a new one joins the choices."""
@@ -345,7 +367,7 @@ class CLIPSegDock(Container[Widget]):
 
     # --- from the dock to a run, and back -----------------------------------------------
 
-    def _read(self, layer: Image | None) -> Run:
+    def _read(self, layer: Image | None, region: Shapes | None, detail: str | None) -> Run:
         if layer is None:
             raise ValueError("There is no image layer to segment. Open an image first.")
         recipe = Recipe(
@@ -354,6 +376,10 @@ class CLIPSegDock(Container[Widget]):
             **self.results.fields(layer),
             model=self.model.value,
         )
+        if region is not None:
+            recipe = recipe.replace(region=region_outlines(region, layer)[-1])
+        if detail is not None:
+            recipe = recipe.replace(detail=detail)
         return Run(layer, layer.name, layer.data, as_source(layer), recipe)
 
     def _recipe_of_files(self) -> Recipe:
@@ -517,5 +543,6 @@ class CLIPSegDock(Container[Widget]):
         self.series.finish()
         self.teaching.lessons.stop()
         self.results.stop()
+        self.keep.close_keys()
         if self._worker is not None:
             self._worker.quit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from napari_clipseg.images.labels.threshold import semantic_labels
 from napari_clipseg.labelling import classes_of
 from napari_clipseg.results import Segmentation, Table
 from napari_clipseg.widgets.newest import Step
+
+if TYPE_CHECKING:
+    from napari_clipseg.widgets.kept import KeptPixels
 
 # Values that are made at once, without a thread: it takes some milliseconds.
 SMALL, SMALL_OBJECTS = 1 << 19, 1 << 17
@@ -38,8 +41,8 @@ class Wanted:
         Of what was written into it; None where it is known to be ours.
     plane : tuple of int, optional
         Place in the map of the plane that is made first.
-    kept : ndarray, optional
-        ``(*planes, height, width)``, True where nothing is labelled.
+    kept : KeptPixels, optional
+        Where nothing is labelled.
     made : Made, optional
         The labels, if they are made already; then only `current` is looked at.
     """
@@ -48,7 +51,7 @@ class Wanted:
     current: NDArray[Any] | None = None
     digest: str | None = None
     plane: tuple[int, ...] | None = None
-    kept: NDArray[np.bool_] | None = None
+    kept: KeptPixels | None = None
     made: Made | None = None
 
     @property
@@ -119,12 +122,13 @@ def make(wanted: Wanted, step: Step = lambda _: None) -> Made:
     edited = wanted.current is not None and wanted.digest not in (None, digest_of(wanted.current))
     if wanted.made is not None:
         return replace(wanted.made, edited=edited)
+    kept = None if wanted.kept is None else wanted.kept.mask()
     if wanted.plane is not None and not edited and math.prod(one.extent.planes_shape) > 1:
-        step(PlaneMade(wanted.plane, _of_plane(one, wanted.plane, wanted.kept, step)))
+        step(PlaneMade(wanted.plane, _of_plane(one, wanted.plane, kept, step)))
     one.make_labels(lambda: step(None))
     classes, labels = one.classes, one.labels
-    if wanted.kept is not None:
-        labels = np.where(wanted.kept, 0, labels).astype(np.int32)
+    if kept is not None:
+        labels = np.where(kept, 0, labels).astype(np.int32)
     step(None)
     summary = summary_of(one, classes, labels, step)
     laid_out = to_layer_order(labels, one.axes)

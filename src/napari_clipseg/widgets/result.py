@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QTimer
 
 from napari_clipseg.images.io.layers import from_layer_order, layer_order
 from napari_clipseg.images.labels.instances import InstanceOptions
@@ -29,7 +29,9 @@ LAYER_ID = "layer_id"  # a layer that the user duplicated is theirs
 QUESTION = "question"  # what was asked, whatever became a label
 SAME = ("role", "source_id", QUESTION)  # of layers that a new run updates
 ORIGIN = "napari_clipseg_result"  # the entry of a layer's metadata with what it was made of
-REST_MS = 300  # without a new threshold, until objects are measured
+BY_HAND = "edited by hand"  # in place of the digest of labels
+REST = 0.3  # seconds without a new threshold, until objects are measured
+TURN = 0.02
 # Fields of a recipe that change labels alone: another one makes no other result.
 OF_LABELS = ("threshold", "low_threshold", "instances")
 
@@ -98,7 +100,8 @@ class Result:
     failed : callable
         Called with an error.
     kept : callable
-        Gives the pixels of the map that the user has accepted, or None; nothing is labelled there.
+        Called with the segmentation and the id of its image: gives what the user keeps there, as
+        `kept.KeptPixels`, or None. Nothing is labelled there.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class Result:
         below: Layer | None = None,
         changed: Callable[[], None] = lambda: None,
         failed: Callable[[Exception], None] = lambda _: None,
-        kept: Callable[[Segmentation], Any] = lambda _: None,
+        kept: Callable[[Segmentation, str], Any] = lambda *_: None,
     ) -> None:
         self._viewer, self._below = viewer, below
         self._changed, self._failed, self._kept = changed, failed, kept
@@ -123,10 +126,6 @@ class Result:
         self._writing = False
         self._labelling = Newest(make, told=self._on_plane, returned=self._on_made)
         self._measuring = Newest(_measure, told=lambda _: None, returned=self._on_measured)
-        self._measure = QTimer()
-        self._measure.setSingleShot(True)
-        self._measure.setInterval(REST_MS)
-        self._measure.timeout.connect(self.measure)
         self._find_layers()
 
     @classmethod
@@ -181,13 +180,16 @@ class Result:
     @property
     def busy(self) -> bool:
         """Whether labels are being made."""
-        return self._labelling.busy or self._measuring.busy or self._measure.isActive()
+        return self._labelling.busy or self._measuring.busy
 
     # --- making labels --------------------------------------------------------------------
 
     def show(self, made: Made | None = None) -> None:
         """Show the maps, and make the labels if they are not made yet."""
-        wanted = replace(self._wanted(self._segmentation, self.labels_layer), made=made)
+        wanted = self._wanted(self._segmentation, self.labels_layer)
+        if wanted.kept is not None:
+            made = None  # it was made without knowing of that
+        wanted = replace(wanted, made=made)
         small = wanted.small
         if small:  # an error leaves no layer behind
             made = make(wanted)
@@ -212,7 +214,6 @@ class Result:
             layer not in self._viewer.layers or METADATA not in layer.metadata
         ):
             self._let_go()
-        self._measure.stop()
         self._measuring.stop()
         self._asked = self._segmentation.relabel(threshold=threshold, instances=instances)
         wanted = self._wanted(self._asked, self.labels_layer)
@@ -221,9 +222,18 @@ class Result:
         else:
             self._labelling.ask(wanted)
 
+    def touch(self, *, by_hand: bool) -> None:
+        """Take note that the labels were changed in place: by the user's hand, or by the dock."""
+        layer = self.labels_layer
+        if layer is None or METADATA not in layer.metadata:
+            return
+        if by_hand:
+            self._on_painted()
+        elif not self._painted and layer.metadata[METADATA].get(DIGEST) != BY_HAND:
+            layer.metadata[METADATA][DIGEST] = None  # ours, though not as they were written
+
     def stop(self) -> None:
         """Drop what is being made."""
-        self._measure.stop()
         self._labelling.stop()
         self._measuring.stop()
 
@@ -236,23 +246,19 @@ class Result:
                 self._viewer.layers.remove(layer)
 
     def measure(self) -> None:
-        """Give the Labels layer the table of its objects."""
+        """Give the Labels layer the table of its objects, once the threshold rests."""
         layer = self.labels_layer
         if layer is None or layer not in self._viewer.layers or METADATA not in layer.metadata:
             return
-        self._measure.stop()
-        question = (self._segmentation, layer.data, layer.metadata[METADATA].get(DIGEST))
-        if Wanted(self._segmentation).small:
-            self._on_measured(question, _measure(question))
-        else:
-            self._measuring.ask(question)
+        digest = layer.metadata[METADATA].get(DIGEST)
+        self._measuring.ask((self._segmentation, layer.data, digest))
 
     def _wanted(self, segmentation: Segmentation, layer: Labels | None) -> Wanted:
-        kept = self._kept(segmentation)
+        kept = self._kept(segmentation, self._place.layer_id)
         gone = layer is None or layer not in self._viewer.layers or METADATA not in layer.metadata
         if gone or layer is None:
             return Wanted(segmentation, plane=self._shown_plane(), kept=kept)
-        digest = "edited by hand" if self._painted else layer.metadata[METADATA].get(DIGEST)
+        digest = BY_HAND if self._painted else layer.metadata[METADATA].get(DIGEST)
         return Wanted(segmentation, layer.data, digest, self._shown_plane(), kept)
 
     def _shown_plane(self) -> tuple[int, ...] | None:
@@ -310,7 +316,7 @@ class Result:
             if one in self._viewer.layers and ORIGIN in one.metadata:
                 one.metadata[ORIGIN] = shown.metadata[ORIGIN]
         if made.objects is None:
-            self._measure.start()  # once the threshold rests
+            self.measure()
         else:
             shown.features = made.objects
         self._changed()
@@ -327,6 +333,9 @@ class Result:
 
     def _on_painted(self) -> None:
         self._painted = True
+        layer = self.labels_layer
+        if layer is not None and METADATA in layer.metadata:
+            layer.metadata[METADATA][DIGEST] = BY_HAND
 
     # --- layers ---------------------------------------------------------------------------
 
@@ -486,10 +495,13 @@ def _difference(record: dict[str, Any], other: dict[str, Any]) -> str:
     return ""
 
 
-def _measure(question: Any, step: Callable[[Any], None] = lambda _: None) -> Any:
+def _measure(question: Any, step: Callable[[Any], None]) -> Any:
     """Return the table of objects, or None where the labels were edited."""
     segmentation, data, digest = question
-    step(None)
+    end = time.monotonic() + REST
+    while time.monotonic() < end:
+        step(None)
+        time.sleep(TURN)
     if digest != digest_of(data):
         return None
     return measure(segmentation, data)

@@ -14,6 +14,7 @@ from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.recipe import METADATA
 from napari_clipseg.results import PROBABILITY, Segmentation
+from napari_clipseg.widgets.keeping import Layers
 from napari_clipseg.widgets.labelling import Made
 from napari_clipseg.widgets.result import ORIGIN, Result, place_of
 
@@ -37,7 +38,9 @@ class ResultBox(Container[Widget]):
     fail : callable
         Called with an error.
     kept : callable
-        Gives the pixels of a map that are not to be labelled, or None.
+        Gives what the user keeps; see `Result`.
+    ran : callable
+        Called when a run was shown, with what `keeping.Layers.seen` gave before, and its title.
     """
 
     def __init__(
@@ -46,9 +49,10 @@ class ResultBox(Container[Widget]):
         *,
         say: Callable[[str], None],
         fail: Callable[[Exception], None],
-        kept: Callable[[Segmentation], Any] = lambda _: None,
+        kept: Callable[[Segmentation, str], Any] = lambda *_: None,
+        ran: Callable[[dict[Layer, tuple[Any, ...]], str], None] = lambda *_: None,
     ) -> None:
-        self._viewer, self._say = viewer, say
+        self._viewer, self._say, self._ran = viewer, say, ran
         self._how: dict[str, Any] = {"changed": self._on_made, "failed": fail, "kept": kept}
         self.result: Result | None = None
         self.threshold_chosen = False
@@ -167,11 +171,14 @@ class ResultBox(Container[Widget]):
             made = None
         result = Result(self._viewer, place_of(layer, segmentation), below=below, **self._how)
         before, self.result = self.result, result
+        seen = Layers.seen(self._viewer)
         try:
             result.show(made)
         except Exception:
             self.result = before
             raise
+        if below is None:  # what is taught is shown anew after each stroke
+            self._ran(seen, result.title)
         self._show_fields()
         return result
 

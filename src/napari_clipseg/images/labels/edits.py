@@ -68,13 +68,15 @@ class Change:
     after : int or ndarray of int
         Their new label, or one each.
     current : callable, optional
-        Returns the array that is in use now. Where it is another one, nothing is changed.
+        Returns the array that is in use, of which `array` may be a view. Where it is another one
+        by then, nothing is changed.
     """
 
     def __init__(
         self, array: Labels, box: Box, mask: Mask, after: Any, current: Array | None = None
     ) -> None:
         self._array, self._box, self._current = array, box, current
+        self._in_use = None if current is None else current()
         before = array[box][mask]
         after = np.broadcast_to(np.asarray(after, array.dtype), before.shape)
         differ = before != after
@@ -94,7 +96,7 @@ class Change:
     @property
     def stale(self) -> bool:
         """Whether the array is not in use any more."""
-        return self._current is not None and self._current() is not self._array
+        return self._current is not None and self._current() is not self._in_use
 
     def redo(self) -> None:
         """Set the new labels."""
@@ -363,8 +365,8 @@ def cut(
 
     Notes
     -----
-    The largest part keeps the label, the others get fresh ones. Pixels of the line join the part
-    that is nearest.
+    The largest part keeps the label, as what the line does not touch; the others get fresh ones.
+    Pixels of the line join the part that is nearest.
 
     Examples
     --------
@@ -385,22 +387,20 @@ def cut(
         r, c = pixels_of_line(*(int(i) for i in (*one[-2:], *other[-2:])))
         inside = (r >= rows.start) & (r < rows.stop) & (c >= columns.start) & (c < columns.stop)
         blocked[r[inside] - rows.start, c[inside] - columns.start] = True
+    whole = ndimage.label(mask, np.ones((3, 3)))[0]
+    crossed = np.isin(whole, np.unique(whole[blocked & mask])) & mask
     # Through edges alone: an oblique line is open at its corners.
-    parts, count = ndimage.label(mask & ~blocked)
-    before = ndimage.label(mask, np.ones((3, 3)))[1]
-    if count <= before:
+    parts, count = ndimage.label(crossed & ~blocked)
+    if count <= len(np.unique(whole[crossed])):
         raise ValueError("The line does not cross the object. Draw it from one side to the other.")
     nearest = ndimage.distance_transform_edt(
         parts == 0, return_distances=False, return_indices=True
     )
-    parts = np.where(mask, parts[tuple(nearest)], 0)
+    parts = np.where(crossed, parts[tuple(nearest)], 0)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    numbers = np.zeros(count + 1, labels.dtype)
-    new = fresh(labels)
-    for part in np.argsort(-sizes, kind="stable"):
-        first = part == np.argmax(sizes)
-        numbers[part + 1] = found.label if first else new
-        new += not first
+    order = np.argsort(-sizes, kind="stable") + 1
+    numbers = np.full(count + 1, found.label, labels.dtype)
+    numbers[order[1:]] = fresh(labels) + np.arange(count - 1)
     box = (*(slice(i, i + 1) for i in place), rows, columns)
     shape = (1,) * len(place) + mask.shape
     return [Change(labels, box, mask.reshape(shape), numbers[parts[mask]], current)]
