@@ -217,7 +217,7 @@ def test_a_box_is_looked_at_more_closely(viewer, found, qtbot):
     place = tuple(closer.data_to_world((4, 5)))
     press(viewer, "K", place)
     kept = kept_of(viewer)
-    assert kept.data[tuple(int(round(i)) for i in kept.world_to_data(place))] > 0
+    assert kept.data[tuple(round(i) for i in kept.world_to_data(place))] > 0
     assert (kept.data > 0).sum() == 15
 
 

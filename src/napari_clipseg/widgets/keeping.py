@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import napari
 
 World = Sequence[float]
+ON_LINE = 101  # places of a line at which an object is looked for
 
 
 @dataclass(frozen=True)
@@ -190,17 +191,14 @@ class Keeping:
 
     def cut(self, world: World, other: World) -> None:
         """Cut the object that a line crosses."""
-        ends = [np.asarray(one, float) for one in (world, other)]
-        for share in np.linspace(0, 1, 101):  # the first object on the line
-            try:
-                self._object(list(ends[0] + share * (ends[1] - ends[0])))
-            except ValueError:
-                continue
-            layer, grid, found = self._numbered(list(ends[0] + share * (ends[1] - ends[0])))
-            points = [self._pixel(layer, list(end)) for end in ends]
-            self._do(f"cut {found.label}", edits.cut(grid, found, points, lambda: layer.data))
-            return
-        raise ValueError("The line crosses no object. Draw it from one side to the other.")
+        begin, end = np.asarray(world, float), np.asarray(other, float)
+        on_line = [list(begin + share * (end - begin)) for share in np.linspace(0, 1, ON_LINE)]
+        first = next((place for place in on_line if self._is_on_object(place)), None)
+        if first is None:
+            raise ValueError("The line crosses no object. Draw it from one side to the other.")
+        layer, grid, found = self._numbered(first)
+        points = [self._pixel(layer, place) for place in (world, other)]
+        self._do(f"cut {found.label}", edits.cut(grid, found, points, lambda: layer.data))
 
     def undo(self) -> None:
         """Undo the last step, or the last run."""
@@ -315,6 +313,13 @@ class Keeping:
             if found is not None:
                 return layer, grid, found
         raise ValueError("There is no object at that place. Point at one.")
+
+    def _is_on_object(self, world: World) -> bool:
+        try:
+            self._object(world)
+        except ValueError:
+            return False
+        return True
 
     def _numbered(self, world: World) -> tuple[Labels, NDArray[Any], Object]:
         """Return the object at a place, where each has a number of its own."""
