@@ -36,6 +36,13 @@ from napari_clipseg.widgets.apply import (
     start_folder,
 )
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
+from napari_clipseg.widgets.estimate import (
+    LONG,
+    EstimateLabel,
+    RunEstimate,
+    TimeLeft,
+    ask_for_time,
+)
 from napari_clipseg.widgets.keep_box import KeepBox
 from napari_clipseg.widgets.keeping import KeepHost
 from napari_clipseg.widgets.labelling import Made
@@ -46,7 +53,9 @@ from napari_clipseg.widgets.prompts import TEACH, PromptBox, image_layers
 from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.result_box import ResultBox
 from napari_clipseg.widgets.series import SeriesBox, SeriesHost
+from napari_clipseg.widgets.so_far import Glance, SoFar
 from napari_clipseg.widgets.teaching import Asked, Host, Teaching
+from napari_clipseg.widgets.warm import warm_up_soon
 from napari_clipseg.widgets.worker import Failure, RunWorker, Stopped, start
 
 if TYPE_CHECKING:
@@ -96,6 +105,8 @@ class CLIPSegDock(Container[Widget]):
         self._runs = 0  # that were started
         self._changed_meanwhile = False  # the threshold or the objects, while a run was on
         self._closed = False
+        self._so_far, self._time_left = SoFar(napari_viewer), TimeLeft()
+        self.ask_for_time = ask_for_time
         self._stopped = False  # the last run was
 
         self.image = ComboBox(
@@ -132,6 +143,7 @@ class CLIPSegDock(Container[Widget]):
             KeepHost(lambda: self.results.result, self._say, lambda: self.results.relabel()),
             self.look_closer,
         )
+        self.estimate = EstimateLabel(self._next_run)
         self.apply = ApplyBox()
         self.status = Label(value="")
         self.series = SeriesBox(
@@ -149,6 +161,7 @@ class CLIPSegDock(Container[Widget]):
                 *self.prompt.widgets,
                 self.model,
                 *self.run_options.widgets,
+                self.estimate,
                 buttons,
                 self.progress,
                 self.results,
@@ -169,6 +182,11 @@ class CLIPSegDock(Container[Widget]):
         self.apply.folder.changed.connect(self.apply_to_folder)
         for choice in (self.run_options.detail, self.run_options.refine_edges):
             choice.changed.connect(self._on_choice)
+        self.prompt.text.native.textChanged.connect(self.estimate.renew)
+        fields: list[Any] = [self.image, self.prompt.kind, self.model]
+        for asked in [*fields, *self.run_options.widgets]:
+            asked.changed.connect(lambda: self.estimate.renew())
+        warm_up_soon(self.native)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
         for field in (self.results.threshold, self.results.objects, self.results.least_size):
@@ -257,9 +275,15 @@ class CLIPSegDock(Container[Widget]):
         if (entry := missing(run.recipe.model)) is not None:
             self._download(entry)
             return
+        expected = None if region is not None else self.estimate.last
+        if expected is not None and not self._may_take(expected):
+            self._run = None
+            self.status.value = f"Not started: {expected}. Choose larger tiles, or a region."
+            return
         self.teaching.stop()
         self._set_running(True)
         self._changed_meanwhile = self._stopped = False
+        self._time_left = TimeLeft()
         self._runs += 1
         self._worker = start(
             run.source,
@@ -268,6 +292,9 @@ class CLIPSegDock(Container[Widget]):
             returned=self._on_returned,
             warned=self._on_warned,
         )
+
+    def _may_take(self, expected: RunEstimate) -> bool:
+        return expected.seconds <= LONG or self.ask_for_time(expected, self.native)
 
     def cancel(self) -> None:
         """Stop the run after the step that it is in; tiles and planes that are done are kept."""
@@ -382,6 +409,16 @@ class CLIPSegDock(Container[Widget]):
             recipe = recipe.replace(detail=detail)
         return Run(layer, layer.name, layer.data, as_source(layer), recipe)
 
+    def _next_run(self) -> tuple[Source, Recipe] | None:
+        """Return what the next run is asked for, where it is worth an estimate."""
+        layer = self.image.value
+        if layer is None or self.prompt.kind.value == TEACH or missing(self.model.value):
+            return None
+        run = self._read(layer, None, None)
+        whole = run.recipe.detail.tile_size == "whole"
+        one_plane = run.recipe.planes is not None or not run.source.planes_shape
+        return None if whole and one_plane else (run.source, run.recipe)
+
     def _recipe_of_files(self) -> Recipe:
         """Return what the dock asks for, of whole images."""
         options = self.run_options
@@ -427,6 +464,7 @@ class CLIPSegDock(Container[Widget]):
         """Let go of the run that ended; return it."""
         run, self._run = self._run, None
         self._worker = None
+        self._so_far.remove()
         self._set_running(False)
         return run
 
@@ -445,13 +483,18 @@ class CLIPSegDock(Container[Widget]):
 
     # --- slots --------------------------------------------------------------------------
 
-    def _on_progress(self, progress: Progress) -> None:
+    def _on_progress(self, progress: Progress | Glance) -> None:
         if self._closed or self._worker is None:
+            return
+        if isinstance(progress, Glance):
+            if self._run is not None:
+                self._so_far.show(self._run.layer, self._run.name, progress)
             return
         self.progress.max = progress.total
         self.progress.value = progress.done
         if not self._worker.abort_requested:
-            self.status.value = f"{progress.message}…"
+            left = self._time_left.after(progress.done, progress.total)
+            self.status.value = f"{progress.message}{left}…"
 
     def _on_returned(self, outcome: Made | Stopped | Failure) -> None:
         if self._closed:
@@ -543,6 +586,7 @@ class CLIPSegDock(Container[Widget]):
         self.series.finish()
         self.teaching.lessons.stop()
         self.results.stop()
+        self.estimate.stop()
         self.keep.close_keys()
         if self._worker is not None:
             self._worker.quit()

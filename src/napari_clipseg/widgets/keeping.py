@@ -15,7 +15,7 @@ from napari_clipseg.images.io.layers import from_layer_order, layer_order
 from napari_clipseg.images.labels import edits
 from napari_clipseg.images.labels.edits import Change, Edit, History, Object, Several
 from napari_clipseg.recipe import METADATA
-from napari_clipseg.results import Segmentation
+from napari_clipseg.results import LABELS, PROBABILITY, Segmentation
 from napari_clipseg.widgets.kept import KeptPixels, add_kept, find_kept, grid_of, on_image
 from napari_clipseg.widgets.outlook import camera
 from napari_clipseg.widgets.result import Result
@@ -88,7 +88,7 @@ class Layers:
         """Return the results in a viewer, and what they show."""
         found = {}
         for layer in viewer.layers:
-            if METADATA in layer.metadata:
+            if _is_of_run(layer):
                 features = layer.features if isinstance(layer, Labels) else None
                 found[layer] = (layer.data, dict(layer.metadata), features)
         return found
@@ -103,7 +103,7 @@ class Layers:
         self._show(self._after)
 
     def _show(self, wanted: dict[Layer, tuple[Any, ...]]) -> None:
-        for layer in [x for x in self._viewer.layers if METADATA in x.metadata]:
+        for layer in [x for x in self._viewer.layers if _is_of_run(x)]:
             if layer not in wanted:
                 self._viewer.layers.remove(layer)
         for layer, (data, metadata, features) in wanted.items():
@@ -381,6 +381,10 @@ class Keeping:
         camera(self._viewer).center = [
             world[axis - first] if axis >= first else 0.0 for axis in self._viewer.dims.displayed
         ]
+
+
+def _is_of_run(layer: Layer) -> bool:
+    return layer.metadata.get(METADATA, {}).get("role") in (PROBABILITY, LABELS)
 
 
 def _parts(labels: NDArray[Any]) -> NDArray[np.int64]:
