@@ -69,7 +69,7 @@ def teaching() -> None:
     sample = load_sample("micrograph")
     viewer.add_image(sample.image, name="micrograph")
     _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
-    dock.prompt.kind.value = "teach"
+    dock.prompt.teach.value = True
     finish(dock)
     strokes = viewer.layers.selection.active
     beside = [line for kind in (2, 3) for line in strokes_on(sample.truth == kind)]

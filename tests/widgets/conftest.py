@@ -43,12 +43,10 @@ def told():
 
 def fill(dock, text=None, reference=None, region=None):
     if reference is not None:
-        dock.prompt.kind.value = "reference image"
-        dock.prompt.reference.value = reference
-        dock.prompt.region.value = region
+        dock.prompt.list.set_rows([])
+        dock.prompt.add_example(reference if region is None else region, reference)
     elif text is not None:
-        dock.prompt.kind.value = "text"
-        dock.prompt.text.value = text
+        dock.prompt.set_lines(text)
 
 
 def wait(dock, qtbot):

@@ -117,7 +117,7 @@ def test_what_was_done_before_a_stop_is_kept(viewer, dock, qtbot, stack, monkeyp
         return encode(self, images, **options)
 
     monkeypatch.setattr(Engine, "encode", encode_then_stop)
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     dock.run()
     qtbot.waitUntil(lambda: len(seen) == 2, timeout=30_000)
     dock.cancel()

@@ -7,29 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import (
-    ComboBox,
-    Container,
-    FloatSlider,
-    Label,
-    ProgressBar,
-    PushButton,
-)
-from magicgui.widgets.bases import Widget
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager, show_error, show_warning
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy
+from qtpy.QtGui import QKeySequence, QShortcut
 
 from napari_clipseg.engine.checkpoints.locate import locate
 from napari_clipseg.engine.errors import CheckpointError, DeviceWarning, NotDownloadedError
 from napari_clipseg.files.summary import BatchProgress, Summary
 from napari_clipseg.images.io.source import Source, as_source
+from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.teaching.words import score_in_words
 from napari_clipseg.widgets.apply import (
-    ApplyBox,
     FolderWorker,
     ask_for_folders,
     in_words,
@@ -37,12 +28,14 @@ from napari_clipseg.widgets.apply import (
     start_folder,
 )
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
-from napari_clipseg.widgets.models import ModelBox
-from napari_clipseg.widgets.options import OptionsBox
-from napari_clipseg.widgets.prompts import TEACH, PromptBox, image_layers
+from napari_clipseg.widgets.face import Actions, Face
+from napari_clipseg.widgets.hints import knows_too_little, offered_words, with_hints
+from napari_clipseg.widgets.models import REAL
+from napari_clipseg.widgets.prompt_rows import PromptRow
 from napari_clipseg.widgets.result import Result
-from napari_clipseg.widgets.series import SeriesBox, SeriesHost
-from napari_clipseg.widgets.teaching import Asked, Host, Teaching
+from napari_clipseg.widgets.series import SeriesHost
+from napari_clipseg.widgets.shown_maps import color_of_map, map_layers
+from napari_clipseg.widgets.teaching import Asked, Host
 from napari_clipseg.widgets.worker import Failure, start
 
 if TYPE_CHECKING:
@@ -53,10 +46,8 @@ if TYPE_CHECKING:
 
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
 USER_ERRORS = (ValueError, TypeError, MemoryError, OSError)
-START_THRESHOLD = 0.3
 FIRST_TILE = 2  # the step of a run that segments the first tile
 PER_CENT = 100
-LABEL_WIDTH = 84  # in pixels; the longest label in napari's font
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +66,8 @@ class Run(Asked):
     recipe: Recipe
 
 
-class CLIPSegDock(Container[Widget]):
-    """Segment an image layer with a text or with an example.
+class CLIPSegDock(Face):
+    """Segment an image layer with texts, examples and strokes.
 
     Parameters
     ----------
@@ -100,68 +91,20 @@ class CLIPSegDock(Container[Widget]):
         self._changed_meanwhile = False  # the threshold or the objects, while a run was on
         self._closed = False
 
-        self.image = ComboBox(
-            label="Image",
-            choices=lambda _: image_layers(napari_viewer),
-            tooltip="The image layer to segment.",
+        teaching = Host(
+            fields=self._teaching_fields,
+            show=self._show_taught,
+            say=self._say,
+            fail=self._report,
+            changed=self._on_busy,
+            choose_model=self._choose_model,
+            learned=self._on_learned,
         )
-        self.teaching = Teaching(
-            napari_viewer,
-            Host(
-                fields=self._teaching_fields,
-                show=self._show_taught,
-                say=self._say,
-                fail=self._report,
-                changed=self._on_busy,
-                choose_model=self._choose_model,
-            ),
-        )
-        self.prompt = PromptBox(napari_viewer, self.run, self.teaching)
-        self.model = ModelBox()
-        self.run_options = OptionsBox(napari_viewer)
-        self.run_button = PushButton(text="Run", tooltip="Segment (Enter in the text)")
-        self.cancel_button = PushButton(text="Cancel", enabled=False)
-        self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.threshold = FloatSlider(
-            label="Threshold",
-            min=0,
-            max=1,
-            step=0.01,
-            value=START_THRESHOLD,
-            tooltip="Probability above which a pixel is labelled. Moves the last result live.",
-        )
-        self.apply = ApplyBox()
-        self.status = Label(value="")
-        self.series = SeriesBox(
-            napari_viewer,
-            SeriesHost(recipe=self._recipe_of_files, say=self._say, fail=self._report),
-        )
+        series = SeriesHost(recipe=self._recipe_of_files, say=self._say, fail=self._report)
+        super().__init__(napari_viewer, Actions(self.run, self._say, teaching, series))
 
-        buttons = Container(
-            widgets=[self.run_button, self.cancel_button], layout="horizontal", labels=False
-        )
-        buttons.margins = (0, 0, 0, 0)
-        super().__init__(
-            widgets=[
-                self.image,
-                *self.prompt.widgets,
-                self.model,
-                *self.run_options.widgets,
-                buttons,
-                self.progress,
-                self.threshold,
-                self.run_options.objects,
-                self.apply.row,
-            ],
-            labels=True,
-        )
-        for label in self.native.findChildren(QLabel):
-            label.setMinimumWidth(LABEL_WIDTH)  # else each row's fields begin elsewhere
-        self.native.layout().addWidget(self.series)
-        self._add_status()
-        self.prompt.show_kind()
-
-        self.prompt.kind.changed.connect(self._on_kind)
+        self.prompt.teach.changed.connect(self._on_teach)
+        self.prompt.list.map_toggled.connect(self._on_map_toggled)
         self.teaching.box.paint.changed.connect(self.paint)
         self.apply.others.changed.connect(self.apply_to_others)
         self.apply.folder.changed.connect(self.apply_to_folder)
@@ -169,13 +112,17 @@ class CLIPSegDock(Container[Widget]):
             choice.changed.connect(self._on_choice)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
+        self.get_model.changed.connect(self.take_real_model)
         self.threshold.changed.connect(self._on_threshold)
         self.run_options.objects.changed.connect(self._relabel)
         self.image.changed.connect(self.run_options.show_for)
         self.model.changed.connect(self._on_model)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self.native.destroyed.connect(self._on_destroyed)
-        self._choose_active_image()
+        self._escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.native)
+        self._escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        self._escape.activated.connect(self.cancel)
+        self._on_model()
         self.run_options.show_for(self.image.value)
 
     # --- what a user can do -------------------------------------------------------------
@@ -187,8 +134,9 @@ class CLIPSegDock(Container[Widget]):
         """
         if self._worker is not None:
             return
+        self.prompt.line.take()
         layer = self.image.value
-        if self.prompt.kind.value != TEACH or not self.teaching.is_on(layer):
+        if not self.prompt.teach.value or not self.teaching.is_on(layer):
             self._start_run(layer)
         elif (entry := missing(self.model.value)) is not None:
             self._download(entry)
@@ -277,6 +225,11 @@ class CLIPSegDock(Container[Widget]):
             self.teaching.stop()
             self.status.value = "Stopped. The next stroke, or Run, is answered again."
 
+    def take_real_model(self) -> None:
+        """Choose the published checkpoint, and run again."""
+        self.offer_model(REAL)
+        self.run()
+
     def offer_model(self, model: str) -> None:
         """Choose a checkpoint by name or folder; a new one joins the choices."""
         self.model.offer(model)
@@ -284,8 +237,9 @@ class CLIPSegDock(Container[Widget]):
 
     # --- teaching -----------------------------------------------------------------------
 
-    def _on_kind(self) -> None:
-        if self.prompt.kind.value != TEACH:
+    def _on_teach(self) -> None:
+        self.prompt.show_teaching()
+        if not self.prompt.teach.value:
             self.teaching.end()
         elif self.image.value is None:
             self.status.value = "Open an image, then press Paint."
@@ -293,8 +247,11 @@ class CLIPSegDock(Container[Widget]):
             self.paint()
 
     def _on_choice(self) -> None:
-        if self.prompt.kind.value == TEACH:
+        if self.prompt.teach.value:
             self.teaching.ask(by_button=False)
+
+    def _on_learned(self, learned: LearnedPrompt, earlier: LearnedPrompt | None) -> None:
+        self.prompt.add_learned(learned, earlier)
 
     def _teaching_fields(self, layer: Image) -> dict[str, Any]:
         self._changed_meanwhile = False
@@ -327,18 +284,6 @@ class CLIPSegDock(Container[Widget]):
             return  # the run says that it is another
         if model != self.model.value:
             self.offer_model(model)
-
-    # --- layout -------------------------------------------------------------------------
-
-    def _add_status(self) -> None:
-        """Put the status below the rows: in one of them, it could neither wrap nor grow."""
-        text = self.status.native
-        text.setWordWrap(True)
-        text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        # A long path in a message must not widen the dock.
-        text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
-        text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.native.layout().addWidget(text)
 
     # --- a model that is not here -------------------------------------------------------
 
@@ -404,6 +349,7 @@ class CLIPSegDock(Container[Widget]):
                 self._result.relabel(self.threshold.value, self.run_options.instances)
             else:
                 self._set_threshold_silently(self._result.threshold)
+            self._mark_rows(run.layer)
             self.status.value = self._summary()
             return self._result
         return None
@@ -433,15 +379,17 @@ class CLIPSegDock(Container[Widget]):
         if running:
             self.progress.value = 0
             self.status.value = ""
+            self.get_model.visible = False
 
     def _set_threshold_silently(self, value: float) -> None:
         with self.threshold.changed.blocked():
             self.threshold.value = value
 
-    def _choose_active_image(self) -> None:
-        active = self._viewer.layers.selection.active
-        if active in self.image.choices:
-            self.image.value = active
+    def _mark_rows(self, image: Image) -> None:
+        """Give the rows of the list the colors of their maps."""
+        maps = map_layers(self._viewer, image)
+        self.prompt.list.set_colors({name: color_of_map(one) for name, one in maps.items()})
+        self.prompt.list.set_maps({name for name, one in maps.items() if one.visible})
 
     # --- slots --------------------------------------------------------------------------
 
@@ -493,6 +441,7 @@ class CLIPSegDock(Container[Widget]):
             self._on_returned(outcome)
         elif not self._closed:
             self._end()
+            self.model.refresh()
             self.run()
 
     def _on_download_stopped(self) -> None:
@@ -525,19 +474,32 @@ class CLIPSegDock(Container[Widget]):
             self._result.relabel(self.threshold.value, self.run_options.instances)
             self.status.value = self._summary()
 
+    def _on_map_toggled(self, row: PromptRow, shown: bool) -> None:
+        maps = map_layers(self._viewer, self.image.value)
+        for name in row.names:
+            if name in maps:
+                maps[name].visible = shown
+
     def _summary(self) -> str:
-        lines = [] if self._result is None else [self._result.summary()]
-        if self.prompt.kind.value == TEACH and self.teaching.learned is not None:
+        self.get_model.visible = False
+        if self._result is None:
+            return ""
+        segmentation = self._result.segmentation
+        lines = [*with_hints(self._result.summary(), segmentation)]
+        self.get_model.visible = knows_too_little(segmentation)
+        if self.prompt.teach.value and self.teaching.learned is not None:
             lines.append(score_in_words(self.teaching.learned))
         return "\n".join(lines)
 
     def _on_layer_removed(self, event: Any) -> None:
         self.teaching.on_layer_removed(event.value)
+        self.prompt.on_layer_removed(event.value)
         if self._result is not None and not self._result.is_shown:
             self._result = None  # its maps need not stay in memory
 
     def _on_model(self) -> None:
         self._threshold_chosen = False  # each checkpoint has a threshold of its own
+        self.prompt.line.offer(offered_words(self.model.value))
         self._on_choice()
 
     def _on_destroyed(self) -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
-from magicgui.widgets.bases import Widget
 from napari.layers import Image, Shapes
 
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.instances import InstanceOptions
+from napari_clipseg.widgets.drawn import is_drawn
 from napari_clipseg.widgets.layers import region_outlines, shown_planes
+from napari_clipseg.widgets.radio import SteadyRadioButtons
 
 if TYPE_CHECKING:
     import napari
 
-DETAILS = {
-    "the whole image at once": "whole",
-    "medium tiles": "medium",
-    "fine tiles (small things, slower)": "fine",
-}
+DETAILS = ("whole", "medium", "fine")
 WHOLE = "the whole image"
 SHOWN, ALL = "the one shown", "all of them"
 
@@ -35,15 +32,16 @@ class OptionsBox:
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
-        self.detail = ComboBox(
+        self.detail = SteadyRadioButtons(
             label="Detail",
-            choices=list(DETAILS.items()),
-            value="whole",
+            choices=list(DETAILS),
+            orientation="horizontal",
             tooltip=(
-                "The model sees a few hundred pixels at a time. In tiles it sees small things of "
-                "large images, and takes longer."
+                "The model sees a few hundred pixels at a time: the whole image at once, or tiles "
+                "of it. In fine tiles it sees small things of large images, and takes longer."
             ),
         )
+        self.detail.value = DETAILS[0]
         self.planes = ComboBox(
             label="Planes",
             choices=[SHOWN, ALL],
@@ -54,11 +52,12 @@ class OptionsBox:
             label="Within",
             choices=lambda _: [
                 (WHOLE, None),
-                *((x.name, x) for x in viewer.layers if isinstance(x, Shapes)),
+                *((x.name, x) for x in viewer.layers if isinstance(x, Shapes) and not is_drawn(x)),
             ],
             tooltip=(
                 "A Shapes layer with an outline: only what lies in it is segmented. Of several "
-                "shapes the selected one counts, or else the last one drawn."
+                "shapes the selected one counts, or else the last one drawn. Examples are not "
+                "among them."
             ),
         )
         self.objects = CheckBox(
@@ -73,7 +72,6 @@ class OptionsBox:
             value=True,
             tooltip="Pull the model's coarse maps to the edges of the image.",
         )
-        self.widgets: list[Widget] = [self.detail, self.planes, self.region, self.refine_edges]
 
     @property
     def instances(self) -> InstanceOptions | None:

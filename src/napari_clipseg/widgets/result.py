@@ -74,6 +74,11 @@ class Result:
         return float(np.ravel(self._segmentation.threshold)[0])
 
     @property
+    def segmentation(self) -> Segmentation:
+        """What is shown."""
+        return self._segmentation
+
+    @property
     def is_shown(self) -> bool:
         """Whether the labels are still in the viewer."""
         return self.labels_layer in self._viewer.layers

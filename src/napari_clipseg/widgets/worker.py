@@ -59,7 +59,7 @@ def _steps(source: Source, recipe: Recipe) -> Generator[Progress, None, Segmenta
     try:
         result = yield from segment_steps(source, recipe)
         # Cached by the result and its recipe: the GUI thread is not to wait for them.
-        _ = result.labels, result.objects, result.recipe.to_dict()
+        _ = result.labels, result.objects, result.highest, result.recipe.to_dict()
     except Exception as error:
         return Failure(error)
     return result
