@@ -5,21 +5,27 @@ Each shows the plugin as it is, in a real window, on the bundled checkpoint and 
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from pathlib import Path
 
 import napari
 import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_clipseg.cli.demo import draw
-from napari_clipseg.sample_data import load_sample
+from napari_clipseg.sample_data import coins, load_sample
 from napari_clipseg.segmentation import segment
 from napari_clipseg.widgets.dock import CLIPSegDock
 from napari_clipseg.widgets.window import show_sample
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-WINDOW = (1280, 760)
+WINDOW = (1366, 768)
+HIGHER = 0.55  # than the checkpoint's own threshold
+ONE_COIN = [(93, 242), (93, 299), (147, 299), (147, 242)]
 LONGEST_RUN = 120.0
 SETTLING = 1.5
 PAINTED = 5  # things of each kind that strokes are painted on
@@ -30,37 +36,64 @@ Line = tuple[tuple[int, int], tuple[int, int]]
 def main() -> None:
     """Write all images."""
     FOLDER.mkdir(exist_ok=True)
-    text_prompts()
-    reference_prompt()
-    teaching()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_CLIPSEG_CONFIG"] = folder
+        tour()
+        text_prompts()
+        mixed_prompts()
+        teaching()
     for name in ("shapes", "micrograph"):
         sample = load_sample(name)
         draw(sample, segment(sample.image, sample.prompts), FOLDER / f"demo-{name}.png")
 
 
+def tour() -> None:
+    """Draw the five steps of the tour on a photograph of coins."""
+    viewer = napari.Viewer()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
+    for data, options, _ in coins():
+        viewer.add_image(data, **options)
+    shoot(viewer, "tour-1-open.png")
+    QTest.keyClick(dock.prompt.line.native, Qt.Key.Key_Return)
+    finish(dock)
+    shoot(viewer, "tour-2-run.png")
+    dock.threshold.value = HIGHER
+    shoot(viewer, "tour-3-threshold.png")
+    dock.prompt.set_lines("")
+    dock.prompt.draw_example()
+    viewer.layers.selection.active.add(np.array(ONE_COIN, float), shape_type="rectangle")
+    dock.run()
+    finish(dock)
+    shoot(viewer, "tour-4-example.png")
+    dock.run_options.objects.value = True
+    shoot(viewer, "tour-5-objects.png")
+    viewer.close()
+
+
 def text_prompts() -> None:
     """Draw the dock after a run with the sample's text prompts."""
     viewer = napari.Viewer()
-    dock = show_sample(viewer, "shapes")
-    shoot(viewer, dock, "dock-text.png")
+    finish(show_sample(viewer, "shapes"))
+    shoot(viewer, "dock-text.png")
+    viewer.close()
 
 
-def reference_prompt() -> None:
-    """Draw the dock after a run with a rectangle around one example."""
+def mixed_prompts() -> None:
+    """Draw the dock after a run with a text and a box around one example."""
     viewer = napari.Viewer()
     dock = show_sample(viewer, "shapes")
     finish(dock)
     sample = load_sample("shapes")
     for layer in list(viewer.layers)[1:]:
         viewer.layers.remove(layer)
+    dock.prompt.set_lines("nuclei\n- filaments")
+    dock.prompt.draw_example()
     box = box_around_one(sample.truth == 2)
-    region = viewer.add_shapes(
-        [box], name="example", edge_color="white", edge_width=3, face_color="transparent"
-    )
-    dock.prompt.kind.value = "reference image"
-    dock.prompt.region.value = region
+    viewer.layers.selection.active.add(box, shape_type="rectangle")
     dock.run()
-    shoot(viewer, dock, "dock-reference.png")
+    finish(dock)
+    shoot(viewer, "dock-example.png")
+    viewer.close()
 
 
 def teaching() -> None:
@@ -83,7 +116,9 @@ def teaching() -> None:
                         tuple((1 - along) * np.array(start) + along * np.array(end)), value
                     )
     process(SETTLING)
-    shoot(viewer, dock, "dock-teach.png")
+    finish(dock)
+    shoot(viewer, "dock-teach.png")
+    viewer.close()
 
 
 def strokes_on(mask: np.ndarray) -> list[Line]:
@@ -123,14 +158,12 @@ def box_around_one(mask: np.ndarray) -> np.ndarray:
     return np.array(box, dtype=float)
 
 
-def shoot(viewer: napari.Viewer, dock: CLIPSegDock, name: str) -> None:
-    """Wait for the run to end, and write an image of the whole window."""
+def shoot(viewer: napari.Viewer, name: str) -> None:
+    """Write an image of the whole window, once it rests."""
     viewer.window.resize(*WINDOW)
-    finish(dock)
     viewer.reset_view()
     process(SETTLING)
     viewer.screenshot(FOLDER / name, canvas_only=False, flash=False)
-    viewer.close()
 
 
 def finish(dock: CLIPSegDock) -> None:

@@ -6,6 +6,12 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch, tmp_path):
+    """What a dock remembers is for one test only."""
+    monkeypatch.setenv("NAPARI_CLIPSEG_CONFIG", str(tmp_path / "config"))
+
+
 @pytest.fixture
 def viewer(make_napari_viewer_proxy):
     return make_napari_viewer_proxy(show=True)

@@ -1,6 +1,7 @@
 """The panel in a real window: what is drawn, chosen and shown, and how it lies."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ from napari.layers import Shapes
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel
 
 import napari_clipseg
 from napari_clipseg import Recipe
 from napari_clipseg.engine.checkpoints.locate import KNOWN
 from napari_clipseg.images.visual_prompts import visual_prompt
 from napari_clipseg.widgets import hints
+from napari_clipseg.widgets.accessible import focusable
 from napari_clipseg.widgets.prompt_list import MAP, NAME
 
 RANDOM = np.random.default_rng(0)
@@ -252,3 +254,70 @@ def test_the_map_of_a_prompt_is_shown_and_hidden_in_its_row(viewer, dock, run, i
     for state in (Qt.CheckState.Unchecked, Qt.CheckState.Checked):
         rows.topLevelItem(1).setCheckState(MAP, state)
         assert viewer.layers["cells · rings"].visible == (state == Qt.CheckState.Checked)
+
+
+# 8: names, keys, and samples
+
+
+def test_everything_has_a_name_and_a_tooltip_and_tab_goes_down(viewer, dock, image):
+    viewer.add_image(np.stack([image] * 3), name="cells")
+    dock.prompt.teach.value = True
+    for fold in dock.folds.values():
+        fold.open = True
+    dock.prompt.teach.value = False
+    QApplication.processEvents()
+    fields = [field for field in focusable(dock.native) if field.isVisible()]
+    assert len(fields) > 15
+    for field in fields:
+        text = getattr(field, "text", str)()
+        assert field.accessibleName() or text, type(field)
+        around, tips = field, []
+        while around is not None and around is not dock.native:
+            tips.append(around.toolTip())
+            around = around.parentWidget()
+        assert any(tips), (type(field), field.accessibleName(), text)
+    for one, other in pairwise(fields):
+        after = one.nextInFocusChain()
+        while after is not other and (not after.isVisible() or after not in fields):
+            after = after.nextInFocusChain()
+            assert after is not one
+        assert after is other
+    buddies = {label.text(): label.buddy() for label in dock.native.findChildren(QLabel)}
+    for text in ("Layer", "Planes", "Model", "Threshold", "Within"):
+        assert buddies[text] is not None, text
+
+
+def test_escape_cancels(dock, qtbot, monkeypatch):
+    stopped = []
+    monkeypatch.setattr(type(dock), "cancel", lambda self: stopped.append(1))
+    dock._escape.activated.disconnect()
+    dock._escape.activated.connect(dock.cancel)
+    dock.native.window().activateWindow()
+    line = dock.prompt.line.native
+    line.setFocus()
+    qtbot.waitUntil(line.hasFocus)
+    QTest.keyClick(line, Qt.Key.Key_Escape)
+    assert stopped
+
+
+@pytest.mark.parametrize(
+    ("key", "prompt"),
+    [("shapes", "red rings"), ("coins", "coins"), ("deep_field", "spots")],
+)
+def test_a_sample_opens_the_dock_with_a_prompt_and_the_cursor_in_it(
+    viewer, npe2pm, qtbot, key, prompt
+):
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_distribution("napari-clipseg")
+    with npe2pm.tmp_plugin(manifest=manifest):
+        (layer,) = viewer.open_sample("napari-clipseg", key)
+        (dock,) = viewer.window.dock_widgets.values()
+        assert dock.image.value == layer
+        assert dock.prompt.line.value == prompt
+        dock.native.window().activateWindow()
+        qtbot.waitUntil(dock.prompt.line.native.hasFocus)
+        QTest.keyClick(dock.prompt.line.native, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=30_000)
+        assert [one.name for one in viewer.layers[1:]][-1] == f"{layer.name} · {prompt} · labels"
+        assert viewer.layers[-1].data.any()

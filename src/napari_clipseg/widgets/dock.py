@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager, show_error, show_warning
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 
 from napari_clipseg.engine.checkpoints.locate import locate
@@ -19,6 +19,7 @@ from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
+from napari_clipseg.sample_data import SAMPLE
 from napari_clipseg.teaching.words import score_in_words
 from napari_clipseg.widgets.apply import (
     FolderWorker,
@@ -30,8 +31,10 @@ from napari_clipseg.widgets.apply import (
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
 from napari_clipseg.widgets.face import Actions, Face
 from napari_clipseg.widgets.hints import knows_too_little, offered_words, with_hints
+from napari_clipseg.widgets.memory import Memory
 from napari_clipseg.widgets.models import REAL
 from napari_clipseg.widgets.prompt_rows import PromptRow
+from napari_clipseg.widgets.recipe_menu import RecipeHost, apply_recipe
 from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.series import SeriesHost
 from napari_clipseg.widgets.shown_maps import color_of_map, map_layers
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 USER_ERRORS = (ValueError, TypeError, MemoryError, OSError)
 FIRST_TILE = 2  # the step of a run that segments the first tile
 PER_CENT = 100
+FOCUS_MS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,7 @@ class CLIPSegDock(Face):
         self._threshold_chosen = False
         self._changed_meanwhile = False  # the threshold or the objects, while a run was on
         self._closed = False
+        self._samples: set[str] = set()  # whose prompts were filled in
 
         teaching = Host(
             fields=self._teaching_fields,
@@ -101,7 +106,13 @@ class CLIPSegDock(Face):
             learned=self._on_learned,
         )
         series = SeriesHost(recipe=self._recipe_of_files, say=self._say, fail=self._report)
-        super().__init__(napari_viewer, Actions(self.run, self._say, teaching, series))
+        recipes = RecipeHost(
+            recipe=self._recipe_of_files,
+            apply=self.apply_recipe,
+            say=self._say,
+            fail=self._report,
+        )
+        super().__init__(napari_viewer, Actions(self.run, self._say, teaching, series, recipes))
 
         self.prompt.teach.changed.connect(self._on_teach)
         self.prompt.list.map_toggled.connect(self._on_map_toggled)
@@ -115,15 +126,22 @@ class CLIPSegDock(Face):
         self.get_model.changed.connect(self.take_real_model)
         self.threshold.changed.connect(self._on_threshold)
         self.run_options.objects.changed.connect(self._relabel)
-        self.image.changed.connect(self.run_options.show_for)
+        self.image.changed.connect(self._on_image)
         self.model.changed.connect(self._on_model)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self.native.destroyed.connect(self._on_destroyed)
         self._escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.native)
         self._escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self._escape.activated.connect(self.cancel)
+        self._focus_soon = QTimer(self.native)  # napari shows a dock after it was made
+        self._focus_soon.setSingleShot(True)
+        self._focus_soon.setInterval(FOCUS_MS)
+        self._focus_soon.timeout.connect(self.prompt.line.native.setFocus)
+        self._focus_soon.timeout.connect(self.prompt.line.native.selectAll)
+        self._memory = Memory(self)
         self._on_model()
         self.run_options.show_for(self.image.value)
+        self._fill_in_sample()
 
     # --- what a user can do -------------------------------------------------------------
 
@@ -232,8 +250,12 @@ class CLIPSegDock(Face):
 
     def offer_model(self, model: str) -> None:
         """Choose a checkpoint by name or folder; a new one joins the choices."""
-        self.model.offer(model)
+        super().offer_model(model)
         self._on_model()
+
+    def apply_recipe(self, recipe: Recipe) -> list[str]:
+        """Ask for what a recipe asks for; return the fields that the dock has no control for."""
+        return apply_recipe(self, recipe)
 
     # --- teaching -----------------------------------------------------------------------
 
@@ -255,8 +277,10 @@ class CLIPSegDock(Face):
 
     def _teaching_fields(self, layer: Image) -> dict[str, Any]:
         self._changed_meanwhile = False
+        fields = self.run_options.fields(layer)
+        fields.pop("appearance")  # strokes are learned on what all channels show
         return {
-            **self.run_options.fields(layer),
+            **fields,
             "model": self.model.value,
             "threshold": self._chosen_threshold,
         }
@@ -491,6 +515,22 @@ class CLIPSegDock(Face):
             lines.append(score_in_words(self.teaching.learned))
         return "\n".join(lines)
 
+    def _on_image(self, image: Image | None) -> None:
+        self.run_options.show_for(image)
+        self._fill_in_sample()
+
+    def _fill_in_sample(self) -> None:
+        """Write a prompt for a sample that was just opened: Enter runs."""
+        image = self.image.value
+        sample = None if image is None else image.metadata.get(SAMPLE)
+        if sample is None or str(image.unique_id) in self._samples:
+            return
+        self._samples.add(str(image.unique_id))
+        self.prompt.set_lines("")
+        self.prompt.line.value = sample["prompts"][0]
+        self._focus_soon.start()
+        self.status.value = "Press Enter to look for it; then write something else."
+
     def _on_layer_removed(self, event: Any) -> None:
         self.teaching.on_layer_removed(event.value)
         self.prompt.on_layer_removed(event.value)
@@ -504,6 +544,7 @@ class CLIPSegDock(Face):
 
     def _on_destroyed(self) -> None:
         self._closed = True
+        self._memory.write()
         self.series.finish()
         self.teaching.lessons.stop()
         if self._worker is not None:

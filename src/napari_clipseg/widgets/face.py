@@ -11,12 +11,14 @@ from magicgui.widgets.bases import Widget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_clipseg.widgets.accessible import describe
 from napari_clipseg.widgets.apply import ApplyBox
 from napari_clipseg.widgets.image_box import ImageBox
 from napari_clipseg.widgets.models import REAL, ModelBox, plain_name
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.panel import Fold, lay_out, part, row, scrolling, title_of
 from napari_clipseg.widgets.prompts import PromptBox
+from napari_clipseg.widgets.recipe_menu import RecipeHost, RecipeMenu
 from napari_clipseg.widgets.series import SeriesBox, SeriesHost
 from napari_clipseg.widgets.teaching import Host, Teaching
 
@@ -45,12 +47,15 @@ class Actions:
         What teaching needs.
     series : SeriesHost
         What a series of images needs.
+    recipes : RecipeHost
+        What the menu of recipes needs.
     """
 
     run: Callable[[], None]
     say: Callable[[str], None]
     teaching: Host
     series: SeriesHost
+    recipes: RecipeHost
 
 
 class Face(Container[Widget]):
@@ -99,20 +104,26 @@ class Face(Container[Widget]):
             tooltip="Choose this model and run again; it is downloaded after you agreed.",
         )
         self.apply = ApplyBox()
+        self.recipes = RecipeMenu(viewer, actions.recipes)
         self.status = Label(value=WELCOME)
         self.series = SeriesBox(viewer, actions.series)
 
         options = self.run_options
         buttons = row("", self.run_button, self.cancel_button)
-        image = part(self.image_box.row, options.planes)
+        image = part(self.image_box.row, options.planes, options.range, options.channels)
         taught = part(*self.teaching.widgets)
         closely = part(options.detail, self.model.row)
-        result = part(self.threshold, options.objects)
+        result = part(self.threshold, options.objects, self.recipes.button)
         self.more_options = Fold("More: region, edges", [options.region, options.refine_edges])
         self.more_images = Fold(
             "More images: other open ones, a folder", [self.apply.row], [self.series]
         )
         self.folds = {"options": self.more_options, "images": self.more_images}
+        self.remembered: dict[str, Any] = {
+            "detail": options.detail,
+            "refine_edges": options.refine_edges,
+            "objects": options.objects,
+        }
         super().__init__(
             widgets=[
                 image,
@@ -147,6 +158,11 @@ class Face(Container[Widget]):
         footer = [buttons, self.progress, self._status_area(), self.get_model]
         lay_out(self.native, natives(parts), natives(footer))
         self.get_model.visible = self.progress.visible = False
+        describe(self.native)
+
+    def offer_model(self, model: str) -> None:
+        """Choose a checkpoint by name or folder; a new one joins the choices."""
+        self.model.offer(model)
 
     def _status_area(self) -> QWidget:
         """Return the status in a place of its own: long ones scroll."""

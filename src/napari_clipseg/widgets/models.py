@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_clipseg.engine.checkpoints.catalog import catalog_entry
 from napari_clipseg.engine.checkpoints.locate import BUNDLED, KNOWN
 from napari_clipseg.widgets.download import missing
-from napari_clipseg.widgets.panel import row
+from napari_clipseg.widgets.panel import renew, row
 
 REAL = KNOWN[0]  # that a beginner is offered
 PLAIN = {
@@ -61,10 +61,7 @@ class ModelBox(ComboBox):
 
     def refresh(self) -> None:
         """Show anew which checkpoints are on this machine."""
-        value = self.value
-        with self.changed.blocked():
-            self.reset_choices()
-            self.value = value
+        renew(self)
 
     @property
     def folders(self) -> list[str]:

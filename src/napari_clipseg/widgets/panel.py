@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from magicgui.widgets import Container
+from magicgui.widgets import ComboBox, Container
 from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
@@ -169,6 +169,16 @@ def tidy(panel: QWidget) -> None:
             if not isinstance(widget, QScrollBar):
                 widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 widget.installEventFilter(guard)
+
+
+def renew(choice: ComboBox) -> None:
+    """Read the choices of a list anew, in their order; what is chosen stays, if it is there."""
+    value = choice.value
+    with choice.changed.blocked():
+        choice.native.clear()  # else new ones come last
+        choice.reset_choices()
+        if value in choice.choices:
+            choice.value = value
 
 
 class _WheelGuard(QObject):

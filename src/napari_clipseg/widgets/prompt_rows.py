@@ -38,14 +38,14 @@ class PromptRow:
     ----------
     name : str
         What it is called; of a text, the text itself.
-    what : str, Drawn or LearnedPrompt
+    what : Drawn or prompt
         What is looked for.
     unwanted : bool
         Whether it is a negative prompt.
     """
 
     name: str
-    what: str | Drawn | LearnedPrompt
+    what: Drawn | Prompt
     unwanted: bool = False
 
     @property
@@ -92,12 +92,14 @@ def fields_of(rows: Sequence[PromptRow], point: Sequence[float]) -> dict[str, ob
     wanted = [row for row in rows if not row.unwanted]
     if not wanted:
         raise ValueError("There is no prompt yet. Write what to look for, such as 'nuclei'.")
+    # Texts and learned prompts have names of their own.
     names = tuple(
-        name if isinstance(row.what, Drawn) else None for row in wanted for name in row.names
+        None if isinstance(row.what, str | LearnedPrompt) else name
+        for row in wanted
+        for name in row.names
     )
     return {
         "prompts": tuple(row.prompt(point) for row in wanted),
-        # Texts and learned prompts have names of their own.
         "names": names if any(names) else (),
         "negative_prompts": tuple(row.prompt(point) for row in rows if row.unwanted),
     }
