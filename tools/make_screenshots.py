@@ -25,7 +25,6 @@ from napari_clipseg.widgets.window import show_sample
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 WINDOW = (1366, 768)
 HIGHER = 0.55  # than the checkpoint's own threshold
-ONE_COIN = [(93, 242), (93, 299), (147, 299), (147, 242)]
 LONGEST_RUN = 120.0
 SETTLING = 1.5
 PAINTED = 5  # things of each kind that strokes are painted on
@@ -36,19 +35,17 @@ Line = tuple[tuple[int, int], tuple[int, int]]
 def main() -> None:
     """Write all images."""
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["NAPARI_CLIPSEG_CONFIG"] = folder
-        tour()
-        text_prompts()
-        mixed_prompts()
-        teaching()
+    for draw_one in (tour, text_prompts, mixed_prompts, teaching):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["NAPARI_CLIPSEG_CONFIG"] = folder  # as if for the first time
+            draw_one()
     for name in ("shapes", "micrograph"):
         sample = load_sample(name)
         draw(sample, segment(sample.image, sample.prompts), FOLDER / f"demo-{name}.png")
 
 
 def tour() -> None:
-    """Draw the five steps of the tour on a photograph of coins."""
+    """Draw the five steps of the tour: on a photograph of coins, then on the shapes."""
     viewer = napari.Viewer()
     _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
     for data, options, _ in coins():
@@ -59,15 +56,10 @@ def tour() -> None:
     shoot(viewer, "tour-2-run.png")
     dock.threshold.value = HIGHER
     shoot(viewer, "tour-3-threshold.png")
-    dock.prompt.set_lines("")
-    dock.prompt.draw_example()
-    viewer.layers.selection.active.add(np.array(ONE_COIN, float), shape_type="rectangle")
-    dock.run()
-    finish(dock)
-    shoot(viewer, "tour-4-example.png")
     dock.run_options.objects.value = True
-    shoot(viewer, "tour-5-objects.png")
+    shoot(viewer, "tour-4-objects.png")
     viewer.close()
+    mixed_prompts("tour-5-example.png", "")
 
 
 def text_prompts() -> None:
@@ -78,21 +70,21 @@ def text_prompts() -> None:
     viewer.close()
 
 
-def mixed_prompts() -> None:
-    """Draw the dock after a run with a text and a box around one example."""
+def mixed_prompts(name: str = "dock-example.png", texts: str = "nuclei\n- filaments") -> None:
+    """Draw the dock after a run with texts and a box around one example."""
     viewer = napari.Viewer()
     dock = show_sample(viewer, "shapes")
     finish(dock)
     sample = load_sample("shapes")
     for layer in list(viewer.layers)[1:]:
         viewer.layers.remove(layer)
-    dock.prompt.set_lines("nuclei\n- filaments")
+    dock.prompt.set_lines(texts)
     dock.prompt.draw_example()
     box = box_around_one(sample.truth == 2)
     viewer.layers.selection.active.add(box, shape_type="rectangle")
     dock.run()
     finish(dock)
-    shoot(viewer, "dock-example.png")
+    shoot(viewer, name)
     viewer.close()
 
 

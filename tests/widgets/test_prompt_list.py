@@ -6,7 +6,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 
-from napari_clipseg.results import COLORS
 from napari_clipseg.widgets.prompt_line import PromptLine
 from napari_clipseg.widgets.prompt_list import NAME, REMOVE, PromptList
 from napari_clipseg.widgets.prompt_rows import PromptRow, fields_of, from_line
@@ -53,9 +52,9 @@ def test_only_unwanted_prompts_are_no_question():
 def test_rows_are_listed_once_with_the_colors_of_results(shown):
     shown.set_rows(rows("nuclei", "- debris", "rings", "nuclei"))
     assert lines(shown) == ["nuclei", "- debris", "rings"]
-    assert [shown.color_of(row) for row in shown.rows] == [COLORS[0], None, COLORS[1]]
-    shown.set_colors({"rings": "#123456"})
-    assert shown.color_of(shown.rows[2]) == "#123456"
+    assert [shown.color_of(row) for row in shown.rows] == ["#ff00ff", None, "#00ff00"]
+    shown.set_colors({"rings": "#ff00ff"})
+    assert [shown.color_of(row) for row in shown.rows] == ["#00ff00", None, "#ff00ff"]
     shown.add(*rows("rings", "spots"))
     assert lines(shown) == ["nuclei", "- debris", "rings", "spots"]
 

@@ -33,11 +33,12 @@ from napari_clipseg.widgets.face import Actions, Face
 from napari_clipseg.widgets.hints import knows_too_little, offered_words, with_hints
 from napari_clipseg.widgets.memory import Memory
 from napari_clipseg.widgets.models import REAL
+from napari_clipseg.widgets.prompt_list import color_of
 from napari_clipseg.widgets.prompt_rows import PromptRow
 from napari_clipseg.widgets.recipe_menu import RecipeHost, apply_recipe
 from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.series import SeriesHost
-from napari_clipseg.widgets.shown_maps import color_of_map, map_layers
+from napari_clipseg.widgets.shown_maps import map_layers
 from napari_clipseg.widgets.teaching import Asked, Host
 from napari_clipseg.widgets.worker import Failure, start
 
@@ -412,7 +413,7 @@ class CLIPSegDock(Face):
     def _mark_rows(self, image: Image) -> None:
         """Give the rows of the list the colors of their maps."""
         maps = map_layers(self._viewer, image)
-        self.prompt.list.set_colors({name: color_of_map(one) for name, one in maps.items()})
+        self.prompt.list.set_colors({name: color_of(one.colormap) for name, one in maps.items()})
         self.prompt.list.set_maps({name for name, one in maps.items() if one.visible})
 
     # --- slots --------------------------------------------------------------------------

@@ -113,10 +113,10 @@ class Face(Container[Widget]):
         image = part(self.image_box.row, options.planes, options.range, options.channels)
         taught = part(*self.teaching.widgets)
         closely = part(options.detail, self.model.row)
-        result = part(self.threshold, options.objects, self.recipes.button)
+        result = part(self.threshold, options.objects)
         self.more_options = Fold("More: region, edges", [options.region, options.refine_edges])
         self.more_images = Fold(
-            "More images: other open ones, a folder", [self.apply.row], [self.series]
+            "More: other images, recipes", [self.apply.row, self.recipes.button], [self.series]
         )
         self.folds = {"options": self.more_options, "images": self.more_images}
         self.remembered: dict[str, Any] = {
@@ -170,7 +170,7 @@ class Face(Container[Widget]):
         text.setWordWrap(True)
         text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         # A long path in a message must not widen the dock.
-        text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         text.setAlignment(Qt.AlignmentFlag.AlignTop)
         return scrolling(text, most=STATUS_LINES * text.fontMetrics().lineSpacing() + 8)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
@@ -146,11 +147,12 @@ class PromptList(QTreeWidget):
     # --- rows to items ------------------------------------------------------------------
 
     def _all_colors(self) -> dict[str, str]:
-        """Return the color of each name: that of its result, or the next of those of results."""
+        """Return the color of each name: that of its result, or the next free one."""
         names = [name for row in self._rows if not row.unwanted for name in row.names]
-        return {
-            name: self._colors.get(name, COLORS[i % len(COLORS)]) for i, name in enumerate(names)
-        }
+        colors = {name: self._colors[name] for name in names if name in self._colors}
+        free = [one for one in COLORS if color_of(one) not in colors.values()] or list(COLORS)
+        others = [name for name in names if name not in colors]
+        return colors | {name: color_of(free[i % len(free)]) for i, name in enumerate(others)}
 
     def _show(self) -> None:
         current = self.indexOfTopLevelItem(self.currentItem()) if self.currentItem() else -1
@@ -233,6 +235,12 @@ def _icon(color: str | None, seen: QPixmap | None) -> QIcon:
         painter.drawPixmap((side - inner.width()) // 2, (side - inner.height()) // 2, inner)
         painter.end()
     return QIcon(shown)
+
+
+def color_of(colormap: Any) -> str:
+    """Return the color in which one of napari's colormaps shows what is certain."""
+    red, green, blue = np.rint(255 * ensure_colormap(colormap).map([1.0])[0, :3]).astype(int)
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _as_html(picture: QPixmap) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image
 
 from napari_clipseg.recipe import METADATA
@@ -23,9 +22,3 @@ def map_layers(viewer: napari.Viewer, image: Image | None) -> dict[str, Image]:
         if record.get("role") == PROBABILITY and record.get("source_id") == wanted:
             found[record["prompt"]] = layer
     return found
-
-
-def color_of_map(layer: Image) -> str:
-    """Return the color in which a map shows what is certain, such as ``#ff00ff``."""
-    red, green, blue = np.rint(255 * np.asarray(layer.colormap.map([1.0]))[0, :3]).astype(int)
-    return f"#{red:02x}{green:02x}{blue:02x}"
