@@ -54,9 +54,9 @@ def tour() -> None:
     QTest.keyClick(dock.prompt.line.native, Qt.Key.Key_Return)
     finish(dock)
     shoot(viewer, "tour-2-run.png")
-    dock.threshold.value = HIGHER
+    dock.results.threshold.value = HIGHER
     shoot(viewer, "tour-3-threshold.png")
-    dock.run_options.objects.value = True
+    dock.results.objects.value = True
     shoot(viewer, "tour-4-objects.png")
     viewer.close()
     mixed_prompts("tour-5-example.png", "")

@@ -37,7 +37,7 @@ def test_a_folder(dock, qtbot, images, tmp_path):
     output = tmp_path / "found"
     dock.ask_for_folders = lambda parent: (folder, output)
     dock.prompt.set_lines("nuclei")
-    dock.threshold.value = 0.5
+    dock.results.threshold.value = 0.5
     dock.apply.folder.changed.emit(True)
     assert dock.cancel_button.enabled
     done(dock, qtbot)

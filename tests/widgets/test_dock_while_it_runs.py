@@ -200,7 +200,7 @@ STEPS = {
     "encoding": (Engine, "encode"),
     "decoding": (Engine, "decode"),
     "blending": (mosaic.Mosaic, "add"),
-    "edges": (run_module, "refine_edges"),
+    "edges": (run_module, "refine_strips"),
     "labels": (results, "semantic_labels"),
     "objects": (results, "object_table"),
 }
@@ -233,7 +233,7 @@ def test_an_error_in_each_step_is_told_and_the_dock_goes_on(
         assert str(error.args[-1]) in told(), name
         assert str(error.args[-1]) in dock.status.value, name
         assert len(viewer.layers) == before, name
-        assert dock._run is dock._worker is dock._partial is None, name
+        assert dock._run is dock._worker is None, name
         assert not dock.progress.visible
     run(text="nuclei")
     assert len(viewer.layers) == 3

@@ -36,7 +36,7 @@ def test_what_was_chosen_is_there_again(open_dock, tmp_path):
     dock.prompt.line.remember(["rings"])
     dock.run_options.detail.value = "fine"
     dock.run_options.refine_edges.value = False
-    dock.run_options.objects.value = True
+    dock.results.objects.value = True
     dock.offer_model(str(tmp_path))
     dock.more_images.open = True
     dock._memory.write()
@@ -45,7 +45,7 @@ def test_what_was_chosen_is_there_again(open_dock, tmp_path):
     assert again.prompt.line.history == ["rings"]
     assert again.run_options.detail.value == "fine"
     assert not again.run_options.refine_edges.value
-    assert again.run_options.objects.value
+    assert again.results.objects.value
     assert again.model.value == str(tmp_path)
     assert (again.more_images.open, again.more_options.open) == (True, False)
 
@@ -67,7 +67,7 @@ def test_a_broken_file_is_as_none(open_dock, text):
     dock = open_dock()
     assert dock.prompt.rows == ()
     assert (dock.model.value, dock.run_options.detail.value) == (BUNDLED, "whole")
-    assert not dock.run_options.objects.value
+    assert not dock.results.objects.value
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_fault(open_dock, tmp_path, monkeypatch):
@@ -84,8 +84,8 @@ def test_a_recipe_is_copied_saved_and_applied(open_dock, tmp_path, monkeypatch):
     dock.prompt.set_lines("nuclei\n- debris")
     dock.model.value = KNOWN[1]
     dock.run_options.detail.value = "medium"
-    dock.threshold.value = 0.6
-    dock.run_options.objects.value = True
+    dock.results.threshold.value = 0.6
+    dock.results.objects.value = True
     path = tmp_path / "a.json"
     monkeypatch.setattr(
         recipe_menu.QFileDialog, "getSaveFileName", lambda *_: (str(path.with_suffix("")), "")

@@ -73,10 +73,10 @@ def test_what_is_offered_is_chosen_without_a_change_of_the_user_s(box):
 
 
 def test_another_checkpoint_starts_at_its_own_threshold(dock, checkpoint):
-    dock.threshold.value = 0.7
-    assert dock._threshold_chosen
+    dock.results.threshold.value = 0.7
+    assert dock.results.threshold_chosen
     dock.model.value = BUNDLED
-    assert not dock._threshold_chosen
-    dock.threshold.value = 0.6
+    assert not dock.results.threshold_chosen
+    dock.results.threshold.value = 0.6
     dock.offer_model(str(checkpoint("small")))
-    assert not dock._threshold_chosen
+    assert not dock.results.threshold_chosen

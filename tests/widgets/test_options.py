@@ -75,28 +75,28 @@ def test_one_label_an_object_and_back(viewer, dock, run, large):
     run(text="nuclei")
     labels = viewer.layers[-1]
     # So that there are several objects, on whatever the random checkpoint answers.
-    dock.threshold.value = round(float(np.median(viewer.layers[-2].data)), 2)
+    dock.results.threshold.value = round(float(np.median(viewer.layers[-2].data)), 2)
     by_prompt = labels.data.copy()
-    dock.run_options.objects.value = True
+    dock.results.objects.value = True
     found = wanted(
         viewer.layers[0],
         dock,
-        threshold=dock.threshold.value,
-        instances=InstanceOptions(split="distance"),
+        threshold=dock.results.threshold.value,
+        instances=InstanceOptions(split="distance", link=True, min_size=None),
     )
     assert viewer.layers[-1] is labels or viewer.layers[-1] == labels
     np.testing.assert_array_equal(labels.data, found.labels)
     assert f"{found.labels.max()} objects" in dock.status.value
-    dock.run_options.objects.value = False
+    dock.results.objects.value = False
     np.testing.assert_array_equal(labels.data, by_prompt)
 
 
 def test_objects_are_measured_once_the_threshold_rests(viewer, dock, run, qtbot, large):
     viewer.add_image(large, contrast_limits=(0, 255), scale=(0.5, 0.5))
-    dock.run_options.objects.value = True
+    dock.results.objects.value = True
     run(text="nuclei")
     labels = viewer.layers[-1]
-    dock.threshold.value = round(float(np.median(viewer.layers[-2].data)), 2)
+    dock.results.threshold.value = round(float(np.median(viewer.layers[-2].data)), 2)
     qtbot.waitUntil(lambda: len(labels.features) == labels.data.max(), timeout=10_000)
     table = labels.features.set_index("index")
     for number in (1, labels.data.max()):
@@ -159,13 +159,15 @@ def test_a_line_with_a_minus_is_a_negative_prompt(viewer, dock, run, large):
     layer = viewer.add_image(large, contrast_limits=(0, 255))
     run(text="nuclei\n- red rings\n-")
     probability, labels = viewer.layers[-2:]
-    found = wanted(layer, dock, negative_prompts=["red rings"], threshold=dock.threshold.value)
+    found = wanted(
+        layer, dock, negative_prompts=["red rings"], threshold=dock.results.threshold.value
+    )
     assert [x.name for x in viewer.layers[1:]] == ["large · nuclei", "large · nuclei · labels"]
     np.testing.assert_allclose(probability.data, found.probability[0], atol=1e-5)
     np.testing.assert_array_equal(labels.data, found.labels)
     assert Recipe.of(labels).negative_prompts == ("red rings",)
     # Below every probability a pixel is labelled unless the other prompt wins it.
-    dock.threshold.value = 0
+    dock.results.threshold.value = 0
     np.testing.assert_array_equal(labels.data == 0, found.probability[1] > found.probability[0])
 
 

@@ -147,14 +147,14 @@ def test_the_image_follows_the_selected_layer_unless_it_is_pinned(viewer, dock, 
 
 def test_an_empty_answer_says_how_near_it_was(viewer, dock, run, image):
     viewer.add_image(image, name="cells", contrast_limits=(0, 255))
-    dock.threshold.value = 1.0
+    dock.results.threshold.value = 1.0
     run(text="nuclei")
-    highest = viewer.layers[1].data.max()
+    highest = dock.results.result.segmentation.probability.max()
     assert f"nuclei: nothing above 1.00; the highest probability is {highest:.2f}." == (
         dock.status.value
     )
     assert not dock.get_model.visible  # it is not the bundled checkpoint that was asked
-    dock.threshold.value = 0.0
+    dock.results.threshold.value = 0.0
     assert "nothing above" not in dock.status.value
 
 
@@ -250,8 +250,9 @@ def test_the_map_of_a_prompt_is_shown_and_hidden_in_its_row(viewer, dock, run, i
     viewer.add_image(image, name="cells")
     run(text="nuclei\nrings")
     rows = dock.prompt.list
-    assert rows.color_of(rows.rows[1]) == "#00ff00"
-    for state in (Qt.CheckState.Unchecked, Qt.CheckState.Checked):
+    assert rows.color_of(rows.rows[1]) == "green"
+    assert rows.topLevelItem(1).checkState(MAP) == Qt.CheckState.Unchecked
+    for state in (Qt.CheckState.Checked, Qt.CheckState.Unchecked):
         rows.topLevelItem(1).setCheckState(MAP, state)
         assert viewer.layers["cells · rings"].visible == (state == Qt.CheckState.Checked)
 

@@ -88,7 +88,7 @@ def test_edits_are_saved(dock, qtbot, opened, folder):
 
 def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, folder):
     dock.prompt.set_lines("nuclei")
-    dock.threshold.value = 0.5
+    dock.results.threshold.value = 0.5
     dock.series.prelabel.setChecked(True)
     wanted = []
     for name in ("a.npy", "b.npy"):

@@ -121,7 +121,7 @@ def test_strokes_are_answered_and_become_a_result_with_its_recipe(
     np.testing.assert_array_equal(strokes.data, painted)
     recipe = Recipe.of(labels)
     np.testing.assert_array_equal(segment(layer, recipe).labels, labels.data)
-    dock.threshold.value = 0.9
+    dock.results.threshold.value = 0.9
     np.testing.assert_array_equal(labels.data, probability.data > 0.9)
     assert "Expected agreement (IoU): 0." in dock.status.value
     assert len(threads) > 3

@@ -6,26 +6,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container, FloatSlider, Label, ProgressBar, PushButton
+from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from magicgui.widgets.bases import Widget
+from napari.layers import Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_clipseg.widgets.accessible import describe
 from napari_clipseg.widgets.apply import ApplyBox
 from napari_clipseg.widgets.image_box import ImageBox
+from napari_clipseg.widgets.keep_box import KeepBox
+from napari_clipseg.widgets.keeping import KeepHost
 from napari_clipseg.widgets.models import REAL, ModelBox, plain_name
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.panel import Fold, lay_out, part, row, scrolling, title_of
 from napari_clipseg.widgets.prompts import PromptBox
 from napari_clipseg.widgets.recipe_menu import RecipeHost, RecipeMenu
+from napari_clipseg.widgets.result_box import ResultBox
 from napari_clipseg.widgets.series import SeriesBox, SeriesHost
 from napari_clipseg.widgets.teaching import Host, Teaching
 
 if TYPE_CHECKING:
     import napari
 
-START_THRESHOLD = 0.3
 STATUS_LINES = 5  # that are shown without scrolling
 WELCOME = (
     "Open an image (File ▸ Open, or File ▸ Open Sample ▸ CLIPSeg), write what to look for, press "
@@ -49,6 +52,12 @@ class Actions:
         What a series of images needs.
     recipes : RecipeHost
         What the menu of recipes needs.
+    result : callable
+        Called with the summary of a result.
+    fail : callable
+        Shows an error.
+    look_closer : callable
+        Called with a Shapes layer whose newest box is to be segmented with more detail.
     """
 
     run: Callable[[], None]
@@ -56,6 +65,9 @@ class Actions:
     teaching: Host
     series: SeriesHost
     recipes: RecipeHost
+    result: Callable[[str], None]
+    fail: Callable[[Exception], None]
+    look_closer: Callable[[Shapes], None]
 
 
 class Face(Container[Widget]):
@@ -87,16 +99,17 @@ class Face(Container[Widget]):
             text="Cancel", enabled=False, tooltip="Stop what is running (Escape)."
         )
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.threshold = FloatSlider(
-            label="Threshold",
-            min=0,
-            max=1,
-            step=0.01,
-            value=START_THRESHOLD,
-            tooltip=(
-                "Probability above which a pixel is labelled. Moves the result live, for all "
-                "prompts that have no threshold of their own."
-            ),
+        self.results = ResultBox(
+            viewer,
+            say=actions.result,
+            fail=actions.fail,
+            kept=lambda *asked: self.keep.kept_pixels(*asked),
+            ran=lambda *done: self.keep.keeping.record_run(*done),
+        )
+        self.keep = KeepBox(
+            viewer,
+            KeepHost(lambda: self.results.result, actions.say, lambda: self.results.relabel()),
+            actions.look_closer,
         )
         self.get_model = PushButton(
             text=plain_name(REAL),
@@ -113,16 +126,20 @@ class Face(Container[Widget]):
         image = part(self.image_box.row, options.planes, options.range, options.channels)
         taught = part(*self.teaching.widgets)
         closely = part(options.detail, self.model.row)
-        result = part(self.threshold, options.objects)
         self.more_options = Fold("More: region, edges", [options.region, options.refine_edges])
         self.more_images = Fold(
             "More: other images, recipes", [self.apply.row, self.recipes.button], [self.series]
         )
-        self.folds = {"options": self.more_options, "images": self.more_images}
+        self.more_keep = Fold("Correct and keep", [self.keep])
+        self.folds = {
+            "options": self.more_options,
+            "keep": self.more_keep,
+            "images": self.more_images,
+        }
         self.remembered: dict[str, Any] = {
             "detail": options.detail,
             "refine_edges": options.refine_edges,
-            "objects": options.objects,
+            "objects": self.results.objects,
         }
         super().__init__(
             widgets=[
@@ -134,7 +151,8 @@ class Face(Container[Widget]):
                 self.more_options.rows,
                 buttons,
                 self.progress,
-                result,
+                self.results,
+                self.more_keep.rows,
                 self.get_model,
                 self.more_images.rows,
             ],
@@ -152,7 +170,8 @@ class Face(Container[Widget]):
             closely,
             self.more_options.assembled(),
             title_of("Result"),
-            result,
+            self.results,
+            self.more_keep.assembled(),
             self.more_images.assembled(),
         ]
         footer = [buttons, self.progress, self._status_area(), self.get_model]

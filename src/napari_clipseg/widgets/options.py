@@ -1,4 +1,4 @@
-"""How to segment: the detail, which planes, and what becomes a label."""
+"""How to segment: the detail, which planes and channels, and where."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from napari.layers import Image, Shapes
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
 from napari_clipseg.images.io.source import Source, as_source
-from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.images.rendering import Appearance
 from napari_clipseg.widgets.drawn import is_drawn
 from napari_clipseg.widgets.layers import region_outlines, shown_planes
@@ -84,24 +83,12 @@ class OptionsBox:
                 "among them."
             ),
         )
-        self.objects = CheckBox(
-            text="One label per object",
-            tooltip=(
-                "Number the objects, touching ones split, and measure each. Otherwise each prompt "
-                "is one label."
-            ),
-        )
         self.refine_edges = CheckBox(
             text="Follow the image's edges",
             value=True,
             tooltip="Pull the model's coarse maps to the edges of the image.",
         )
         self.planes.changed.connect(self._show_range)
-
-    @property
-    def instances(self) -> InstanceOptions | None:
-        """How objects are told apart; None where they are not."""
-        return InstanceOptions(split="distance") if self.objects.value else None
 
     def show_for(self, image: Image | None) -> None:
         """Show the choices of planes and of channels where there are several."""
@@ -129,7 +116,6 @@ class OptionsBox:
             "planes": self._chosen_planes(layer),
             "region": None if shapes is None else region_outlines(shapes, layer)[-1],
             "appearance": self._appearance(layer),
-            "instances": self.instances,
             "refine_edges": self.refine_edges.value,
         }
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QBuffer, QByteArray, QIODevice, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
@@ -16,10 +15,8 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QTreeWidget,
     QTreeWidgetItem,
-    QWidget,
 )
 
-from napari_clipseg.results import COLORS
 from napari_clipseg.widgets.prompt_rows import Drawn, PromptRow, from_line
 
 NAME, MAP, REMOVE = range(3)
@@ -39,18 +36,18 @@ class PromptList(QTreeWidget):
 
     Parameters
     ----------
-    parent : QWidget, optional
-        As usual.
+    colors_of : callable
+        Returns the color of each prompt of a list of names, as the name of a color.
     """
 
     rows_changed = Signal()  # other prompts
     map_toggled = Signal(object, bool)  # a row, and whether its map is to be shown
     chosen = Signal(object)  # a row that cannot be edited as a text was double-clicked
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, colors_of: Callable[[list[str]], dict[str, str]]) -> None:
+        super().__init__()
+        self._colors_of = colors_of
         self._rows: list[PromptRow] = []
-        self._colors: dict[str, str] = {}
         self._seen: dict[int, QPixmap] = {}  # thumbnails, by the row's identity
         self._maps: set[str] = set()  # names whose maps are shown
         self.setAccessibleName("What to look for")
@@ -107,17 +104,10 @@ class PromptList(QTreeWidget):
         """Return the color of a row's result; None for a negative prompt."""
         return None if row.unwanted else self._all_colors().get(row.names[0])
 
-    def set_colors(self, colors: dict[str, str]) -> None:
-        """Give prompts the colors that their results have, by name."""
-        if colors != self._colors:
-            self._colors = colors
-            self._show()
-
-    def set_maps(self, names: set[str]) -> None:
-        """Check the prompts whose maps are shown."""
-        if names != self._maps:
-            self._maps = names
-            self._show()
+    def refresh(self, maps: set[str]) -> None:
+        """Show colors anew, and check the prompts of these names, whose maps are shown."""
+        self._maps = maps
+        self._show()
 
     def set_thumbnail(self, row: PromptRow, pixels: NDArray[np.uint8]) -> None:
         """Show what the model sees of an example, RGB."""
@@ -147,12 +137,9 @@ class PromptList(QTreeWidget):
     # --- rows to items ------------------------------------------------------------------
 
     def _all_colors(self) -> dict[str, str]:
-        """Return the color of each name: that of its result, or the next free one."""
+        """Return the color of each name."""
         names = [name for row in self._rows if not row.unwanted for name in row.names]
-        colors = {name: self._colors[name] for name in names if name in self._colors}
-        free = [one for one in COLORS if color_of(one) not in colors.values()] or list(COLORS)
-        others = [name for name in names if name not in colors]
-        return colors | {name: color_of(free[i % len(free)]) for i, name in enumerate(others)}
+        return self._colors_of(names)
 
     def _show(self) -> None:
         current = self.indexOfTopLevelItem(self.currentItem()) if self.currentItem() else -1
@@ -235,12 +222,6 @@ def _icon(color: str | None, seen: QPixmap | None) -> QIcon:
         painter.drawPixmap((side - inner.width()) // 2, (side - inner.height()) // 2, inner)
         painter.end()
     return QIcon(shown)
-
-
-def color_of(colormap: Any) -> str:
-    """Return the color in which one of napari's colormaps shows what is certain."""
-    red, green, blue = np.rint(255 * ensure_colormap(colormap).map([1.0])[0, :3]).astype(int)
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _as_html(picture: QPixmap) -> str:

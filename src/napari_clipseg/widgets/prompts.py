@@ -12,12 +12,15 @@ from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtWidgets import QMenu
 
 from napari_clipseg.learned import LearnedPrompt
+from napari_clipseg.recipe import METADATA
+from napari_clipseg.results import PROBABILITY
 from napari_clipseg.widgets import drawn
+from napari_clipseg.widgets.colors import prompt_colors
 from napari_clipseg.widgets.drawn import Marked, is_drawn, own_examples
 from napari_clipseg.widgets.prompt_line import PromptLine
 from napari_clipseg.widgets.prompt_list import PromptList
 from napari_clipseg.widgets.prompt_rows import Drawn, PromptRow, fields_of, from_line
-from napari_clipseg.widgets.result import is_result
+from napari_clipseg.widgets.result import Result, is_result
 from napari_clipseg.widgets.strokes import is_strokes
 from napari_clipseg.widgets.thumbnails import Thumbnails
 
@@ -57,7 +60,8 @@ class PromptBox:
     ) -> None:
         self._viewer, self._image, self._say = viewer, image, say
         self._teaching = teaching
-        self.list = PromptList()
+        self._maps: dict[str, Layer] = {}  # of the selected result, by prompt
+        self.list = PromptList(partial(prompt_colors, viewer))
         self.line = PromptLine(taken=self._on_taken, run=run)
         self.draw = PushButton(
             text="Draw example",
@@ -82,6 +86,7 @@ class PromptBox:
         self._thumbnails = Thumbnails(viewer, self.list)
         self.draw.changed.connect(self.draw_example)
         self.list.chosen.connect(self._on_chosen)
+        self.list.map_toggled.connect(self._on_map_toggled)
         self.show_teaching()
 
     @property
@@ -143,6 +148,15 @@ class PromptBox:
                 return
         self.list.add(PromptRow(", ".join(learned.names), learned))
 
+    def show_result(self, result: Result | None) -> None:
+        """Give the rows the colors of results, and check those whose maps are shown."""
+        self._maps = {}
+        for layer in [] if result is None else result.layers:
+            record = layer.metadata.get(METADATA, {})
+            if record.get("role") == PROBABILITY:
+                self._maps[record["prompt"]] = layer
+        self.list.refresh({name for name, layer in self._maps.items() if layer.visible})
+
     def show_teaching(self) -> None:
         """Show the rows of teaching where it is chosen."""
         self._teaching.box.visible = bool(self.teach.value)
@@ -156,9 +170,15 @@ class PromptBox:
         ]
         for row in gone:
             self.list.remove(row)
+        self._maps = {name: one for name, one in self._maps.items() if one != layer}
 
     def _on_taken(self, lines: list[str]) -> None:
         self.list.add(*(row for line in lines if (row := from_line(line))))
+
+    def _on_map_toggled(self, row: PromptRow, shown: bool) -> None:
+        for name in row.names:
+            if name in self._maps:
+                self._maps[name].visible = shown
 
     def _on_chosen(self, row: PromptRow) -> None:
         """Let the user draw another box in the place of an example."""

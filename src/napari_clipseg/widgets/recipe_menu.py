@@ -132,9 +132,9 @@ def apply_recipe(face: Face, recipe: Recipe) -> list[str]:
         left_out.append("detail")
     options.planes.value = ALL if recipe.planes is None else SHOWN
     options.refine_edges.value = recipe.refine_edges
-    options.objects.value = recipe.instances is not None
+    face.results.objects.value = recipe.instances is not None
     if isinstance(recipe.threshold, float | int):
-        face.threshold.value = float(recipe.threshold)
+        face.results.threshold.value = float(recipe.threshold)
     elif recipe.threshold is not None:
         left_out.append("threshold")
     others = {"region": recipe.region, "level": recipe.level, "low_threshold": recipe.low_threshold}
