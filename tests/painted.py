@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_clipseg.teaching import decoder, fitting, network, parts
+from napari_clipseg.teaching import teach
+from napari_clipseg.teaching.effort import FULL
 
 SIDE = 96
+
+
+LITTLE = replace(
+    FULL,
+    folds=2,
+    trees=4,
+    trees_held_out=2,
+    decoder_steps=4,
+    sampled=1500,
+    network_steps=100,
+)
 
 
 @contextmanager
 def hurried():
     """Fewer trees and steps: what is tested here is not how good the answers are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "TREES", 8)
-        patch.setattr(parts, "TREES_HELD_OUT", 4)
-        patch.setattr(decoder, "STEPS", 8)
-        patch.setattr(network, "STEPS", 150)
-        patch.setattr(fitting, "SAMPLED", 4000)
+        patch.setattr(teach, "FULL", LITTLE)
+        patch.setattr(teach, "AT_ONCE", replace(LITTLE, folds=0))
+        patch.setattr(teach, "GOING_ON", replace(LITTLE, folds=0, decoder_steps=2))
         yield
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import napari_clipseg
+from painted import hurried
 
 PACKAGES = ("napari_clipseg", "napari_clipseg.engine")
 # Each name once, where it is offered first.
@@ -43,8 +44,9 @@ def is_error(name: str) -> bool:
 def test_examples_run(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     said: list[str] = []
-    for example in examples_of(name):
-        doctest.DocTestRunner(optionflags=LIKE_PRINTED).run(example, out=said.append)
+    with hurried():
+        for example in examples_of(name):
+            doctest.DocTestRunner(optionflags=LIKE_PRINTED).run(example, out=said.append)
     assert not said, "".join(said)
 
 

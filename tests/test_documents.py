@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from painted import hurried
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(
@@ -57,8 +59,9 @@ def test_blocks_of(text: str, blocks: list[str]) -> None:
 def test_python_blocks_run(document: Path, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks_of(document.read_text(encoding="utf-8")):
-        exec(compile(block, str(document), "exec"), names)
+    with hurried():
+        for block in blocks_of(document.read_text(encoding="utf-8")):
+            exec(compile(block, str(document), "exec"), names)
 
 
 def test_the_architecture_page_names_every_module() -> None:

@@ -273,6 +273,12 @@ class Segmentation:
         """
         return disagreement(np.asarray(self._wanted))
 
+    @cached_property
+    def highest(self) -> tuple[float, ...]:
+        """The highest probability of each prompt but the negative ones, 0 to 1."""
+        full = 255 if self.probability.dtype == np.uint8 else 1
+        return tuple(float(one.max(initial=0)) / full for one in map(np.asarray, self._wanted))
+
     @property
     def _wanted(self) -> Any:
         """The maps of all prompts but the negative ones."""
@@ -307,7 +313,9 @@ class Segmentation:
             changes["threshold"] = threshold
         recipe = self.recipe.replace(**changes)
         numbers = self.threshold if threshold is None else threshold_of(recipe, self.probability)
-        return replace(self, recipe=recipe, threshold=numbers)
+        changed = replace(self, recipe=recipe, threshold=numbers)
+        vars(changed).update({k: x for k, x in vars(self).items() if k == "highest"})
+        return changed
 
     def to_layers(
         self, layer: Any = None, *, features: bool = True, copy: bool = True

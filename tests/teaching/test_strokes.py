@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as hnp
 from napari_clipseg.images.io.source import as_source
 from napari_clipseg.teaching.strokes import (
     BLOCK,
-    FOLDS,
     GAP,
     MOST_PIXELS,
     Strokes,
@@ -108,8 +107,8 @@ def test_held_out_strokes_are_whole_and_far_from_the_others():
     painted[10, 30:50] = painted[20, 30:50] = painted[30, 30:50] = 1
     found = read_strokes(painted, as_source(IMAGE))
     positive = found.values == 2
-    folds = list(held_out(found, positive))
-    assert len(folds) == FOLDS
+    folds = list(held_out(found, positive, 3))
+    assert len(folds) == 3
     tested = np.concatenate([test for _, test in folds])
     assert sorted(tested) == list(range(len(found)))  # each once
     for train, test in folds:
@@ -123,7 +122,7 @@ def test_one_stroke_a_side_cannot_be_held_out():
     painted = lines(rows=(5,))
     painted[30, 30:50] = 1
     found = read_strokes(painted, as_source(IMAGE))
-    assert not list(held_out(found, found.values == 2))
+    assert not list(held_out(found, found.values == 2, 3))
 
 
 @given(
@@ -142,6 +141,6 @@ def test_any_strokes_and_their_record(painted):
     again = np.zeros_like(painted)
     again[tuple(table[:, :-1].T)] = table[:, -1]
     np.testing.assert_array_equal(again, painted)
-    for _, test in held_out(found, found.values == 2):
+    for _, test in held_out(found, found.values == 2, 3):
         assert len(test)
     assert isinstance(found.of(found.values == 2), Strokes)

@@ -6,17 +6,15 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch, tmp_path):
+    """What a dock remembers is for one test only."""
+    monkeypatch.setenv("NAPARI_CLIPSEG_CONFIG", str(tmp_path / "config"))
+
+
 @pytest.fixture
 def viewer(make_napari_viewer_proxy):
     return make_napari_viewer_proxy(show=True)
-
-
-@pytest.fixture(autouse=True)
-def _own_speeds(monkeypatch, tmp_path):
-    """What is measured here stays here."""
-    from napari_clipseg.widgets import estimate
-
-    monkeypatch.setattr(estimate, "user_cache_path", lambda _: tmp_path)
 
 
 @pytest.fixture
@@ -51,12 +49,10 @@ def told():
 
 def fill(dock, text=None, reference=None, region=None):
     if reference is not None:
-        dock.prompt.kind.value = "reference image"
-        dock.prompt.reference.value = reference
-        dock.prompt.region.value = region
+        dock.prompt.list.set_rows([])
+        dock.prompt.add_example(reference if region is None else region, reference)
     elif text is not None:
-        dock.prompt.kind.value = "text"
-        dock.prompt.text.value = text
+        dock.prompt.set_lines(text)
 
 
 def wait(dock, qtbot):

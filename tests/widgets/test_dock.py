@@ -18,8 +18,7 @@ def image():
 
 
 def fill(dock, text):
-    dock.prompt.kind.value = "text"
-    dock.prompt.text.value = text
+    dock.prompt.set_lines(text)
 
 
 def finish(dock, qtbot):
@@ -151,15 +150,16 @@ def test_else_the_threshold_is_the_checkpoint_s(viewer, dock, run, image):
     assert dock.results.threshold.value == pytest.approx(0.3)
 
 
-def test_enter_runs_and_shift_enter_starts_a_new_line(viewer, dock, qtbot, image):
+def test_enter_adds_and_runs_and_shift_enter_only_adds(viewer, dock, qtbot, image):
     viewer.add_image(image)
-    edit = dock.prompt.text.native
+    edit = dock.prompt.line.native
     QTest.keyClicks(edit, "nuclei")
     QTest.keyClick(edit, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
-    QTest.keyClicks(edit, "rings")
-    assert dock.prompt.fields()["prompts"] == ["nuclei", "rings"]
     assert dock.run_button.enabled
+    QTest.keyClicks(edit, "rings")
     QTest.keyClick(edit, Qt.Key.Key_Return)
+    assert dock.prompt.fields()["prompts"] == ("nuclei", "rings")
+    assert edit.text() == ""
     assert not dock.run_button.enabled
     finish(dock, qtbot)
     assert len(viewer.layers) == 4
@@ -208,16 +208,6 @@ def test_the_active_image_is_chosen_when_the_dock_opens(viewer, image):
     second = viewer.add_image(image, name="second")
     viewer.layers.selection.active = second
     assert CLIPSegDock(viewer).image.value.name == "second"
-
-
-def test_the_widgets_of_the_chosen_prompt_alone_are_shown(dock):
-    dock.prompt.kind.value = "text"
-    assert dock.prompt.text.visible
-    assert not dock.prompt.reference.visible
-    dock.prompt.kind.value = "reference image"
-    assert not dock.prompt.text.visible
-    assert dock.prompt.reference.visible
-    assert dock.prompt.region.visible
 
 
 def test_the_recipe_of_the_labels_gives_them_again(viewer, dock, run, image):

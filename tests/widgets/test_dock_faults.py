@@ -35,7 +35,7 @@ def held(monkeypatch):
 
 
 def start(dock, qtbot, held, text="nuclei"):
-    dock.prompt.text.value = text
+    dock.prompt.set_lines(text)
     dock.run()
     qtbot.waitUntil(held[0].is_set, timeout=30_000)
 
@@ -199,7 +199,7 @@ def test_another_layer_is_chosen_and_the_first_renamed_while_it_runs(
 def test_run_pressed_twice_runs_once(viewer, dock, qtbot, image, held):
     viewer.add_image(image)
     start(dock, qtbot, held)
-    dock.prompt.text.value = "something else"
+    dock.prompt.set_lines("something else")
     dock.run()
     finish(dock, qtbot, held)
     assert [Recipe.of(layer).prompts for layer in viewer.layers[1:]] == [("nuclei",)] * 2

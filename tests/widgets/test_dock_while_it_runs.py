@@ -44,7 +44,7 @@ class Held:
         self.reached.clear()
         self._go_on.clear()
         if text is not None:
-            dock.prompt.text.value = text
+            dock.prompt.set_lines(text)
         dock.run()
         qtbot.waitUntil(self.reached.is_set, timeout=30_000)
 
@@ -87,7 +87,7 @@ def test_what_is_chosen_while_it_runs_is_for_the_next_run(
     viewer.layers.selection.active = viewer.layers[-1]
     viewer.dims.set_point(0, 1)
     dock.offer_model(str(checkpoint("small-refined")))
-    dock.prompt.text.value = "something else"
+    dock.prompt.set_lines("something else")
     dock.run_options.detail.value = "fine"
     dock.run_options.planes.value = "all of them"
     dock.run_options.refine_edges.value = False
@@ -162,7 +162,7 @@ def test_two_docks_run_at_once(viewer, dock, qtbot, image, held):
     viewer.window.add_dock_widget(other, name="other")
     other.offer_model(dock.model.value)
     held.start(dock, qtbot)
-    other.prompt.text.value = "red rings"
+    other.prompt.set_lines("red rings")
     other.run()
     assert not other.run_button.enabled
     held.finish(dock, qtbot)

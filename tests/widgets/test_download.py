@@ -33,7 +33,7 @@ def hub(hub, monkeypatch):
 def ready(viewer, dock, hub):
     """A dock that only has to be run, with a model that is not here; answer the offer."""
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (40, 60), dtype=np.uint8))
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     dock.offer_model(NAME)
     offers = []
 

@@ -19,7 +19,7 @@ def large():
 
 def test_a_run_in_tiles_is_estimated_and_a_long_one_is_asked_for(viewer, dock, qtbot, large, run):
     viewer.add_image(large, name="cells", contrast_limits=(0, 255))
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     assert not dock.estimate.visible  # of one tile
     dock.run_options.detail.value = "fine"
     qtbot.waitUntil(lambda: dock.estimate.last is not None, timeout=30_000)
@@ -55,7 +55,7 @@ def test_the_map_is_shown_tile_by_tile_and_a_stopped_run_shows_all_finished_tile
             assert go_on.wait(30)
         return encode(self, images, **options)
 
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     qtbot.waitUntil(lambda: dock.estimate.last is not None, timeout=30_000)
     monkeypatch.setattr(Engine, "encode", encode_and_wait)
     dock.run()

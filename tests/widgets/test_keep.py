@@ -117,8 +117,8 @@ def test_the_threshold_brings_back_no_object_that_was_kept_and_undo_does(viewer,
 
 def test_keep_all_is_the_third_action_after_text_and_enter(viewer, dock, qtbot):
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (60, 90), np.uint8), name="cells")
-    QTest.keyClicks(dock.prompt.text.native, "nuclei")  # one
-    QTest.keyClick(dock.prompt.text.native, Qt.Key.Key_Return)  # two
+    QTest.keyClicks(dock.prompt.line.native, "nuclei")  # one
+    QTest.keyClick(dock.prompt.line.native, Qt.Key.Key_Return)  # two
     qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=30_000)
     labels = dock.results.result.labels_layer
     marked = labels.data > 0

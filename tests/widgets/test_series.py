@@ -87,7 +87,7 @@ def test_edits_are_saved(dock, qtbot, opened, folder):
 
 
 def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, folder):
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     dock.results.threshold.value = 0.5
     dock.series.prelabel.setChecked(True)
     wanted = []

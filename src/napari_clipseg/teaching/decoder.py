@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 
 Float32 = NDArray[np.float32]
 
-STEPS = 30
-LEARNING_RATE = 0.1
-# Where a fit goes on from one of a stroke ago.
-MORE_STEPS = 6
-MORE_LEARNING_RATE = 0.03
 # Of the distance to where the fit began: strokes are few, and the checkpoint knows much.
 SHRINKAGE = 0.005
-MOST_TILES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +108,8 @@ def fit_decoder(
     start: Fitted,
     painted: Sequence[Painted],
     *,
+    steps: int,
+    rate: float,
     earlier: Fit | None = None,
     step: Callable[[], Any] = lambda: None,
 ) -> list[Fit]:
@@ -130,6 +126,10 @@ def fit_decoder(
         What the fits are drawn to, and where they begin.
     painted : sequence of Painted
         Those of some tiles; each with weights for each fit.
+    steps : int
+        Of Adam.
+    rate : float
+        Its learning rate at first; it falls to 0.
     earlier : Fit, optional
         To begin with, instead: that of a few strokes ago. It needs fewer steps.
     step : callable
@@ -158,7 +158,6 @@ def fit_decoder(
             copies(asked.shift, blocks, width),
         ]
 
-    steps, rate = (STEPS, LEARNING_RATE) if earlier is None else (MORE_STEPS, MORE_LEARNING_RATE)
     first = all_of(start)
     moved = all_of(start if earlier is None else earlier.asked)
     vector, scale, shift = moved

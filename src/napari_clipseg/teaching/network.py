@@ -19,8 +19,6 @@ Float32 = NDArray[np.float32]
 Layers = tuple[tuple[Float32, Float32], ...]
 
 WIDTHS = (64, 32)
-STEPS = 300
-MORE_STEPS = 80  # where it goes on from a network of a stroke ago
 BATCH = 2048
 LEARNING_RATE = 0.01
 DECAY = 1e-4
@@ -31,6 +29,7 @@ def distill(
     targets: Float32,
     weights: Float32,
     *,
+    steps: int,
     earlier: Layers | None = None,
     step: Callable[[], Any] = lambda: None,
 ) -> Layers:
@@ -44,6 +43,8 @@ def distill(
         ``(pixels,)``: probabilities, 0 to 1.
     weights : ndarray of float32
         ``(pixels,)``: how often each is drawn, relative to the others.
+    steps : int
+        Of AdamW.
     earlier : tuple of (ndarray, ndarray), optional
         Layers to begin with. They need fewer steps.
     step : callable
@@ -59,7 +60,6 @@ def distill(
     from torch.nn import functional
 
     rng = np.random.default_rng(0)
-    steps = STEPS if earlier is None else MORE_STEPS
     if earlier is None:
         widths = (inputs.shape[1], *WIDTHS, 1)
         # He and others (https://arxiv.org/abs/1502.01852): for ReLU.

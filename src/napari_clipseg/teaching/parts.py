@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-PROMPT, ON_FILTERS = "prompt", "filters"  # parts that are told of
-TREES = 30  # of each kind
-TREES_HELD_OUT = 12  # where only the worth of a part is measured
-TREES_AT_ONCE = 8  # where an answer is wanted while somebody paints
+DECODER, PROMPT, ON_FILTERS = "decoder", "prompt", "filters"
 LEAST_LEAF = 2  # pixels
 STRENGTH = 0.1  # of logistic regression: the inverse of its penalty
 MOST_LOGIT = 4.6  # no tree is surer than 99 %
 # How sure a part may be beside others. The decoder, fitted to few strokes, is surer than right.
-MOST_SURE = {"decoder": 0.7}
+MOST_SURE = {DECODER: 0.7}
 USUALLY_SURE = 3.0
 # Its patches are larger than the gap between strokes: what is held out of it, it has half seen.
-HANDICAP = {"decoder": 0.3}  # of the held-out loss
+HANDICAP = {DECODER: 0.3}  # of the held-out loss
 # Of the softmax of minus the held-out losses: a part that is worse by this gets 1/e of the weight.
 TEMPERATURE = 0.1
 # So many strokes tell as much about the worth of parts as is known without any: that all are alike.

@@ -16,7 +16,6 @@ from napari_clipseg.images.io.source import Source
 UNPAINTED, BACKGROUND, FIRST_CLASS = 0, 1, 2
 MOST_PIXELS = 2000  # of a class, or of the background, that are fitted in one image
 BLOCK = 64  # pixels; a painted area that is larger is held out block by block
-FOLDS = 3
 GAP = 8  # pixels between what is trained on and what is held out
 NEIGHBORS = np.ones((3, 3), bool)
 
@@ -159,7 +158,7 @@ def _sample(values: NDArray[np.intp], value: int) -> NDArray[np.intp]:
     return np.asarray(own[spread])
 
 
-def held_out(strokes: Strokes, positive: NDArray[np.bool_]) -> Iterator[tuple[Any, Any]]:
+def held_out(strokes: Strokes, positive: NDArray[np.bool_], most: int) -> Iterator[tuple[Any, Any]]:
     """Yield pixels to train on and pixels to test on, whole strokes held out.
 
     Nothing is yielded if a side has fewer than two strokes.
@@ -170,6 +169,8 @@ def held_out(strokes: Strokes, positive: NDArray[np.bool_]) -> Iterator[tuple[An
         All of them.
     positive : ndarray of bool
         ``(pixels,)``: on the thing.
+    most : int
+        How many parts the strokes are divided into, if there are enough; each is held out once.
 
     Yields
     ------
@@ -179,7 +180,7 @@ def held_out(strokes: Strokes, positive: NDArray[np.bool_]) -> Iterator[tuple[An
     from scipy.spatial import cKDTree
 
     sides = [np.unique(strokes.groups[positive == side]) for side in (True, False)]
-    folds = min(FOLDS, *map(len, sides))
+    folds = min(most, *map(len, sides))
     if folds < 2:
         return
     for fold in range(folds):

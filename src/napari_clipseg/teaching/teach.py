@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.cache import content_digest
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.loading import load
 from napari_clipseg.images.rendering import Appearance
@@ -19,22 +17,12 @@ from napari_clipseg.images.tiling.plan import Detail
 from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.prompts import as_prompts, resolved
 from napari_clipseg.teaching.decoder import Fitted, best_start
-from napari_clipseg.teaching.fitting import (
-    Older,
-    Result,
-    Taught,
-    columns_of,
-    fit_class,
-    joined,
-    painted_in_tiles,
-)
+from napari_clipseg.teaching.effort import AT_ONCE, FULL, GOING_ON
+from napari_clipseg.teaching.fitting import Result, fit_class
 from napari_clipseg.teaching.parts import balanced
-from napari_clipseg.teaching.strokes import (
-    FIRST_CLASS,
-    class_values,
-    read_strokes,
-    to_record,
-)
+from napari_clipseg.teaching.pixels import Older, Taught, columns_of, joined, painted_in_tiles
+from napari_clipseg.teaching.record import older_of, record_of, samples_of
+from napari_clipseg.teaching.strokes import FIRST_CLASS, class_values, read_strokes
 from napari_clipseg.teaching.views import Views
 
 Float32 = NDArray[np.float32]
@@ -45,7 +33,6 @@ WORDS = (
     "bright", "dark", "red", "green", "blue", "white", "texture",
 )  # fmt: skip
 COMPONENTS = 8
-MOST_SAMPLES = 1200  # painted pixels that are stored with a prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +190,7 @@ def lesson(
             f"Got images with {sorted(channels)} channels; wanted the same number in all. Teach a "
             f"prompt for each kind of image."
         )
-    older = None if earlier is None else _older(earlier)
+    older = None if earlier is None else older_of(earlier)
     values = _values(taught, earlier)
     names = _names(values, classes, earlier)
     before = _results_before(earlier_lesson if at_once else None, names)
@@ -218,6 +205,9 @@ def lesson(
         starts = [Fitted.plain(one.learned.vectors[0], engine) for one in before]
     else:
         starts = _starts(engine, prompt, values, taught, older)
+    effort = FULL
+    if at_once:
+        effort = AT_ONCE if before is None else GOING_ON
     results = tuple(
         fit_class(
             engine,
@@ -228,7 +218,7 @@ def lesson(
             components,
             columns,
             older,
-            at_once=at_once,
+            effort=effort,
             earlier=of_before,
             step=step,
         )
@@ -245,8 +235,8 @@ def lesson(
         True,
         components,
         float(np.mean(known)) if len(known) == len(results) else None,
-        _record(taught, values, results, earlier, tested=not at_once),
-        _samples(taught, results, older),
+        record_of(taught, values, results, earlier, tested=not at_once),
+        samples_of(taught, results, older),
     )
     return Lesson(learned, results, not at_once)
 
@@ -360,74 +350,3 @@ def _components(taught: Sequence[Taught]) -> Float32:
     # In C order, as it will be read from a file: BLAS rounds by the order in memory.
     joined = np.concatenate([mean[None], found * np.sign(largest)])
     return np.ascontiguousarray(joined, np.float32)
-
-
-def _older(learned: LearnedPrompt) -> Older:
-    samples = learned.samples
-    if not {"inputs", "values", "groups"} <= set(samples):
-        raise ValueError(
-            "The learned prompt has no painted pixels to go on from, because it was split or read "
-            "from a recipe. Load the file that LearnedPrompt.save wrote."
-        )
-    return Older(
-        samples["inputs"].astype(np.float32),
-        samples["values"].astype(np.intp),
-        samples["groups"].astype(np.intp),
-    )
-
-
-def _samples(
-    taught: Sequence[Taught], results: Sequence[Result], older: Older | None
-) -> dict[str, NDArray[Any]]:
-    """Return painted pixels of all classes and of the background, to go on from."""
-    strokes = joined(taught, older)
-    kept = np.concatenate(
-        [_some(np.flatnonzero(strokes.values == value)) for value in np.unique(strokes.values)]
-    )
-    _, groups = np.unique(strokes.groups[kept], return_inverse=True)
-    # The inputs differ between classes by two logits only; those of the first serve for all.
-    limit = float(np.finfo(np.float16).max)
-    return {
-        "inputs": results[0].inputs[kept].clip(-limit, limit).astype(np.float16),
-        "values": strokes.values[kept].astype(np.int32),
-        "groups": groups.reshape(-1).astype(np.int32),
-    }
-
-
-def _some(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
-    most = min(len(numbers), MOST_SAMPLES // 2)
-    return np.asarray(numbers[np.linspace(0, len(numbers) - 1, most).round().astype(int)])
-
-
-def _record(
-    taught: Sequence[Taught],
-    values: Sequence[int],
-    results: Sequence[Result],
-    earlier: LearnedPrompt | None,
-    *,
-    tested: bool,
-) -> dict[str, Any]:
-    from importlib.metadata import version
-
-    images = [] if earlier is None else list(earlier.record["images"])
-    for one in taught:
-        digests = sorted({content_digest(view.image).hex() for view in one.tiles})
-        images.append(
-            {
-                "name": one.views.name,
-                "shape": list(one.views.source.levels[0].shape),
-                "tiles": digests,
-                "strokes": to_record(one.strokes),
-            }
-        )
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "made_with": version("napari-clipseg"),
-        "values": list(values),
-        "tested": tested,
-        "scores": [one.score for one in results],
-        "scores_beside": [one.beside for one in results],
-        "weights": [one.weights for one in results],
-        "losses": [one.losses for one in results],
-        "images": images,
-    }

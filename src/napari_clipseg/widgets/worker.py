@@ -143,7 +143,7 @@ def _segment(
         tell(progress)
         if (glance := glances.of(partial)) is not None:
             tell(glance)
-    _ = result.recipe.to_dict()  # cached: the GUI thread is not to wait for it
+    _ = result.recipe.to_dict(), result.highest  # cached: the GUI thread is not to wait for it
     made = make(Wanted(result))
     return replace(made, objects=measure(result, made.labels))
 

@@ -62,7 +62,7 @@ def test_int8_linear_maps_zeros_to_zeros():
 @pytest.mark.usefixtures("capable")
 def test_load_in_int8_gives_the_labels_of_float32():
     full, int8 = load("demo", device="cpu"), load("demo", device="cpu", precision="int8")
-    assert label_agreement(full, int8, scenes=12) >= 0.99
+    assert label_agreement(full, int8, scenes=4) >= 0.99
     assert (full.precision, int8.precision) == ("float32", "int8")
 
 
