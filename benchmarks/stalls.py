@@ -1,4 +1,4 @@
-"""Print how long the window stands still, in the cases where it may: ``python benchmarks/stalls.py``.
+"""Print how long the window stands still where it may: ``python benchmarks/stalls.py``.
 
 A timer of 10 ms runs in the window's thread. A stall is the time by which it comes late; beside it
 stands how long the thread itself computed in that time: the rest was spent waiting, for the
@@ -92,7 +92,7 @@ def blobs(shape: tuple[int, ...]) -> np.ndarray:
         coarse = rng.random([n // 8 for n in shape[-2:]], dtype=np.float32)
         coarse = ndimage.gaussian_filter(coarse, 2)
         plane = np.kron((coarse - coarse.min()) / np.ptp(coarse) * 255, np.ones((8, 8)))
-        planes.append(np.pad(plane, [(0, n - m) for n, m in zip(shape[-2:], plane.shape)]))
+        planes.append(np.pad(plane, [(0, n % 8) for n in shape[-2:]]))
     stack = np.stack(planes).astype(np.uint8)
     return stack if len(shape) == 3 else stack[0]
 

@@ -117,8 +117,8 @@ def test_the_threshold_brings_back_no_object_that_was_kept_and_undo_does(viewer,
 
 def test_keep_all_is_the_third_action_after_text_and_enter(viewer, dock, qtbot):
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (60, 90), np.uint8), name="cells")
-    QTest.keyClicks(dock.prompt.text.native, "nuclei")  # one
-    QTest.keyClick(dock.prompt.text.native, Qt.Key.Key_Return)  # two
+    QTest.keyClicks(dock.prompt.line.native, "nuclei")  # one
+    QTest.keyClick(dock.prompt.line.native, Qt.Key.Key_Return)  # two
     qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=30_000)
     labels = dock.results.result.labels_layer
     marked = labels.data > 0
@@ -217,7 +217,7 @@ def test_a_box_is_looked_at_more_closely(viewer, found, qtbot):
     place = tuple(closer.data_to_world((4, 5)))
     press(viewer, "K", place)
     kept = kept_of(viewer)
-    assert kept.data[tuple(int(round(i)) for i in kept.world_to_data(place))] > 0
+    assert kept.data[tuple(round(i) for i in kept.world_to_data(place))] > 0
     assert (kept.data > 0).sum() == 15
 
 

@@ -15,7 +15,7 @@ from napari_clipseg.images.io.layers import from_layer_order, layer_order
 from napari_clipseg.images.labels import edits
 from napari_clipseg.images.labels.edits import Change, Edit, History, Object, Several
 from napari_clipseg.recipe import METADATA
-from napari_clipseg.results import Segmentation
+from napari_clipseg.results import LABELS, PROBABILITY, Segmentation
 from napari_clipseg.widgets.kept import KeptPixels, add_kept, find_kept, grid_of, on_image
 from napari_clipseg.widgets.outlook import camera
 from napari_clipseg.widgets.result import Result
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import napari
 
 World = Sequence[float]
+ON_LINE = 101  # places of a line at which an object is looked for
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Layers:
         """Return the results in a viewer, and what they show."""
         found = {}
         for layer in viewer.layers:
-            if METADATA in layer.metadata:
+            if _is_of_run(layer):
                 features = layer.features if isinstance(layer, Labels) else None
                 found[layer] = (layer.data, dict(layer.metadata), features)
         return found
@@ -102,7 +103,7 @@ class Layers:
         self._show(self._after)
 
     def _show(self, wanted: dict[Layer, tuple[Any, ...]]) -> None:
-        for layer in [x for x in self._viewer.layers if METADATA in x.metadata]:
+        for layer in [x for x in self._viewer.layers if _is_of_run(x)]:
             if layer not in wanted:
                 self._viewer.layers.remove(layer)
         for layer, (data, metadata, features) in wanted.items():
@@ -190,17 +191,14 @@ class Keeping:
 
     def cut(self, world: World, other: World) -> None:
         """Cut the object that a line crosses."""
-        ends = [np.asarray(one, float) for one in (world, other)]
-        for share in np.linspace(0, 1, 101):  # the first object on the line
-            try:
-                self._object(list(ends[0] + share * (ends[1] - ends[0])))
-            except ValueError:
-                continue
-            layer, grid, found = self._numbered(list(ends[0] + share * (ends[1] - ends[0])))
-            points = [self._pixel(layer, list(end)) for end in ends]
-            self._do(f"cut {found.label}", edits.cut(grid, found, points, lambda: layer.data))
-            return
-        raise ValueError("The line crosses no object. Draw it from one side to the other.")
+        begin, end = np.asarray(world, float), np.asarray(other, float)
+        on_line = [list(begin + share * (end - begin)) for share in np.linspace(0, 1, ON_LINE)]
+        first = next((place for place in on_line if self._is_on_object(place)), None)
+        if first is None:
+            raise ValueError("The line crosses no object. Draw it from one side to the other.")
+        layer, grid, found = self._numbered(first)
+        points = [self._pixel(layer, place) for place in (world, other)]
+        self._do(f"cut {found.label}", edits.cut(grid, found, points, lambda: layer.data))
 
     def undo(self) -> None:
         """Undo the last step, or the last run."""
@@ -316,6 +314,13 @@ class Keeping:
                 return layer, grid, found
         raise ValueError("There is no object at that place. Point at one.")
 
+    def _is_on_object(self, world: World) -> bool:
+        try:
+            self._object(world)
+        except ValueError:
+            return False
+        return True
+
     def _numbered(self, world: World) -> tuple[Labels, NDArray[Any], Object]:
         """Return the object at a place, where each has a number of its own."""
         layer, grid, found = self._object(world)
@@ -376,6 +381,10 @@ class Keeping:
         camera(self._viewer).center = [
             world[axis - first] if axis >= first else 0.0 for axis in self._viewer.dims.displayed
         ]
+
+
+def _is_of_run(layer: Layer) -> bool:
+    return layer.metadata.get(METADATA, {}).get("role") in (PROBABILITY, LABELS)
 
 
 def _parts(labels: NDArray[Any]) -> NDArray[np.int64]:

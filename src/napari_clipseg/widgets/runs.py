@@ -24,11 +24,13 @@ from napari_clipseg.widgets.apply import (
     start_folder,
 )
 from napari_clipseg.widgets.download import STOPPED, Download, ask, declined, missing
+from napari_clipseg.widgets.estimate import LONG, RunEstimate, TimeLeft, ask_for_time
 from napari_clipseg.widgets.face import Actions, Face
 from napari_clipseg.widgets.hints import knows_too_little, with_hints
 from napari_clipseg.widgets.labelling import Made
 from napari_clipseg.widgets.layers import region_outlines
 from napari_clipseg.widgets.result import Result
+from napari_clipseg.widgets.so_far import Glance, SoFar
 from napari_clipseg.widgets.teaching import Asked
 from napari_clipseg.widgets.worker import Failure, RunWorker, Stopped, start
 
@@ -81,6 +83,8 @@ class Runs(Face):
         self._changed_meanwhile = False  # the threshold or the objects, while a run was on
         self._closed = False
         self._stopped = False  # the last run was
+        self._so_far, self._time_left = SoFar(viewer), TimeLeft()
+        self.ask_for_time = ask_for_time
         super().__init__(viewer, actions)
         self.apply.others.changed.connect(self.apply_to_others)
         self.apply.folder.changed.connect(self.apply_to_folder)
@@ -159,9 +163,15 @@ class Runs(Face):
         if (entry := missing(run.recipe.model)) is not None:
             self._download(entry)
             return
+        expected = None if region is not None else self.estimate.last
+        if expected is not None and not self._may_take(expected):
+            self._run = None
+            self.status.value = f"Not started: {expected}. Choose larger tiles, or a region."
+            return
         self.teaching.stop()
         self._set_running(True)
         self._changed_meanwhile = self._stopped = False
+        self._time_left = TimeLeft()
         self._runs += 1
         self._worker = start(
             run.source,
@@ -185,6 +195,19 @@ class Runs(Face):
         if detail is not None:
             recipe = recipe.replace(detail=detail)
         return Run(layer, layer.name, layer.data, as_source(layer), recipe)
+
+    def _may_take(self, expected: RunEstimate) -> bool:
+        return expected.seconds <= LONG or self.ask_for_time(expected, self.native)
+
+    def _next_run(self) -> tuple[Source, Recipe] | None:
+        """Return what the next run is asked for, where it is worth an estimate."""
+        layer = self.image.value
+        if layer is None or self.prompt.teach.value or missing(self.model.value):
+            return None
+        run = self._read(layer, None, None)
+        whole = run.recipe.detail.tile_size == "whole"
+        one_plane = run.recipe.planes is not None or not run.source.planes_shape
+        return None if whole and one_plane else (run.source, run.recipe)
 
     def _recipe_of_files(self) -> Recipe:
         """Return what the dock asks for, of whole images."""
@@ -286,18 +309,24 @@ class Runs(Face):
         """Let go of the run that ended; return it."""
         run, self._run = self._run, None
         self._worker = None
+        self._so_far.remove()
         self._set_running(False)
         return run
 
     # --- slots --------------------------------------------------------------------------
 
-    def _on_progress(self, progress: Progress) -> None:
+    def _on_progress(self, progress: Progress | Glance) -> None:
         if self._closed or self._worker is None:
+            return
+        if isinstance(progress, Glance):
+            if self._run is not None:
+                self._so_far.show(self._run.layer, self._run.name, progress)
             return
         self.progress.max = progress.total
         self.progress.value = progress.done
         if not self._worker.abort_requested:
-            self.status.value = f"{progress.message}…"
+            left = self._time_left.after(progress.done, progress.total)
+            self.status.value = f"{progress.message}{left}…"
 
     def _on_returned(self, outcome: Made | Stopped | Failure) -> None:
         if self._closed:

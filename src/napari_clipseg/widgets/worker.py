@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_clipseg.images.edges.refine import strip_count
 from napari_clipseg.images.io.source import Source
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.results import Progress, Segmentation
+from napari_clipseg.results import Segmentation
 from napari_clipseg.segmentation import segment_steps
 
 FIRST_TILE = 2  # the step of a run that segments the first tile
@@ -48,8 +48,8 @@ class RunWorker(QObject):
         Called in the thread with a function to tell progress by, and one that says whether to
         stop; returns the outcome. An exception becomes a `Failure`.
     progressed, returned, warned : callable
-        Called with each progress, with the outcome, and with what `warnings.showwarning` would
-        get, the warning first.
+        Called with each progress and each `so_far.Glance`, with the outcome, and with what
+        `warnings.showwarning` would get, the warning first.
     """
 
     finished = Signal()
@@ -103,7 +103,7 @@ def start(
     source: Source,
     recipe: Recipe,
     *,
-    progressed: Callable[[Progress], None],
+    progressed: Callable[[Any], None],
     returned: Callable[[Any], None],
     warned: Callable[[tuple[Any, ...]], None],
 ) -> RunWorker:
@@ -124,8 +124,10 @@ def _segment(
     source: Source, recipe: Recipe, tell: Callable[[Any], None], stops: Callable[[], bool]
 ) -> Any:
     from napari_clipseg.widgets.labelling import Wanted, make, measure
+    from napari_clipseg.widgets.so_far import Glances
 
     partial: Segmentation | None = None
+    glances = Glances()
     steps = segment_steps(source, recipe, by_tile=True)
     while True:
         try:
@@ -139,6 +141,8 @@ def _segment(
             steps.close()
             return Stopped(partial)
         tell(progress)
+        if (glance := glances.of(partial)) is not None:
+            tell(glance)
     _ = result.recipe.to_dict(), result.highest  # cached: the GUI thread is not to wait for it
     made = make(Wanted(result))
     return replace(made, objects=measure(result, made.labels))
