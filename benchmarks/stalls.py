@@ -103,7 +103,7 @@ def opened(image: np.ndarray, text: str) -> tuple[napari.Viewer, CLIPSegDock]:
     dock = CLIPSegDock(viewer)
     viewer.window.add_dock_widget(dock, name="CLIPSeg")
     viewer.add_image(image, name="cells", contrast_limits=(0, 255))
-    dock.prompt.text.value = text
+    dock.prompt.set_lines(text)
     settle(2)
     return viewer, dock
 

@@ -17,14 +17,6 @@ def viewer(make_napari_viewer_proxy):
     return make_napari_viewer_proxy(show=True)
 
 
-@pytest.fixture(autouse=True)
-def _own_speeds(monkeypatch, tmp_path):
-    """What is measured here stays here."""
-    from napari_clipseg.widgets import estimate
-
-    monkeypatch.setattr(estimate, "user_cache_path", lambda _: tmp_path)
-
-
 @pytest.fixture
 def dock(viewer, checkpoint):
     """The dock in a viewer, a small random checkpoint chosen."""

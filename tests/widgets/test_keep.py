@@ -194,6 +194,18 @@ def test_the_next_doubtful_object_is_shown(viewer, found, qtbot):
     assert "1 of 6" in found.status.value
     found.keep.next_doubtful.changed.emit(True)
     assert "2 of 6" in found.status.value
+    # Doubt as a layer, as the threshold moves.
+    found.results.doubt.value = True
+    name = f"{result.title} · doubt"
+    qtbot.waitUntil(lambda: name in viewer.layers, timeout=10_000)
+    doubt = viewer.layers[name]
+    assert doubt.data[row, column] == pytest.approx(1 - 0.05 / 0.6, abs=1e-4)
+    assert doubt.data[0, 0] == 0
+    np.testing.assert_allclose(doubt.extent.world, viewer.layers["cells"].extent.world)
+    found.results.threshold.value = 0.45
+    qtbot.waitUntil(lambda: doubt.data[row, column] == 1, timeout=10_000)
+    found.results.doubt.value = False
+    assert name not in viewer.layers
 
 
 def test_a_box_is_looked_at_more_closely(viewer, found, qtbot):

@@ -49,7 +49,7 @@ def test_another_recipe_is_another_result(viewer, dock, run, image, checkpoint):
     assert names[:2] == ["cells · nuclei · labels", "cells · nuclei · labels (a region)"]
     assert names[3:] == [
         "cells · nuclei · labels (fine)",
-        "cells · nuclei · labels (small-refined)",
+        f"cells · nuclei · labels ({checkpoint('small-refined').name})",
     ]
     np.testing.assert_array_equal(first.data, data)
     run()  # the same again

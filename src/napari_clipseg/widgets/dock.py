@@ -26,7 +26,6 @@ from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.runs import USER_ERRORS, Runs
 from napari_clipseg.widgets.series import SeriesHost
 from napari_clipseg.widgets.teaching import Asked, Host
-from napari_clipseg.widgets.warm import warm_up_soon
 
 if TYPE_CHECKING:
     import napari
@@ -67,7 +66,6 @@ class CLIPSegDock(Runs):
                 result=self._on_result,
                 fail=self._report,
                 look_closer=self.look_closer,
-                next_run=self._next_run,
             ),
         )
         self.prompt.teach.changed.connect(self._on_teach)
@@ -91,7 +89,6 @@ class CLIPSegDock(Runs):
         self._focus_soon.setInterval(FOCUS_MS)
         self._focus_soon.timeout.connect(self.prompt.line.native.setFocus)
         self._focus_soon.timeout.connect(self.prompt.line.native.selectAll)
-        warm_up_soon(self.native)
         self._memory = Memory(self)
         self._on_model()
         self._on_image(self.image.value)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import Label
-from platformdirs import user_cache_path
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_clipseg.images.io.source import Source
 from napari_clipseg.recipe import Recipe
+from napari_clipseg.widgets.memory import settings_file
 from napari_clipseg.widgets.newest import Newest, Step
 from napari_clipseg.widgets.worker import Failure
 
@@ -54,11 +54,11 @@ class Speeds:
     Parameters
     ----------
     path : Path, optional
-        By default in the user's folder for caches.
+        By default beside what the dock remembers.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path or user_cache_path("napari-clipseg") / "seconds_of_tile.json"
+        self._path = path or settings_file().with_name("seconds_of_tile.json")
         self._known: dict[str, float] | None = None
 
     def get(self, key: str) -> float | None:
@@ -113,21 +113,24 @@ class EstimateLabel(Label):
 
     Parameters
     ----------
-    asked : callable
-        Returns the image and the recipe of the next run; a ValueError or TypeError says that there
-        is none yet. None stands for a run that takes a moment, or whose model is not here.
     speeds : Speeds, optional
         What was measured before.
     """
 
-    def __init__(
-        self, asked: Callable[[], tuple[Source, Recipe] | None], speeds: Speeds | None = None
-    ) -> None:
+    def __init__(self, speeds: Speeds | None = None) -> None:
         super().__init__(value="", visible=False)
-        self._asked = asked
+        self._asked: Callable[[], tuple[Source, Recipe] | None] = lambda: None
         self._speeds = speeds or Speeds()
         self.last: RunEstimate | None = None
         self._work = Newest(self._estimate, told=lambda _: None, returned=self._on_estimate)
+
+    def ask_for(self, asked: Callable[[], tuple[Source, Recipe] | None]) -> None:
+        """Set what returns the image and the recipe of the next run.
+
+        A ValueError or TypeError says that there is none yet; None stands for a run that takes a
+        moment, or whose model is not here.
+        """
+        self._asked = asked
 
     def renew(self) -> None:
         """Estimate what is asked for now; call it whenever that changes."""

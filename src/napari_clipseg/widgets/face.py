@@ -12,8 +12,6 @@ from napari.layers import Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_clipseg.images.io.source import Source
-from napari_clipseg.recipe import Recipe
 from napari_clipseg.widgets.accessible import describe
 from napari_clipseg.widgets.apply import ApplyBox
 from napari_clipseg.widgets.estimate import EstimateLabel
@@ -61,8 +59,6 @@ class Actions:
         Shows an error.
     look_closer : callable
         Called with a Shapes layer whose newest box is to be segmented with more detail.
-    next_run : callable
-        Returns what the next run is asked for, where it is worth an estimate.
     """
 
     run: Callable[[], None]
@@ -73,7 +69,6 @@ class Actions:
     result: Callable[[str], None]
     fail: Callable[[Exception], None]
     look_closer: Callable[[Shapes], None]
-    next_run: Callable[[], tuple[Source, Recipe] | None]
 
 
 class Face(Container[Widget]):
@@ -122,13 +117,13 @@ class Face(Container[Widget]):
             visible=False,
             tooltip="Choose this model and run again; it is downloaded after you agreed.",
         )
-        self.estimate = EstimateLabel(actions.next_run)
         self.apply = ApplyBox()
         self.recipes = RecipeMenu(viewer, actions.recipes)
         self.status = Label(value=WELCOME)
         self.series = SeriesBox(viewer, actions.series)
 
         options = self.run_options
+        self.estimate = EstimateLabel()
         buttons = row("", self.run_button, self.cancel_button)
         image = part(self.image_box.row, options.planes, options.range, options.channels)
         taught = part(*self.teaching.widgets)
@@ -177,19 +172,14 @@ class Face(Container[Widget]):
             title_of("How closely"),
             closely,
             self.more_options.assembled(),
-            self.estimate,
             title_of("Result"),
             self.results,
             self.more_keep.assembled(),
             self.more_images.assembled(),
         ]
-        footer = [buttons, self.progress, self._status_area(), self.get_model]
+        footer = [self.estimate, buttons, self.progress, self._status_area(), self.get_model]
         lay_out(self.native, natives(parts), natives(footer))
         self.get_model.visible = self.progress.visible = self.estimate.visible = False
-        self.prompt.list.rows_changed.connect(self.estimate.renew)
-        changing = (self.image, self.model, self.prompt.teach, *options.all)
-        for widget in changing:
-            widget.changed.connect(lambda _: self.estimate.renew())
         describe(self.native)
 
     def offer_model(self, model: str) -> None:

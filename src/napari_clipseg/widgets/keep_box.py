@@ -110,6 +110,7 @@ class KeepBox(Container[Widget]):
                 self._bound[key] = self._on_key(key)
                 viewer.bind_key(key, self._bound[key])
         viewer.mouse_drag_callbacks.append(self._on_click)
+        viewer.layers.events.removed.connect(self._on_removed)
 
     def kept_pixels(self, segmentation: Segmentation, image_id: str) -> KeptPixels | None:
         """Return what is kept of an image; see `Keeping.kept_pixels`."""
@@ -166,6 +167,9 @@ class KeepBox(Container[Widget]):
             self._host.say(str(error))
 
     # --- the rest ---------------------------------------------------------------------------
+
+    def _on_removed(self, event: Any) -> None:
+        self.keeping.on_layer_removed(event.value)
 
     def _on_into(self, layer: Labels | None) -> None:
         self.keeping.into = layer

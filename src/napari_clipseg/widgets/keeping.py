@@ -77,11 +77,20 @@ class Layers:
         What `seen` returned before the run.
     """
 
-    nbytes = 0  # the layers are there anyway
-
     def __init__(self, viewer: napari.Viewer, before: dict[Layer, tuple[Any, ...]]) -> None:
         self._viewer, self._before = viewer, before
-        self._after = self.seen(viewer)
+        self._after: dict[Layer, tuple[Any, ...]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory besides what the viewer shows."""
+        held = (data for layer, (data, *_) in self._before.items() if layer.data is not data)
+        return sum(int(data.nbytes) for data in held)
+
+    def forget(self, layer: Layer) -> None:
+        """Let go of a layer that the user removed."""
+        self._before.pop(layer, None)
+        self._after.pop(layer, None)
 
     @staticmethod
     def seen(viewer: napari.Viewer) -> dict[Layer, tuple[Any, ...]]:
@@ -133,6 +142,8 @@ class Keeping:
         self.into: Labels | None = None  # the user's own layer; else one is made for the image
         self.label_class = 0  # that objects are kept as; 0 for a fresh number each
         self._doubtful = -1
+        self._runs: list[Layers] = []
+        self._moving = False  # layers, by undoing or doing again
 
     # --- what a user can do ---------------------------------------------------------------
 
@@ -202,11 +213,11 @@ class Keeping:
 
     def undo(self) -> None:
         """Undo the last step, or the last run."""
-        self._tell("Undone", self.history.undo())
+        self._tell("Undone", self._move(self.history.undo))
 
     def redo(self) -> None:
         """Do the last step that was undone again."""
-        self._tell("Done again", self.history.redo())
+        self._tell("Done again", self._move(self.history.redo))
 
     def next_doubtful(self) -> None:
         """Show the next object of which the model is least sure.
@@ -244,7 +255,16 @@ class Keeping:
     def record_run(self, before: dict[Layer, tuple[Any, ...]], name: str) -> None:
         """Remember what a run did, to be undone."""
         self._doubtful = -1
-        self.history.add(Several(f"run {name}", [Layers(self._viewer, before)]))
+        self._runs.append(Layers(self._viewer, before))
+        self.history.add(Several(f"run {name}", self._runs[-1:]))
+
+    def on_layer_removed(self, layer: Layer) -> None:
+        """Forget what was done to a layer that the user removed, so that it is not held."""
+        if self._moving:
+            return
+        self.history.forget(layer)
+        for run in self._runs:
+            run.forget(layer)
 
     def kept_pixels(self, segmentation: Segmentation, image_id: str) -> KeptPixels | None:
         """Return what is kept of an image, on the grid of a map; None for nothing."""
@@ -278,9 +298,11 @@ class Keeping:
         )
         if image is None:
             raise ValueError("The image of this result is gone. Open it, and run again.")
+        return self._own_layer(result) or add_kept(self._viewer, image), image
+
+    def _own_layer(self, result: Result) -> Labels | None:
         layer = self.into if self._is_open(self.into) else None
-        layer = layer or find_kept(self._viewer, result.place.layer_id)
-        return layer or add_kept(self._viewer, image), image
+        return layer or find_kept(self._viewer, result.place.layer_id)
 
     def _grid(self, layer: Labels) -> NDArray[Any]:
         result = self._host.result()
@@ -303,9 +325,7 @@ class Keeping:
     def _object(self, world: World) -> tuple[Labels, NDArray[Any], Object]:
         """Return the object at a place, of the result or else of the kept ones."""
         result = self._result()
-        own = self.into if self._is_open(self.into) else None
-        own = own or find_kept(self._viewer, result.place.layer_id)
-        for layer in (result.labels_layer, own):
+        for layer in (result.labels_layer, self._own_layer(result)):
             if layer is None or not layer.visible or layer.ndim != self._ndim(result):
                 continue
             grid = self._grid(layer)
@@ -343,12 +363,20 @@ class Keeping:
     def _ndim(result: Result) -> int:
         return len(result.segmentation.extent.shape)
 
+    def _move(self, how: Callable[[], Several | None]) -> Several | None:
+        self._moving = True
+        try:
+            return how()
+        finally:
+            self._moving = False
+
     # --- doing ----------------------------------------------------------------------------
 
     def _do(self, name: str, changes: Sequence[Edit], ours: bool = False) -> None:
         made = [x for x in changes if not (isinstance(x, Change) and x.is_nothing)]
         result = self._result()
-        self.history.do(Several(name, made))
+        layers = [x for x in (result.labels_layer, self._own_layer(result)) if x is not None]
+        self.history.do(Several(name, made, layers))
         result.touch(by_hand=not ours)
         self._refresh(result)
         self._host.say(f"Done: {name}.")
@@ -366,9 +394,7 @@ class Keeping:
         self._host.say(f"{what}: {edit.name}.")
 
     def _refresh(self, result: Result) -> None:
-        own = self.into if self._is_open(self.into) else None
-        own = own or find_kept(self._viewer, result.place.layer_id)
-        for layer in (result.labels_layer, own):
+        for layer in (result.labels_layer, self._own_layer(result)):
             if layer is not None and self._is_open(layer):
                 layer.refresh()
 

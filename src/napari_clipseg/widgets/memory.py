@@ -9,14 +9,16 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QStandardPaths, QTimer
 
-from napari_clipseg.widgets.face import Face
 from napari_clipseg.widgets.prompt_list import lines_of
 
 FOLDER = "NAPARI_CLIPSEG_CONFIG"  # environment variable that names another folder
+if TYPE_CHECKING:
+    from napari_clipseg.widgets.face import Face
+
 FILE = "dock.json"
 REST_MS = 500  # from a change until it is written
 

@@ -14,6 +14,7 @@ from napari_clipseg.images.io.source import as_source
 from napari_clipseg.images.labels.instances import InstanceOptions
 from napari_clipseg.recipe import METADATA
 from napari_clipseg.results import PROBABILITY, Segmentation
+from napari_clipseg.widgets.doubt import DoubtLayer
 from napari_clipseg.widgets.keeping import Layers
 from napari_clipseg.widgets.labelling import Made
 from napari_clipseg.widgets.result import ORIGIN, Result, place_of
@@ -88,6 +89,10 @@ class ResultBox(Container[Widget]):
         self.maps = CheckBox(
             text="Show maps", tooltip="Show the probability of each prompt, below the labels."
         )
+        self.doubt = CheckBox(
+            text="Show doubt", tooltip="A layer that is bright where the result is unsure."
+        )
+        self._doubt = DoubtLayer(viewer, fail)
         super().__init__(
             widgets=[
                 self.which,
@@ -97,6 +102,7 @@ class ResultBox(Container[Widget]):
                 self.objects,
                 self.least_size,
                 self.maps,
+                self.doubt,
             ],
             labels=True,
             label="",
@@ -109,6 +115,7 @@ class ResultBox(Container[Widget]):
         self.objects.changed.connect(self._on_objects)
         self.least_size.changed.connect(self.relabel)
         self.maps.changed.connect(self._on_maps)
+        self.doubt.changed.connect(self._show_doubt)
         viewer.layers.selection.events.active.connect(self.follow)
         viewer.layers.events.removed.connect(self._on_removed)
         self._find_one()
@@ -206,6 +213,7 @@ class ResultBox(Container[Widget]):
 
     def stop(self) -> None:
         """Drop what is being made."""
+        self._doubt.stop()
         if self.result is not None:
             self.result.stop()
 
@@ -238,13 +246,22 @@ class ResultBox(Container[Widget]):
             if layer.metadata.get(METADATA, {}).get("role") == PROBABILITY:
                 layer.visible = self.maps.value
 
+    def _show_doubt(self) -> None:
+        if self.doubt.value and self.result is not None:
+            self._doubt.show(self.result)
+        else:
+            self._doubt.hide()
+
     def _on_made(self) -> None:
         if self.result is not None:
+            if self.doubt.value:
+                self._doubt.show(self.result)
             self._say(self.result.summary)
 
     def _on_removed(self) -> None:
         if self.result is not None and not self.result.is_shown:
             self.result.stop()
+            self._doubt.hide()
             self.result = None  # its maps need not stay in memory
             self._find_one()
 
@@ -273,6 +290,8 @@ class ResultBox(Container[Widget]):
         with self.maps.changed.blocked():
             self.maps.value = any(layer.visible for layer in result.layers[:-1])
         self._show_sliders()
+        if self.doubt.value:
+            self._doubt.show(result)
 
     def _show_sliders(self) -> None:
         self.sliders.clear()

@@ -33,6 +33,7 @@ from napari_clipseg.widgets.layers import region_outlines
 from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.so_far import Glance, SoFar
 from napari_clipseg.widgets.teaching import Asked
+from napari_clipseg.widgets.warm import warm_up_soon
 from napari_clipseg.widgets.worker import Failure, RunWorker, Stopped, start
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ class Runs(Face):
         self.cancel_button.changed.connect(self.cancel)
         for choice in (self.results.threshold, self.results.objects, self.results.least_size):
             choice.changed.connect(self._on_results)
+        self.estimate.ask_for(self._next_run)
+        self.prompt.list.rows_changed.connect(self.estimate.renew)
+        for asked in (self.image, self.model, self.prompt.teach, *self.run_options.all):
+            asked.changed.connect(lambda: self.estimate.renew())
+        warm_up_soon(self.native)
 
     # --- what a user can do -------------------------------------------------------------
 

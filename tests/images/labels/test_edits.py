@@ -177,6 +177,11 @@ def test_the_oldest_edits_are_forgotten_first():
     assert names == ["9"]
     history.clear()
     assert not history.can_redo
+    for name, about in (("one", "a"), ("both", "ab"), ("other", "b")):
+        history.add(Several(name, [], about))
+    history.forget("a")
+    assert history.undo().name == "other"
+    assert history.undo() is None
 
 
 def test_an_array_that_is_not_in_use_any_more_is_left_alone():

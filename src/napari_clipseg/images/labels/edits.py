@@ -122,10 +122,12 @@ class Several:
         What it is called.
     edits : sequence of Edit
         In their order.
+    about : sequence
+        What they change, such as layers.
     """
 
-    def __init__(self, name: str, edits: Sequence[Edit]) -> None:
-        self.name, self.edits = name, tuple(edits)
+    def __init__(self, name: str, edits: Sequence[Edit], about: Sequence[Any] = ()) -> None:
+        self.name, self.edits, self.about = name, tuple(edits), tuple(about)
 
     @property
     def nbytes(self) -> int:
@@ -203,6 +205,11 @@ class History:
     def clear(self) -> None:
         """Forget everything."""
         self._done, self._undone = [], []
+
+    def forget(self, thing: Any) -> None:
+        """Forget all edits that are about something, such as a layer that is gone."""
+        for edits in (self._done, self._undone):
+            edits[:] = [edit for edit in edits if thing not in edit.about]
 
     @staticmethod
     def _move(one: list[Several], other: list[Several], how: str) -> Several | None:
