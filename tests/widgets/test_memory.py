@@ -8,8 +8,10 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_clipseg import Recipe
 from napari_clipseg.engine.checkpoints.locate import BUNDLED, KNOWN
+from napari_clipseg.images.io.maps import MapTooLargeError
 from napari_clipseg.widgets import recipe_menu
 from napari_clipseg.widgets.memory import settings_file
+from napari_clipseg.widgets.runs import in_the_dock
 
 
 @pytest.fixture
@@ -122,3 +124,17 @@ def test_the_recipe_of_a_layer_brings_its_examples_along(open_dock):
     assert [row.line for row in dock.prompt.rows] == ["like this", "rings"]
     assert dock._recipe_of_files().prompt_names == ("like this", "rings")
     np.testing.assert_array_equal(dock._recipe_of_files().prompts[0], example)
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (MapTooLargeError("The map would take 9 GB.", "output='map.zarr'"), "The map would take"),
+        (MemoryError("Unable to allocate 9 GB"), "The memory is full: Unable to allocate 9 GB."),
+    ],
+)
+def test_where_memory_is_short_the_cure_is_one_of_the_dock(error, facts):
+    said = in_the_dock(error)
+    assert said.startswith(facts)
+    assert "Choose fewer planes" in said
+    assert "output=" not in said

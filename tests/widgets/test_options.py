@@ -116,8 +116,9 @@ def test_what_was_done_before_a_stop_is_kept(viewer, dock, qtbot, stack, monkeyp
             stopped.wait(30)
         return encode(self, images, **options)
 
-    monkeypatch.setattr(Engine, "encode", encode_then_stop)
     dock.prompt.set_lines("nuclei")
+    qtbot.waitUntil(lambda: dock.estimate.last is not None, timeout=30_000)  # it encodes, too
+    monkeypatch.setattr(Engine, "encode", encode_then_stop)
     dock.run()
     qtbot.waitUntil(lambda: len(seen) == 2, timeout=30_000)
     dock.cancel()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QLabel, QLayout, QScrollArea, QWidget
+from qtpy.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QLayout, QScrollArea, QWidget
 
 
 def describe(panel: QWidget) -> None:
@@ -14,7 +14,7 @@ def describe(panel: QWidget) -> None:
     for label in panel.findChildren(QLabel):
         row = label.parentWidget()
         layout = None if row is None else row.layout()
-        if layout is None or layout.indexOf(label) != 0 or layout.count() != 2:
+        if not isinstance(layout, QHBoxLayout) or layout.indexOf(label) or layout.count() != 2:
             continue
         beside = layout.itemAt(1)
         fields = [] if beside is None else list(focusable(beside.widget()))

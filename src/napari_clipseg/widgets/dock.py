@@ -19,6 +19,8 @@ from napari_clipseg.widgets.face import Actions
 from napari_clipseg.widgets.hints import offered_words
 from napari_clipseg.widgets.memory import Memory
 from napari_clipseg.widgets.models import REAL
+from napari_clipseg.widgets.prompt_rows import PromptRow
+from napari_clipseg.widgets.prompts import maps_of
 from napari_clipseg.widgets.recipe_menu import RecipeHost, apply_recipe
 from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.runs import USER_ERRORS, Runs
@@ -73,6 +75,7 @@ class CLIPSegDock(Runs):
         self.run_button.changed.connect(self.run)
         self.get_model.changed.connect(self.take_real_model)
         self.results.maps.changed.connect(self._on_selected)
+        self.prompt.list.map_toggled.connect(self._on_map_toggled)
         self.image.changed.connect(self._on_image)
         self.model.changed.connect(self._on_model)
         self._viewer.layers.selection.events.active.connect(self._on_selected)
@@ -197,6 +200,11 @@ class CLIPSegDock(Runs):
 
     def _on_selected(self) -> None:
         self.prompt.show_result(self.results.result)
+
+    def _on_map_toggled(self, row: PromptRow, shown: bool) -> None:
+        for name, layer in maps_of(self.results.result).items():
+            if name in row.names:
+                layer.visible = shown
 
     def _on_layer_removed(self, event: Any) -> None:
         self.teaching.on_layer_removed(event.value)

@@ -132,7 +132,7 @@ class Face(Container[Widget]):
         self.more_images = Fold(
             "More: other images, recipes", [self.apply.row, self.recipes.button], [self.series]
         )
-        self.more_keep = Fold("Correct and keep", [self.keep])
+        self.more_keep = Fold("Correct and keep", [self.keep], labelled=False)
         self.folds = {
             "options": self.more_options,
             "keep": self.more_keep,

@@ -13,6 +13,7 @@ from napari.layers import Labels, Shapes
 from napari_clipseg.results import Segmentation
 from napari_clipseg.widgets.keeping import KeepHost, Keeping
 from napari_clipseg.widgets.kept import KeptPixels, kept_layers
+from napari_clipseg.widgets.panel import part
 
 if TYPE_CHECKING:
     import napari
@@ -90,7 +91,9 @@ class KeepBox(Container[Widget]):
         lines = [Container(widgets=list(row), layout="horizontal", labels=False) for row in rows]
         for line in lines:
             line.margins = (0, 0, 0, 0)
-        super().__init__(widgets=[*lines, self.into, self.label_class], labels=True, label="")
+        super().__init__(
+            widgets=[*lines, part(self.into, self.label_class)], labels=False, label=""
+        )
         self.margins = (0, 0, 0, 0)
         for name, _, said in PLACED:
             self.buttons[name].changed.connect(lambda _=None, n=name, s=said: self._wait(n, s))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
+from magicgui.widgets.bases import ValueWidget
 from napari.layers import Image, Shapes
 
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
@@ -87,6 +88,14 @@ class OptionsBox:
             text="Follow the image's edges",
             value=True,
             tooltip="Pull the model's coarse maps to the edges of the image.",
+        )
+        self.all: tuple[ValueWidget[Any], ...] = (
+            self.detail,
+            self.planes,
+            self.range,
+            self.channels,
+            self.region,
+            self.refine_edges,
         )
         self.planes.changed.connect(self._show_range)
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QFrame,
+    QHBoxLayout,
     QLabel,
     QScrollArea,
     QScrollBar,
@@ -38,13 +39,26 @@ def row(label: str, *widgets: Widget) -> Container[Widget]:
     return made
 
 
-def part(*rows: Widget) -> Container[Widget]:
-    """Return labelled rows below each other; the fields of all parts begin alike."""
-    made: Container[Widget] = Container(widgets=list(rows), labels=True)
+def part(*rows: Widget, labelled: bool = True) -> Container[Widget]:
+    """Return rows below each other, with their labels."""
+    made: Container[Widget] = Container(widgets=list(rows), labels=labelled)
     made.margins = (0, 0, 0, 0)
-    for label in made.native.findChildren(QLabel):
-        label.setMinimumWidth(LABEL_WIDTH)
     return made
+
+
+def align(panel: QWidget) -> None:
+    """Let the fields of all rows begin alike, and texts that are long wrap."""
+    for label in panel.findChildren(QLabel):
+        row = label.parentWidget()
+        layout = None if row is None else row.layout()
+        if not isinstance(layout, QHBoxLayout) or layout.count() != 2:
+            continue
+        if layout.indexOf(label) == 0:
+            label.setMinimumWidth(LABEL_WIDTH)
+            label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        elif layout.indexOf(label) == 1:
+            label.setWordWrap(True)
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
 
 class Fold:
@@ -55,13 +69,20 @@ class Fold:
     title : str
         What is in it.
     rows : iterable of Widget
-        Of magicgui; they are labelled.
+        Of magicgui.
     more : iterable of QWidget
         Below them, where magicgui has none.
+    labelled : bool
+        Whether the rows show their labels.
     """
 
     def __init__(
-        self, title: str, rows: Iterable[Widget] = (), more: Iterable[QWidget] = ()
+        self,
+        title: str,
+        rows: Iterable[Widget] = (),
+        more: Iterable[QWidget] = (),
+        *,
+        labelled: bool = True,
     ) -> None:
         self.button = QToolButton()
         self.button.setText(title)
@@ -69,7 +90,7 @@ class Fold:
         self.button.setToolTip("Show or hide these settings.")
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.rows = part(*rows)
+        self.rows = part(*rows, labelled=labelled)
         self._more = list(more)
         self._inside = QWidget()
         self.button.toggled.connect(self._on_toggled)
@@ -149,7 +170,6 @@ def scrolling(*widgets: QWidget, most: int | None = None) -> QScrollArea:
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(body)
     area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
     if most is not None:
@@ -159,6 +179,7 @@ def scrolling(*widgets: QWidget, most: int | None = None) -> QScrollArea:
 
 def tidy(panel: QWidget) -> None:
     """Let lists be narrow, labels of one width, and the wheel scroll the panel."""
+    align(panel)
     guard = _WheelGuard(panel)
     for box in panel.findChildren(QComboBox):
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

@@ -28,6 +28,7 @@ TOOLTIPS = (
 )
 SWATCH, THUMBNAIL, LARGE = 12, 30, 160  # pixels
 FEWEST, MOST = 3, 6  # rows that are shown without scrolling
+ROW_MARGIN = 6  # pixels
 EMPTY = "Nothing yet. Write below what to look for,\nsuch as nuclei; or draw an example."
 
 
@@ -53,7 +54,6 @@ class PromptList(QTreeWidget):
         self.setAccessibleName("What to look for")
         self.setToolTip("What is looked for in a run, each with the color of its result.")
         self.setRootIsDecorated(False)
-        self.setUniformRowHeights(True)
         self.setColumnCount(len(HEADER))
         self.setHeaderLabels(HEADER)
         top: Any = self.headerItem()
@@ -146,16 +146,18 @@ class PromptList(QTreeWidget):
         self._seen = {key: x for key, x in self._seen.items() if key in map(id, self._rows)}
         self.blockSignals(True)
         self.clear()
-        side = THUMBNAIL if self._seen else SWATCH
-        one = max(side, self.fontMetrics().lineSpacing()) + 6
+        heights: list[int] = []
+        low = self.fontMetrics().lineSpacing() + ROW_MARGIN
         colors = self._all_colors()
         for row in self._rows:
             item = QTreeWidgetItem([row.line, "", "×"])
-            item.setSizeHint(NAME, QSize(0, one))
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             for column, text in enumerate(TOOLTIPS):
                 item.setToolTip(column, text)
             seen = self._seen.get(id(row))
+            height = low if seen is None else max(low, THUMBNAIL + ROW_MARGIN)
+            item.setSizeHint(NAME, QSize(0, height))
+            heights.append(height)
             if seen is not None:
                 item.setToolTip(NAME, f"{row.line}, as the model sees it<br>{_as_html(seen)}")
             color = None if row.unwanted else colors[row.names[0]]
@@ -169,10 +171,10 @@ class PromptList(QTreeWidget):
         if 0 <= current < len(self._rows):
             self.setCurrentItem(self.topLevelItem(current))
         self.blockSignals(False)
-        self.setIconSize(QSize(side, side))
-        shown_rows = min(max(len(self._rows), FEWEST), MOST)
+        self.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
+        heights += [low] * (FEWEST - len(heights))
         header: Any = self.header()
-        self.setFixedHeight(header.sizeHint().height() + shown_rows * one + 4)
+        self.setFixedHeight(header.sizeHint().height() + sum(heights[:MOST]) + 4)
 
     def _on_edited(self, item: QTreeWidgetItem, column: int) -> None:
         row = self._rows[self.indexOfTopLevelItem(item)]

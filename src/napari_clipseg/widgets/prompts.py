@@ -60,7 +60,6 @@ class PromptBox:
     ) -> None:
         self._viewer, self._image, self._say = viewer, image, say
         self._teaching = teaching
-        self._maps: dict[str, Layer] = {}  # of the selected result, by prompt
         self.list = PromptList(partial(prompt_colors, viewer))
         self.line = PromptLine(taken=self._on_taken, run=run)
         self.draw = PushButton(
@@ -86,7 +85,6 @@ class PromptBox:
         self._thumbnails = Thumbnails(viewer, self.list)
         self.draw.changed.connect(self.draw_example)
         self.list.chosen.connect(self._on_chosen)
-        self.list.map_toggled.connect(self._on_map_toggled)
         self.show_teaching()
 
     @property
@@ -150,12 +148,8 @@ class PromptBox:
 
     def show_result(self, result: Result | None) -> None:
         """Give the rows the colors of results, and check those whose maps are shown."""
-        self._maps = {}
-        for layer in [] if result is None else result.layers:
-            record = layer.metadata.get(METADATA, {})
-            if record.get("role") == PROBABILITY:
-                self._maps[record["prompt"]] = layer
-        self.list.refresh({name for name, layer in self._maps.items() if layer.visible})
+        maps = maps_of(result)
+        self.list.refresh({name for name, layer in maps.items() if layer.visible})
 
     def show_teaching(self) -> None:
         """Show the rows of teaching where it is chosen."""
@@ -170,15 +164,9 @@ class PromptBox:
         ]
         for row in gone:
             self.list.remove(row)
-        self._maps = {name: one for name, one in self._maps.items() if one != layer}
 
     def _on_taken(self, lines: list[str]) -> None:
         self.list.add(*(row for line in lines if (row := from_line(line))))
-
-    def _on_map_toggled(self, row: PromptRow, shown: bool) -> None:
-        for name in row.names:
-            if name in self._maps:
-                self._maps[name].visible = shown
 
     def _on_chosen(self, row: PromptRow) -> None:
         """Let the user draw another box in the place of an example."""
@@ -202,6 +190,16 @@ class PromptBox:
     def _add_action(self, text: str, do: Callable[[], Any]) -> None:
         action: Any = self.menu.addAction(text)
         action.triggered.connect(lambda _: do())
+
+
+def maps_of(result: Result | None) -> dict[str, Layer]:
+    """Return the layers of a result's maps, by the names of their prompts."""
+    maps = {}
+    for layer in [] if result is None else result.layers:
+        record = layer.metadata.get(METADATA, {})
+        if record.get("role") == PROBABILITY:
+            maps[record["prompt"]] = layer
+    return maps
 
 
 def image_layers(viewer: napari.Viewer) -> list[Image]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 START_THRESHOLD = 0.3
 NO_RESULT = "no result yet"
+LONG_NAME = 12  # characters that are shown of a name
 GREATEST = 1_000_000_000
 
 
@@ -308,6 +309,9 @@ class ResultBox(Container[Widget]):
         )
         for k, name in enumerate(names):
             value = float(values[k] if len(values) > 1 else values[0])
-            slider = FloatSlider(label=name, min=0, max=1, step=0.01, value=value)
+            short = name if len(name) <= LONG_NAME else f"{name[: LONG_NAME - 1]}…"
+            slider = FloatSlider(
+                label=short, min=0, max=1, step=0.01, value=value, tooltip=f"Threshold of {name}"
+            )
             slider.changed.connect(self.relabel)
             self.sliders.append(slider)

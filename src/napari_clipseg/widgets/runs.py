@@ -12,6 +12,7 @@ from napari.utils.notifications import notification_manager, show_error, show_wa
 
 from napari_clipseg.engine.errors import DeviceWarning
 from napari_clipseg.files.summary import BatchProgress, Summary
+from napari_clipseg.images.io.maps import MapTooLargeError
 from napari_clipseg.images.io.source import Source, as_source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
 USER_ERRORS = (ValueError, TypeError, MemoryError, OSError)
 PER_CENT = 100
+LESS_MEMORY = (
+    "Choose fewer planes, fewer prompts, or a region (More ▸ Within). Or segment the file with "
+    "More ▸ A folder…, which writes large maps to files."
+)
 STOPPED_EARLY = "Stopped; what was done is shown."
 
 
@@ -94,9 +99,7 @@ class Runs(Face):
             choice.changed.connect(self._on_results)
         self.estimate.ask_for(self._next_run)
         self.prompt.list.rows_changed.connect(self.estimate.renew)
-        options = self.run_options
-        fields: list[Any] = [self.image, self.model, options.planes, options.range]
-        for asked in (*fields, options.detail, options.region, options.refine_edges):
+        for asked in (self.image, self.model, self.prompt.teach, *self.run_options.all):
             asked.changed.connect(lambda: self.estimate.renew())
         warm_up_soon(self.native)
 
@@ -303,9 +306,10 @@ class Runs(Face):
             self.status.value = message
 
     def _report(self, error: Exception) -> None:
-        self.status.value = str(error)
+        said = in_the_dock(error)
+        self.status.value = said
         if isinstance(error, USER_ERRORS):
-            show_error(str(error))
+            show_error(said)
         else:
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
@@ -393,3 +397,11 @@ class Runs(Face):
     def _on_result(self, summary: str) -> None:
         if not self._closed and self._worker is None:
             self._tell_result()
+
+
+def in_the_dock(error: Exception) -> str:
+    """Return what an error says; where memory is short, with a cure that the dock has."""
+    if not isinstance(error, MemoryError):
+        return str(error)
+    facts = error.facts if isinstance(error, MapTooLargeError) else f"The memory is full: {error}."
+    return f"{facts} {LESS_MEMORY}"
