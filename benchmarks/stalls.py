@@ -102,6 +102,7 @@ def opened(image: np.ndarray, text: str) -> tuple[napari.Viewer, CLIPSegDock]:
     """Return a viewer with an image, and the dock."""
     viewer = napari.Viewer()
     dock = CLIPSegDock(viewer)
+    dock.ask_for_time = lambda *_: True
     viewer.window.add_dock_widget(dock, name="CLIPSeg")
     viewer.add_image(image, name="cells", contrast_limits=(0, 255))
     dock.prompt.set_lines(text)
