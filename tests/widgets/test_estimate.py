@@ -45,6 +45,7 @@ def test_the_map_is_shown_tile_by_tile_and_a_stopped_run_shows_all_finished_tile
     from napari_clipseg.widgets import so_far
 
     viewer.add_image(large, name="cells", contrast_limits=(0, 255), scale=(2, 2))
+    monkeypatch.setattr(so_far, "FIRST_WAIT", 0)
     monkeypatch.setattr(so_far, "LEAST_WAIT", 0)
     dock.run_options.detail.value = "fine"
     encode, seen, go_on = Engine.encode, [], threading.Event()

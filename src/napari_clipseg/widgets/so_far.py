@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 SO_FAR = "so far"
 MOST_PIXELS = 1 << 20  # of what is shown
 MOST_PROMPTS = 6  # that are looked at
-LEAST_WAIT = 0.4  # seconds from one look to the next
+FIRST_WAIT = 1.0  # seconds: a short run shows its result alone
+LEAST_WAIT = 0.4  # from one look to the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class Glances:
     """Makes a glance of a map now and then, in the thread of the run."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._next = time.monotonic() + FIRST_WAIT
 
     def of(self, partial: Segmentation | None) -> Glance | None:
         """Return a glance of what is done so far; None where there was one a moment ago."""
