@@ -123,11 +123,14 @@ def _load(name: str, state: FolderState, device: torch.device, precision: str | 
     from napari_clipseg.engine.runtime.devices import CPU
     from napari_clipseg.engine.runtime.int8 import quantize_vision
     from napari_clipseg.engine.runtime.kernels import use_fast_kernels
+    from napari_clipseg.engine.runtime.packing import pack_towers
 
     network = CLIPSegForImageSegmentation.from_pretrained(state.folder)
     processor = CLIPSegProcessor.from_pretrained(state.folder)
     if precision == "int8":
         quantize_vision(network)
+    if device == CPU:
+        pack_towers(network)
     use_fast_kernels(network)
     placed = Placed(network.to(device), device)
     if device != CPU and precision != "float32":

@@ -7,14 +7,15 @@ are read: code in them is never run.
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 import zipfile
+from itertools import groupby
 from pathlib import Path, PurePath
 from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from napari_clipseg.engine.checkpoints.digests import linked_digest, sha256
@@ -26,6 +27,7 @@ WEIGHTS_FILE = "model.safetensors"
 PICKLE_FILE = "pytorch_model.bin"
 # Where the weights are in several files, the index says which file holds which tensor.
 INDEX_SUFFIX = ".index.json"
+BLOCK = re.compile(r".*\.layers\.\d+\.")
 # In the order in which the reference library looks for them.
 KINDS = (WEIGHTS_FILE, WEIGHTS_FILE + INDEX_SUFFIX, PICKLE_FILE, PICKLE_FILE + INDEX_SUFFIX)
 
@@ -151,13 +153,33 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        state = load_file(path)
+        state = _mapped(path)
     except (SafetensorError, OSError, LookupError, AttributeError, ValueError) as error:
         raise _broken(path, "safetensors", error) from error
     if path.stat().st_size <= READ_WHOLE:
         # Whatever happens to the file, these stay.
         return {name: tensor.clone() for name, tensor in state.items()}
     return state
+
+
+def _mapped(path: Path) -> dict[str, Tensor]:
+    """Return tensors that are mapped to a file, those of each block apart.
+
+    A mapping is let go with the last of its tensors: who replaces those of a block frees memory.
+    """
+    with safe_open(path, "pt") as file:
+        names = list(file.keys())
+    state: dict[str, Tensor] = {}
+    for _, block in groupby(sorted(names, key=_block), _block):
+        with safe_open(path, "pt") as file:
+            state |= {name: file.get_tensor(name) for name in block}
+    return {name: state[name] for name in names}
+
+
+def _block(name: str) -> str:
+    """Return what the names of tensors of a block of a tower have in common; else nothing."""
+    found = BLOCK.match(name)
+    return "" if found is None else found[0]
 
 
 def read_pickle(path: Path, cure: str) -> dict[str, Tensor]:

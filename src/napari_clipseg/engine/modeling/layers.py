@@ -117,8 +117,8 @@ class CLIPSegAttention(nn.Module):
         """
         q, k, v = (
             # (batch, tokens, width) -> (batch, heads, tokens, width / heads)
-            proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
+            projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projected in self.projected(x)
         )
         dropout = self.dropout if self.training else 0.0
         if record.wants_attentions:
@@ -131,6 +131,10 @@ class CLIPSegAttention(nn.Module):
         # (batch, heads, tokens, width / heads) -> (batch, tokens, width)
         merged: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return merged
+
+    def projected(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return queries, keys and values: ``(batch, tokens, width)`` each."""
+        return self.q_proj(x), self.k_proj(x), self.v_proj(x)
 
 
 def _attention_weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
