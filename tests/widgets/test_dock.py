@@ -292,7 +292,9 @@ def test_what_was_done_on_the_way_is_not_held_after_a_run(viewer, dock, qtbot, i
     partial = []
     dock.run()
     dock._worker._progressed.connect(
-        lambda step: step.partial and partial.append(weakref.ref(step.partial.probability))
+        lambda step: (
+            getattr(step, "partial", None) and partial.append(weakref.ref(step.partial.probability))
+        )
     )
     finish(dock, qtbot)
     assert partial
