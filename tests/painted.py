@@ -13,6 +13,7 @@ from napari_clipseg.teaching import teach
 from napari_clipseg.teaching.effort import FULL
 
 SIDE = 96
+APART = 5  # rows from the middle of a thing: no stroke is a neighbor of another
 
 
 LITTLE = replace(
@@ -53,15 +54,15 @@ def scene(seed=0, side=SIDE, channels=3):
     return (image if channels == 3 else image[..., 0]), masks
 
 
-def paint(masks, per_side=4, classes=(0,)):
-    """Strokes on the things of some classes (values 2, 3, …) and beside all of these (1)."""
+def paint(masks, things=4, classes=(0,)):
+    """Two strokes on each thing of some classes (values 2, 3, …), and as many beside them (1)."""
     strokes = np.zeros(masks.shape[1:], np.uint8)
     for value, number in enumerate(classes, start=2):
         labels, count = ndimage.label(ndimage.binary_erosion(masks[number], iterations=2))
-        for one in range(1, min(per_side, count) + 1):
+        for one in range(1, min(things, count) + 1):
             rows, columns = np.nonzero(labels == one)
-            middle = int(rows.mean())
-            strokes[middle, columns[rows == middle]] = value
+            for row in (int(rows.mean()) - APART, int(rows.mean()) + APART):
+                strokes[row, columns[rows == row]] = value
     free = ~masks[list(classes)].any(axis=0)
     others = [number for number in range(len(masks)) if number not in classes]
     for number in others[:1]:
@@ -70,7 +71,7 @@ def paint(masks, per_side=4, classes=(0,)):
             rows, columns = np.nonzero(labels == one)
             strokes[int(rows.mean()), columns[rows == int(rows.mean())]] = 1
     side = len(strokes)
-    for row in np.linspace(2, side - 3, per_side).astype(int):
+    for row in np.linspace(2, side - 3, 2 * things).astype(int):
         part = free[row] & (np.arange(side) < side // 2)
         strokes[row, part] = 1
     return strokes

@@ -9,7 +9,7 @@ from napari_clipseg.teaching.teacher import QUICK_PIXELS, Teacher, doubt, where_
 from painted import SIDE, hurried, iou, paint, scene
 
 IMAGE, MASKS = scene()
-STROKES = paint(MASKS)
+STROKES, FEW = paint(MASKS), paint(MASKS, things=2)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def teacher(demo):
 @pytest.fixture(scope="module")
 def lesson(teacher):
     with hurried():
-        return teacher.teach(STROKES, classes=["disks"])
+        return teacher.teach(FEW, classes=["disks"])
 
 
 def ended(steps):
@@ -110,11 +110,11 @@ def test_doubt_lies_on_the_image(teacher, lesson):
 
 
 def test_the_next_stroke_is_where_the_doubt_is_and_no_stroke(teacher, lesson):
-    plane, row, column = where_next(lesson, teacher.views, STROKES)
+    plane, row, column = where_next(lesson, teacher.views, FEW)
     assert plane == ()
     assert 0 <= row < SIDE
     assert 0 <= column < SIDE
-    painted = np.argwhere(STROKES)
+    painted = np.argwhere(FEW)
     assert np.hypot(*(painted - (row, column)).T).min() > 4
     grid = doubt(lesson, teacher.views, ())
     near = grid.values[0][

@@ -24,6 +24,7 @@ from napari_clipseg.teaching.parts import (
     log_loss,
     mixed,
     parts_of,
+    probability,
     standard,
     worth,
 )
@@ -40,9 +41,10 @@ from napari_clipseg.teaching.score import (
     best_cut,
     enough_to_tell,
     held_out_slope,
+    silenced,
     threshold_offset,
 )
-from napari_clipseg.teaching.strokes import held_out
+from napari_clipseg.teaching.strokes import FIRST_CLASS, held_out
 from napari_clipseg.teaching.views import View
 
 Float32 = NDArray[np.float32]
@@ -102,6 +104,8 @@ class _HeldOut:
         ``(painted pixels,)``: on the thing.
     weights : ndarray of float
         ``(painted pixels,)``: how much each counts.
+    strokes : int
+        How many were painted.
     enough : bool
         Whether there are enough strokes to tell a score.
     """
@@ -110,6 +114,7 @@ class _HeldOut:
     tested: NDArray[np.intp]
     positive: NDArray[np.bool_]
     weights: Float64
+    strokes: int
     enough: bool
 
     def losses(self) -> dict[str, float]:
@@ -123,7 +128,7 @@ class _HeldOut:
         slope, at = 1.0, self.tested
         if len(at):
             slope = held_out_slope(held[at], self.positive[at], self.weights[at])
-        return best_cut(everywhere, slope)
+        return best_cut(everywhere, self.strokes, slope)
 
 
 def fit_class(
@@ -169,6 +174,7 @@ def fit_class(
     """
     strokes = joined(taught, older)
     positive = strokes.values == value
+    count = len(np.unique(strokes.groups))
     folds = list(held_out(strokes, positive, effort.folds))
     everywhere = np.arange(len(strokes))
     weights = np.stack(
@@ -206,6 +212,7 @@ def fit_class(
         tested,
         positive,
         balanced(positive, tested) if len(tested) else np.zeros(len(strokes)),
+        count,
         enough_to_tell(strokes.of(tested), positive[tested]),
     )
     losses = held.losses()
@@ -222,12 +229,13 @@ def fit_class(
         answers[part] = how(inputs, positive, trees=effort.trees)
     step("Joining the parts")
     logits = {part: clipped(answer(sampled)) for part, answer in answers.items()}
-    own = mixed({part: answer(inputs) for part, answer in answers.items()}, shares)
-    teacher = mixed(logits, shares)
+    own = mixed({part: answer(inputs) for part, answer in answers.items()}, shares, count)
+    teacher = mixed(logits, shares, count)
     if earlier is None:
-        cut = held.cut(mixed(tests, shares), teacher)
+        cut = held.cut(mixed(tests, shares, count), teacher)
     else:
-        cut = best_cut(teacher, earlier.cut.slope)
+        cut = best_cut(teacher, count, earlier.cut.slope)
+    cut = silenced(cut, teacher[_silent(taught, places)], own[positive])
     at_threshold = cut.offset + threshold_offset(engine.config.default_threshold)
     if earlier is None:
         center, spread = standard(sampled)
@@ -235,7 +243,7 @@ def fit_class(
         center, spread = earlier.learned.center, earlier.learned.spread
     network = distill(
         (np.concatenate([sampled, inputs]) - center) / spread,
-        _probability(cut.slope * np.concatenate([teacher, own]) + at_threshold).astype(np.float32),
+        probability(cut.slope * np.concatenate([teacher, own]) + at_threshold).astype(np.float32),
         _draws(len(sampled), len(inputs)),
         steps=effort.network_steps,
         earlier=None if earlier is None else earlier.learned.network,
@@ -294,11 +302,22 @@ def _fit_decoder(
     )
 
 
+def _silent(
+    taught: Sequence[Taught], places: Sequence[tuple[View, Any, slice]]
+) -> NDArray[np.intp]:
+    """Return which of the sampled pixels lie in images with background strokes only."""
+    quiet = {
+        id(view) for one in taught if (one.strokes.values < FIRST_CLASS).all() for view in one.tiles
+    }
+    found = [np.arange(part.start, part.stop) for view, _, part in places if id(view) in quiet]
+    return np.concatenate(found) if found else np.empty(0, np.intp)
+
+
 def _disagreement(
     logits: Mapping[str, NDArray[np.float64]], shares: Mapping[str, float], cut: Cut
 ) -> NDArray[np.float64]:
     """Return the parts' weighted standard deviation of the probability, times 2: 0 to 1."""
-    each = {part: _probability(cut.slope * one + cut.offset) for part, one in logits.items()}
+    each = {part: probability(cut.slope * one + cut.offset) for part, one in logits.items()}
     mean = np.sum([shares[part] * one for part, one in each.items()], axis=0)
     variance = np.sum([shares[part] * (one - mean) ** 2 for part, one in each.items()], axis=0)
     return np.asarray(2 * np.sqrt(variance))
@@ -309,7 +328,3 @@ def _draws(sampled: int, painted: int) -> Float32:
     first = np.full(sampled, (1 - PAINTED_SHARE) / sampled)
     second = np.full(painted, PAINTED_SHARE / painted)
     return np.concatenate([first, second]).astype(np.float32)
-
-
-def _probability(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

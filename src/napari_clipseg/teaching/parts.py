@@ -14,17 +14,19 @@ Float64 = NDArray[np.float64]
 
 DECODER, PROMPT, ON_FILTERS = "decoder", "prompt", "filters"
 LEAST_LEAF = 2  # pixels
+RANDOM_FOREST = 0.75  # of a forest's logits; the rest is of extremely randomised trees
 STRENGTH = 0.1  # of logistic regression: the inverse of its penalty
 MOST_LOGIT = 4.6  # no tree is surer than 99 %
-# How sure a part may be beside others. The decoder, fitted to few strokes, is surer than right.
+# How sure a part may be beside others: the surer, the more strokes there are. The decoder, fitted
+# to few strokes, is surer than right.
+LEAST_SURE, SURER = 0.5, 1 / 12  # in logits, and for each stroke
 MOST_SURE = {DECODER: 0.7}
-USUALLY_SURE = 3.0
-# Its patches are larger than the gap between strokes: what is held out of it, it has half seen.
-HANDICAP = {DECODER: 0.3}  # of the held-out loss
+# Patches are larger than the gap between strokes: the decoder has half seen what is held out of it.
+HANDICAP = {DECODER: 0.5, PROMPT: 0.5}  # of the held-out loss
 # Of the softmax of minus the held-out losses: a part that is worse by this gets 1/e of the weight.
 TEMPERATURE = 0.1
 # So many strokes tell as much about the worth of parts as is known without any: that all are alike.
-USUAL_STROKES = 3
+USUAL_STROKES = 10
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def fit_logistic(inputs: Float32, positive: NDArray[np.bool_]) -> tuple[Float64,
 
 
 def forest(columns: NDArray[np.intp]) -> Part:
-    """Return a random forest and extremely randomised trees on some inputs, averaged."""
+    """Return a random forest and extremely randomised trees on some inputs, their logits joined."""
 
     def fit(inputs: Float32, positive: NDArray[np.bool_], *, trees: int) -> Answer:
         from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
@@ -84,8 +86,8 @@ def forest(columns: NDArray[np.intp]) -> Part:
 
         def logits(other: Float32) -> Float64:
             own = other[:, columns]
-            found = [model.predict_proba(own)[:, 1] for model in models]
-            return np.asarray(np.mean([logit(one) for one in found], axis=0))
+            first, second = (logit(model.predict_proba(own)[:, 1]) for model in models)
+            return np.asarray(RANDOM_FOREST * first + (1 - RANDOM_FOREST) * second)
 
         return logits
 
@@ -118,18 +120,25 @@ def worth(losses: Mapping[str, float], strokes: int) -> dict[str, float]:
     return dict(zip(losses, map(float, weights), strict=True))
 
 
-def mixed(logits: Mapping[str, Float64], weights: Mapping[str, float]) -> Float64:
-    """Return the weighted mean of the parts' logits."""
-    parts = [
-        weights[name] * clipped(one, MOST_SURE.get(name, USUALLY_SURE))
-        for name, one in logits.items()
-    ]
-    return np.asarray(np.sum(parts, axis=0))
+def mixed(logits: Mapping[str, Float64], weights: Mapping[str, float], strokes: int) -> Float64:
+    """Return the logits of the weighted mean of the parts' probabilities.
+
+    The fewer strokes there are, the less counts how sure a part says that it is.
+    """
+    most = LEAST_SURE + SURER * strokes
+    sure = {name: min(most, MOST_SURE.get(name, MOST_LOGIT)) for name in logits}
+    parts = [weights[name] * probability(clipped(one, sure[name])) for name, one in logits.items()]
+    return logit(np.sum(parts, axis=0))
 
 
 def clipped(logits: Any, most: float = MOST_LOGIT) -> Float64:
     """Return logits within ``±most``."""
     return np.asarray(np.clip(np.asarray(logits, np.float64), -most, most))
+
+
+def probability(logits: Float64) -> Float64:
+    """Return the probabilities of logits."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
 def logit(probability: Float64) -> Float64:

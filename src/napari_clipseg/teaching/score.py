@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from napari_clipseg.teaching.parts import probability
 from napari_clipseg.teaching.strokes import Strokes
 
 Float64 = NDArray[np.float64]
 
-# Strokes are painted on both sides alike, and most things cover less than half of an image.
-USUAL_SHARE = 0.3
-USUAL_STRENGTH = 0.2  # how much that counts beside what the image says
+# Most things cover a small part of an image. That few strokes find so little cannot be told from
+# missing the most of it: then a larger part is taken for usual.
+LEAST_SHARE, FEW_STROKES, MOST_SHARE = 0.05, 1.5, 0.3
+USUAL_STRENGTH = 0.25  # how much that counts beside what the image says
 ROUNDS = 60
-LEAST_STROKES = 4  # of each side, for a score
+LEAST_STROKES = 8  # of each side, for a score: that of fewer is off by 0.2 in the mean
 # Of the slope of held-out logits: between these, and drawn to 1 where strokes say little.
-SLOPES = (0.05, 5.0)
+SLOPES = (0.05, 3.0)
 CERTAINTY = 0.02
 SUREST_CUT = 0.02  # a probability; the least and the most that is cut at
+# Of an image with background strokes only, so much may be marked; but of what is painted as the
+# thing, at least so much stays marked.
+SILENT_SHARE, KEPT_SHARE = 0.003, 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,12 @@ class Cut:
     iou: float
 
 
-def best_cut(logits: Float64, slope: float = 1.0) -> Cut:
+def usual_share(strokes: int) -> float:
+    """Return the share of an image that a thing covers, as far as it is known beforehand."""
+    return min(LEAST_SHARE + FEW_STROKES / max(strokes, 1), MOST_SHARE)
+
+
+def best_cut(logits: Float64, strokes: int, slope: float = 1.0) -> Cut:
     """Return where to cut logits of classifiers that learned as many pixels on the thing as beside.
 
     First the share of pixels that the thing covers is found by expectation and maximization
@@ -53,18 +63,39 @@ def best_cut(logits: Float64, slope: float = 1.0) -> Cut:
     ----------
     logits : ndarray of float
         ``(pixels,)``, of pixels drawn evenly from the image.
+    strokes : int
+        How many were painted.
     slope : float
         What makes the logits as sure as they are right; see `held_out_slope`.
     """
     sure = slope * logits
-    offset = _share_offset(_probability(sure))
-    surest_first = np.sort(_probability(sure + offset))[::-1]
+    offset = _share_offset(probability(sure), usual_share(strokes))
+    surest_first = np.sort(probability(sure + offset))[::-1]
     right = np.cumsum(surest_first)
     marked = np.arange(1, len(surest_first) + 1)
     expected = right / (surest_first.sum() + marked - right)
     best = int(expected.argmax())
     cut = float(np.clip(surest_first[best], SUREST_CUT, 1 - SUREST_CUT))
     return Cut(slope, offset - threshold_offset(cut), float(expected[best]))
+
+
+def silenced(cut: Cut, silent: Float64, on_thing: Float64) -> Cut:
+    """Return a cut that leaves images without the thing nearly unmarked.
+
+    Parameters
+    ----------
+    cut : Cut
+        Where it would be without them.
+    silent : ndarray of float
+        ``(pixels,)``: logits of pixels drawn evenly from images with background strokes only.
+    on_thing : ndarray of float
+        ``(pixels,)``: logits of pixels that are painted as the thing, in other images.
+    """
+    if not len(silent) or not len(on_thing):
+        return cut
+    wanted = float(np.quantile(silent, 1 - SILENT_SHARE))
+    most = float(np.quantile(on_thing, 1 - KEPT_SHARE))
+    return replace(cut, offset=min(cut.offset, -cut.slope * min(wanted, most)))
 
 
 def held_out_slope(held: Float64, positive: NDArray[np.bool_], weights: Float64) -> float:
@@ -104,15 +135,11 @@ def threshold_offset(threshold: float) -> float:
     return float(np.log(threshold / (1 - threshold)))
 
 
-def _share_offset(probability: Float64) -> float:
+def _share_offset(probability: Float64, usual: float) -> float:
     """Return what to add to logits, so that they fit the share of pixels that the thing covers."""
-    share = USUAL_SHARE
+    share = usual
     for _ in range(ROUNDS):
         on, beside = probability * share, (1 - probability) * (1 - share)
         found = float((on / (on + beside)).mean())
-        share = (found + USUAL_STRENGTH * USUAL_SHARE) / (1 + USUAL_STRENGTH)
+        share = (found + USUAL_STRENGTH * usual) / (1 + USUAL_STRENGTH)
     return threshold_offset(share)
-
-
-def _probability(logits: Float64) -> Float64:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

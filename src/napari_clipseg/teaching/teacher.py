@@ -139,11 +139,12 @@ class Teacher:
         at_strokes = self.views.responses_at_strokes(painted)
         inputs, step, shape = self._grids[plane]
         answers = []
+        count = len(np.unique(painted.groups))
         for value in values:
             weight, bias = fit_logistic(at_strokes, painted.values == value)
             logits = inputs @ weight.astype(np.float32) + np.float32(bias)
             some = logits[:: max(1, len(logits) // SOME_PIXELS)]
-            logits += best_cut(some.astype(float)).offset
+            logits += best_cut(some.astype(float), count).offset
             logits += threshold_offset(self.engine.config.default_threshold)
             answers.append(_probability(logits).reshape(shape))
         return Grid(np.stack(answers).astype(np.float32), step)

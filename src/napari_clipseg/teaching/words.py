@@ -20,7 +20,7 @@ def score_in_words(learned: LearnedPrompt) -> str:
     >>> strokes = np.zeros(image.shape, np.uint8)
     >>> strokes[10, 10:20], strokes[40, 10:20] = 1, 2
     >>> score_in_words(teach(image, strokes))
-    'Expected agreement (IoU): too few strokes to tell: paint 4 or more of each'
+    'Expected agreement (IoU): too few strokes to tell: paint 8 or more of each'
     """
     from napari_clipseg.teaching.score import LEAST_STROKES  # loads SciPy's optimizers
 

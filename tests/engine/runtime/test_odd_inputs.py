@@ -161,7 +161,7 @@ def answers(engine):
     return engine.decode(engine.encode(images), vectors)
 
 
-@examples(30)
+@examples(12)
 @given(room=st.lists(st.integers(0, 5), max_size=12))
 def test_memory_that_runs_out_at_any_call_changes_no_result(room, wanted, checkpoint):
     """Each call of the network has room for the next number of items; then for all."""
