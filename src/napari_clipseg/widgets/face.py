@@ -133,7 +133,8 @@ class Face(Container[Widget]):
         buttons = row("", self.run_button, self.cancel_button)
         image = part(self.image_box.row, options.planes, options.range, options.channels)
         taught = part(*self.teaching.widgets)
-        closely = part(options.detail, self.model.row)
+        closely = part(options.detail, labelled=False)
+        model = part(self.model.row)
         self.model_view = ModelView(viewer, actions.seen, actions.fail)
         self.more_options = Fold(
             "More: region, edges",
@@ -160,6 +161,7 @@ class Face(Container[Widget]):
                 self.prompt.buttons,
                 taught,
                 closely,
+                model,
                 self.more_options.rows,
                 self.estimate,
                 buttons,
@@ -181,6 +183,7 @@ class Face(Container[Widget]):
             taught,
             title_of("How closely"),
             closely,
+            model,
             self.more_options.assembled(),
             title_of("Result"),
             self.results,
