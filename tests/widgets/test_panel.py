@@ -18,6 +18,7 @@ from napari_clipseg.engine.checkpoints.locate import KNOWN
 from napari_clipseg.images.visual_prompts import visual_prompt
 from napari_clipseg.widgets import hints
 from napari_clipseg.widgets.accessible import focusable
+from napari_clipseg.widgets.outlook import camera
 from napari_clipseg.widgets.prompt_list import MAP, NAME
 
 RANDOM = np.random.default_rng(0)
@@ -122,6 +123,47 @@ def test_an_example_of_one_image_finds_things_in_another(viewer, dock, run, imag
     assert viewer.layers[-1].metadata["napari_clipseg"]["source"] == "second"
     seen = Recipe.of(viewer.layers[-1]).prompts[0]
     np.testing.assert_array_equal(seen, cut(image, slice(10, 18), slice(20, 31)))
+
+
+def test_points_are_examples_of_their_size(viewer, dock, run, image):
+    layer = viewer.add_image(image, name="cells", contrast_limits=(0, 255), scale=(2, 2))
+    points = viewer.add_points([[12, 25], [30, 40]], size=9, name="these", scale=(2, 2))
+    points.selected_data = {0}
+    run(reference=layer, region=points)
+    recipe = Recipe.of(viewer.layers[-1])
+    rows, columns = np.ogrid[:40, :60]
+    disk = (rows - 12) ** 2 + (columns - 25) ** 2 <= 4.5**2
+    wanted = visual_prompt(np.repeat(image[..., None], 3, axis=2), disk)
+    assert recipe.prompt_names == ("like these in cells",)
+    assert np.abs(recipe.prompts[0].astype(int) - wanted).mean() < 3  # of a circle of 64 corners
+    points.selected_data = set()
+    points.data = np.empty((0, 2))
+    run(reference=layer, region=points)
+    assert "'these' has no point" in dock.status.value
+
+
+@pytest.mark.parametrize("axes", [("y", "x"), ("x", "y")])
+def test_what_the_model_sees_lies_on_the_image(viewer, dock, qtbot, axes):
+    data = RANDOM.integers(0, 255, (230, 300), dtype=np.uint8)
+    layer = viewer.add_image(
+        data,
+        name="cells",
+        contrast_limits=(0, 255),
+        scale=(2, 2),
+        translate=(7, 9),
+        axis_labels=axes,
+    )
+    dock.run_options.detail.value = "fine"
+    camera(viewer).center = layer.data_to_world((40, 60))
+    dock.model_view.button.changed.emit(True)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=30_000)
+    seen = viewer.layers[-1]
+    assert seen.name == "cells · as the model sees it"
+    assert dock.image.value == layer
+    # Fine tiles are shown pixel for pixel.
+    there = np.round(layer.world_to_data(seen.data_to_world((0, 0)))).astype(int)
+    rows, columns = (slice(at, at + size) for at, size in zip(there, seen.data.shape, strict=False))
+    np.testing.assert_array_equal(seen.data[..., 0], data[rows, columns])
 
 
 # 3: the image

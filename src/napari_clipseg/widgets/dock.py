@@ -66,6 +66,7 @@ class CLIPSegDock(Runs):
                 result=self._on_result,
                 fail=self._report,
                 look_closer=self.look_closer,
+                seen=self._next_seen,
             ),
         )
         self.prompt.teach.changed.connect(self._on_teach)
@@ -222,6 +223,7 @@ class CLIPSegDock(Runs):
         self.teaching.lessons.stop()
         self.results.stop()
         self.estimate.stop()
+        self.model_view.stop()
         self.keep.close_keys()
         if self._worker is not None:
             self._worker.quit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels, Points, Shapes
 
 from napari_clipseg.engine.prompts import Average
 from napari_clipseg.images.io.source import as_source
@@ -16,6 +16,7 @@ from napari_clipseg.widgets.layers import (
     label_outlines,
     pixels_of,
     plane_at,
+    point_circles,
     shape_corners,
     shown_planes,
     whole_placement,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 EXAMPLES = "napari_clipseg_examples"  # entry of the metadata of a layer of boxes
 EDGE = "yellow"
 EDGE_PART = 150  # of the shorter side of the image
-Marked: TypeAlias = Image | Shapes | Labels
+Marked: TypeAlias = Image | Shapes | Labels | Points
 
 
 def is_drawn(layer: Any) -> bool:
@@ -72,9 +73,10 @@ def example_of(marked: Marked, image: Image, point: Sequence[float] = ()) -> Pro
 
     Parameters
     ----------
-    marked : Image, Shapes or Labels
+    marked : Image, Shapes, Points or Labels
         The image itself: the plane that is shown is the example. Shapes: the selected ones, or
-        else the last one drawn, each on the plane on which it was drawn. Labels: the parts of the
+        else the last one drawn, each on the plane on which it was drawn. Points: the selected ones,
+        or else all (the first 16), each a circle of the point's size. Labels: the parts of the
         selected label on the plane that is shown.
     image : Image
         Where the example is.
@@ -94,6 +96,13 @@ def example_of(marked: Marked, image: Image, point: Sequence[float] = ()) -> Pro
             outline, plane = pixels_of(image, world), plane_at(image, world, point)
             examples.append(Example(source, outline, plane=plane))
         return examples[0] if len(examples) == 1 else Average(examples)
+    if isinstance(marked, Points):
+        circles = point_circles(marked)
+        found = [
+            Example(source, pixels_of(image, one), plane=plane_at(image, one, point))
+            for one in circles
+        ]
+        return found[0] if len(found) == 1 else Average(found)
     outlines = label_outlines(marked, image, point) if isinstance(marked, Labels) else None
     return Example(source, outlines, plane=shown_planes(image, point))
 

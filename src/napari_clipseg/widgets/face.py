@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from magicgui.widgets.bases import Widget
-from napari.layers import Shapes
+from napari.layers import Image, Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_clipseg.images.io.source import Source
+from napari_clipseg.recipe import Recipe
 from napari_clipseg.widgets.accessible import describe
 from napari_clipseg.widgets.apply import ApplyBox
 from napari_clipseg.widgets.estimate import EstimateLabel
 from napari_clipseg.widgets.image_box import ImageBox
 from napari_clipseg.widgets.keep_box import KeepBox
 from napari_clipseg.widgets.keeping import KeepHost
+from napari_clipseg.widgets.model_view import ModelView
 from napari_clipseg.widgets.models import REAL, ModelBox, plain_name
 from napari_clipseg.widgets.options import OptionsBox
 from napari_clipseg.widgets.panel import Fold, lay_out, part, row, scrolling, title_of
@@ -59,6 +62,8 @@ class Actions:
         Shows an error.
     look_closer : callable
         Called with a Shapes layer whose newest box is to be segmented with more detail.
+    seen : callable
+        Returns image, source and recipe of the next run, whatever the prompts.
     """
 
     run: Callable[[], None]
@@ -69,6 +74,7 @@ class Actions:
     result: Callable[[str], None]
     fail: Callable[[Exception], None]
     look_closer: Callable[[Shapes], None]
+    seen: Callable[[], tuple[Image, Source, Recipe]]
 
 
 class Face(Container[Widget]):
@@ -127,8 +133,13 @@ class Face(Container[Widget]):
         buttons = row("", self.run_button, self.cancel_button)
         image = part(self.image_box.row, options.planes, options.range, options.channels)
         taught = part(*self.teaching.widgets)
-        closely = part(options.detail, self.model.row)
-        self.more_options = Fold("More: region, edges", [options.region, options.refine_edges])
+        closely = part(options.detail, labelled=False)
+        model = part(self.model.row)
+        self.model_view = ModelView(viewer, actions.seen, actions.fail)
+        self.more_options = Fold(
+            "More: region, edges",
+            [options.region, options.refine_edges, self.model_view.button],
+        )
         self.more_images = Fold(
             "More: other images, recipes", [self.apply.row, self.recipes.button], [self.series]
         )
@@ -150,6 +161,7 @@ class Face(Container[Widget]):
                 self.prompt.buttons,
                 taught,
                 closely,
+                model,
                 self.more_options.rows,
                 self.estimate,
                 buttons,
@@ -171,6 +183,7 @@ class Face(Container[Widget]):
             taught,
             title_of("How closely"),
             closely,
+            model,
             self.more_options.assembled(),
             title_of("Result"),
             self.results,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels, Points, Shapes
 from numpy.typing import NDArray
 from skimage.measure import find_contours, label, regionprops
 
@@ -136,6 +136,31 @@ def shape_corners(shapes: Shapes, number: int) -> list[Sequence[float]]:
     if shapes.shape_type[number] == "ellipse":
         corners = _ellipse(corners)
     return [shapes.data_to_world(corner) for corner in corners]
+
+
+def point_circles(points: Points) -> list[list[Sequence[float]]]:
+    """Return circles around points, of their size, in world coordinates.
+
+    These are the selected points, or else all, but no more than 16.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    chosen = sorted(points.selected_data) or list(range(len(points.data)))
+    if not chosen:
+        raise ValueError(
+            f"The Points layer {points.name!r} has no point. Add one on an example, as large as it."
+        )
+    angle = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)
+    around = np.column_stack([np.sin(angle), np.cos(angle)]) / 2
+    circles = []
+    for number in chosen[:MOST_EXAMPLES]:
+        corners = np.repeat(points.data[number][None].astype(float), ELLIPSE_CORNERS, axis=0)
+        corners[:, -2:] += around * float(points.size[number])
+        circles.append([points.data_to_world(corner) for corner in corners])
+    return circles
 
 
 def pixels_of(image: Image, world: Sequence[Sequence[float]]) -> NDArray[np.float64]:

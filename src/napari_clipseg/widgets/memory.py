@@ -58,7 +58,6 @@ class Memory:
 
     def write(self) -> None:
         """Write what changed, if anything; a folder that cannot be written to is no fault."""
-        self._rest.stop()
         state, self._state = self._state, {}
         if not state:
             return

@@ -51,6 +51,7 @@ class OptionsBox:
             ),
         )
         self.detail.value = DETAILS[0]
+        self.detail.native.setAccessibleName("Detail")
         self.planes = ComboBox(
             label="Planes",
             choices=lambda _: self._plane_choices(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container
@@ -54,7 +55,7 @@ def align(panel: QWidget) -> None:
         if not isinstance(layout, QHBoxLayout) or layout.count() != 2:
             continue
         if layout.indexOf(label) == 0:
-            label.setMinimumWidth(LABEL_WIDTH)
+            label.setMinimumWidth(max(LABEL_WIDTH, label.sizeHint().width()))
             label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         elif layout.indexOf(label) == 1:
             label.setWordWrap(True)
@@ -185,6 +186,7 @@ def tidy(panel: QWidget) -> None:
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(SHORT_CHOICE)
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        box.currentTextChanged.connect(partial(_tell_whole, box, box.toolTip()))
     for kind in (QComboBox, QAbstractSpinBox, QAbstractSlider):
         for widget in panel.findChildren(kind):
             if not isinstance(widget, QScrollBar):
@@ -200,6 +202,11 @@ def renew(choice: ComboBox) -> None:
         choice.reset_choices()
         if value in choice.choices:
             choice.value = value
+
+
+def _tell_whole(box: QComboBox, tip: str, text: str) -> None:
+    """Tell a choice in the tooltip that may be too long for the box."""
+    box.setToolTip(f"{text}\n{tip}")
 
 
 class _WheelGuard(QObject):

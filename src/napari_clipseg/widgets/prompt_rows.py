@@ -20,7 +20,7 @@ class Drawn:
 
     Attributes
     ----------
-    marked : Image, Shapes or Labels
+    marked : Image, Shapes, Points or Labels
         What says where it is; see `drawn.example_of`.
     image : Image
         Where it is.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, Container, PushButton
 from magicgui.widgets.bases import Widget
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from qtpy.QtWidgets import QMenu
 
 from napari_clipseg.learned import LearnedPrompt
@@ -17,6 +17,7 @@ from napari_clipseg.results import PROBABILITY
 from napari_clipseg.widgets import drawn
 from napari_clipseg.widgets.colors import prompt_colors
 from napari_clipseg.widgets.drawn import Marked, is_drawn, own_examples
+from napari_clipseg.widgets.model_view import SEEN
 from napari_clipseg.widgets.prompt_line import PromptLine
 from napari_clipseg.widgets.prompt_list import PromptList
 from napari_clipseg.widgets.prompt_rows import Drawn, PromptRow, fields_of, from_line
@@ -177,7 +178,7 @@ class PromptBox:
     def _fill_menu(self) -> None:
         self.menu.clear()
         image = self._image()
-        for layer in region_layers(self._viewer):
+        for layer in marking_layers(self._viewer):
             if image is not None and not is_drawn(layer):
                 name = drawn.name_of(layer, image).removeprefix("like ")
                 self._add_action(f"Example: {name}", partial(self.add_example, layer, image))
@@ -203,10 +204,12 @@ def maps_of(result: Result | None) -> dict[str, Layer]:
 
 
 def image_layers(viewer: napari.Viewer) -> list[Image]:
-    """Return the image layers of a viewer that are not results of ours."""
-    return [x for x in viewer.layers if isinstance(x, Image) and not is_result(x)]
+    """Return the image layers of a viewer that the dock did not add."""
+    images = [x for x in viewer.layers if isinstance(x, Image)]
+    return [x for x in images if not is_result(x) and SEEN not in x.metadata]
 
 
-def region_layers(viewer: napari.Viewer) -> list[Shapes | Labels]:
+def marking_layers(viewer: napari.Viewer) -> list[Shapes | Points | Labels]:
     """Return the layers of a viewer that can mark an example."""
-    return [x for x in viewer.layers if isinstance(x, Shapes | Labels) and not is_strokes(x)]
+    kinds = Shapes | Points | Labels
+    return [x for x in viewer.layers if isinstance(x, kinds) and not is_strokes(x)]

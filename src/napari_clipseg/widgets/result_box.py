@@ -58,7 +58,7 @@ class ResultBox(Container[Widget]):
         self._how: dict[str, Any] = {"changed": self._on_made, "failed": fail, "kept": kept}
         self.result: Result | None = None
         self.threshold_chosen = False
-        self.which = Label(label="Result", value=NO_RESULT)
+        self.which = Label(label="Which", value=NO_RESULT)
         self.threshold = FloatSlider(
             label="Threshold",
             min=0,

@@ -30,6 +30,7 @@ from napari_clipseg.widgets.face import Actions, Face
 from napari_clipseg.widgets.hints import knows_too_little, with_hints
 from napari_clipseg.widgets.labelling import Made
 from napari_clipseg.widgets.layers import region_outlines
+from napari_clipseg.widgets.model_view import PROMPT
 from napari_clipseg.widgets.result import Result
 from napari_clipseg.widgets.so_far import Glance, SoFar
 from napari_clipseg.widgets.teaching import Asked
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 # What a user can mend; anything else is a fault of ours and comes with its traceback.
 USER_ERRORS = (ValueError, TypeError, MemoryError, OSError)
 PER_CENT = 100
+NO_IMAGE = "There is no image layer to segment. Open an image first."
 LESS_MEMORY = (
     "Choose fewer planes, fewer prompts, or a region (More ▸ Within). Or segment the file with "
     "More ▸ A folder…, which writes large maps to files."
@@ -194,7 +196,7 @@ class Runs(Face):
 
     def _read(self, layer: Image | None, region: Shapes | None, detail: str | None) -> Run:
         if layer is None:
-            raise ValueError("There is no image layer to segment. Open an image first.")
+            raise ValueError(NO_IMAGE)
         recipe = Recipe(
             **self.prompt.fields(),
             **self.run_options.fields(layer),
@@ -219,6 +221,14 @@ class Runs(Face):
         whole = run.recipe.detail.tile_size == "whole"
         one_plane = run.recipe.planes is not None or not run.source.planes_shape
         return None if whole and one_plane else (run.source, run.recipe)
+
+    def _next_seen(self) -> tuple[Image, Source, Recipe]:
+        """Return image, source and recipe of the next run, whatever the prompts."""
+        layer = self.image.value
+        if layer is None:
+            raise ValueError(NO_IMAGE)
+        recipe = Recipe(PROMPT, **self.run_options.fields(layer), model=self.model.value)
+        return layer, as_source(layer), recipe
 
     def _recipe_of_files(self) -> Recipe:
         """Return what the dock asks for, of whole images."""

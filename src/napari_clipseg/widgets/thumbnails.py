@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Layer, Shapes
+from napari.layers import Layer, Points, Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
@@ -65,10 +65,10 @@ class Thumbnails:
     def _on_rows(self) -> None:
         layers = [row.what.marked for row in self._list.rows if isinstance(row.what, Drawn)]
         for layer in self._watched:
-            if layer not in layers and isinstance(layer, Shapes):
+            if layer not in layers and isinstance(layer, Shapes | Points):
                 layer.events.data.disconnect(self._on_data)
         for layer in layers:
-            if layer not in self._watched and isinstance(layer, Shapes):
+            if layer not in self._watched and isinstance(layer, Shapes | Points):
                 layer.events.data.connect(self._on_data)
         self._watched = list(layers)
         self._rest.start()
