@@ -12,18 +12,38 @@ def forgetful(monkeypatch, tmp_path):
     monkeypatch.setenv("NAPARI_CLIPSEG_CONFIG", str(tmp_path / "config"))
 
 
-@pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy(show=True)
+def in_window(request):
+    """Whether a test is to have a window; with `pytest.mark.window(False)` it has none.
+
+    What does not depend on one is tested in a third of the time without.
+    """
+    mark = request.node.get_closest_marker("window")
+    return mark is None or mark.args[0]
 
 
 @pytest.fixture
-def dock(viewer, checkpoint):
+def viewer(request):
+    """A viewer, as napari gives it to plugins; or its model alone."""
+    if in_window(request):
+        return request.getfixturevalue("make_napari_viewer_proxy")(show=True)
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer, checkpoint, qtbot, request):
     """The dock in a viewer, a small random checkpoint chosen."""
     from napari_clipseg.widgets.dock import CLIPSegDock
 
     dock = CLIPSegDock(viewer)
-    viewer.window.add_dock_widget(dock, name="CLIPSeg")
+    if in_window(request):
+        viewer.window.add_dock_widget(dock, name="CLIPSeg")
+    else:  # as napari does it
+        qtbot.addWidget(dock.native)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(dock.reset_choices)
+        dock.native.show()
     dock.offer_model(str(checkpoint("small")))
     return dock
 

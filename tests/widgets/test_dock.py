@@ -11,6 +11,8 @@ from qtpy.QtTest import QTest
 from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.engine import Engine
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -189,6 +191,7 @@ def test_the_model_is_loaded_and_asked_off_the_gui_thread(viewer, dock, run, ima
     assert threads[0] is not threading.main_thread()
 
 
+@pytest.mark.window(True)
 def test_the_choices_follow_the_viewer(viewer, dock, run, image):
     assert dock.image.choices == ()
     layer = viewer.add_image(image, name="cells")
@@ -233,6 +236,7 @@ def test_a_layer_that_the_user_duplicated_is_theirs(viewer, dock, run, image):
     assert len(viewer.layers) == 4
 
 
+@pytest.mark.window(True)
 def test_another_dock_finds_the_results_of_the_first(viewer, dock, run, qtbot, image):
     from napari_clipseg.widgets.dock import CLIPSegDock
 
@@ -259,6 +263,7 @@ def test_nothing_but_the_result_is_held_after_a_run(viewer, dock, qtbot, image):
     assert source() is None
 
 
+@pytest.mark.window(True)
 def test_a_result_that_was_removed_is_not_held(viewer, dock, run, image):
     viewer.add_image(image, name="cells")
     run(text="nuclei")
@@ -271,6 +276,7 @@ def test_a_result_that_was_removed_is_not_held(viewer, dock, run, image):
     assert maps() is None
 
 
+@pytest.mark.window(True)
 def test_an_image_that_was_removed_is_not_held(viewer, dock, run, image, qtbot):
     pixels = image.copy()
     layer = viewer.add_image(pixels, name="cells")
@@ -285,6 +291,7 @@ def test_an_image_that_was_removed_is_not_held(viewer, dock, run, image, qtbot):
     dock.results.threshold.value = 0.4  # the labels go on without it
 
 
+@pytest.mark.window(True)
 def test_what_was_done_on_the_way_is_not_held_after_a_run(viewer, dock, qtbot, image):
     viewer.add_image(np.stack([image] * 3), name="cells")
     dock.run_options.planes.value = "all of them"

@@ -9,6 +9,8 @@ from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.images.labels.instances import InstanceOptions
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def large():

@@ -7,6 +7,8 @@ from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.prompts import Average
 from napari_clipseg.images.visual_prompts import visual_prompt
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
