@@ -13,6 +13,8 @@ from napari_clipseg import recipe_of, segment
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.recipe import METADATA
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def images(tmp_path):

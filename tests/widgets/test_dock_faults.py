@@ -12,6 +12,8 @@ from napari_clipseg import Recipe
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import DeviceWarning
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -217,6 +219,7 @@ def test_cancel_stops_before_the_next_step_and_adds_nothing(viewer, dock, qtbot,
     assert not dock.progress.visible
 
 
+@pytest.mark.window(True)
 def test_the_viewer_is_closed_while_it_runs(viewer, dock, qtbot, told, image, held):
     viewer.add_image(image)
     start(dock, qtbot, held)

@@ -20,6 +20,8 @@ from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.tiling import mosaic
 from napari_clipseg.recipe import METADATA
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -154,6 +156,7 @@ def test_pixels_are_written_into_the_image_while_it_runs(viewer, dock, qtbot, im
     assert np.isfinite(viewer.layers[1].data).all()
 
 
+@pytest.mark.window(True)
 def test_two_docks_run_at_once(viewer, dock, qtbot, image, held):
     from napari_clipseg.widgets.dock import CLIPSegDock
 
@@ -171,6 +174,7 @@ def test_two_docks_run_at_once(viewer, dock, qtbot, image, held):
     assert {"cells · nuclei · labels", "cells · red rings · labels"} <= made
 
 
+@pytest.mark.window(True)
 def test_the_dock_is_closed_while_it_runs(viewer, dock, qtbot, told, image, held):
     viewer.add_image(image, name="cells")
     held.start(dock, qtbot)

@@ -11,6 +11,8 @@ import pytest
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.widgets.estimate import RunEstimate, Speeds, TimeLeft
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def large():

@@ -11,6 +11,8 @@ from napari_clipseg.widgets import labelling
 from napari_clipseg.widgets.colors import legend, prompt_colors
 from napari_clipseg.widgets.dock import CLIPSegDock
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -86,6 +88,7 @@ def test_the_threshold_is_that_of_the_selected_result(viewer, dock, run, image):
     assert [x.value for x in dock.results.sliders] == [1.0, 0.3]
 
 
+@pytest.mark.window(True)
 def test_a_dock_that_is_opened_again_finds_its_results(viewer, dock, run, image):
     viewer.add_image(image, name="cells")
     run(text="nuclei\n- rings")
@@ -134,6 +137,7 @@ def test_each_prompt_has_a_color_of_its_own_in_all_runs(viewer, dock, run, image
     assert not viewer.layers["cells · nuclei"].visible, "the other results' stay hidden"
 
 
+@pytest.mark.window(True)
 def test_labels_are_drawn_in_their_new_colors(viewer, dock, run, image):
     viewer.add_image(image, name="cells")
     run(text="nuclei")

@@ -17,6 +17,9 @@ from napari_clipseg.widgets.series_folder import SeriesFolder
 RANDOM = np.random.default_rng(0)
 
 
+pytestmark = pytest.mark.window(False)
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name in ("a.npy", "b.npy", "c.npy"):
@@ -121,6 +124,7 @@ def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, fo
     assert (SeriesFolder(folder).open(0).labels[5, 5], read_record(path)["edited"]) == (9, True)
 
 
+@pytest.mark.window(True)
 def test_new_images_are_labelled_with_the_recipe_of_a_file(
     dock, viewer, qtbot, told, opened, folder, monkeypatch
 ):
