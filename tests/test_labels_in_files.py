@@ -14,6 +14,7 @@ import pytest
 import zarr
 
 from in_blocks import assert_same_table, blobs
+from napari_clipseg.files.formats import FORMATS
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.label_files import new_labels
 from napari_clipseg.images.io.maps import create_map
@@ -253,3 +254,105 @@ def test_steps_are_for_objects_in_files(case, tmp_path):
         result = in_file(result, tmp_path / "map.npy").relabel(instances=None)
     with pytest.raises(ValueError, match=r"written for a map in a file, .* output='map\.zarr'"):
         next(result.label_steps())
+
+
+@pytest.mark.parametrize("low", [None, 0.4])
+def test_classes_of_a_map_in_a_file_are_those_in_memory(low, tmp_path):
+    recipe = Recipe(["a"], negative_prompts="b", threshold=0.6, low_threshold=low)
+    wanted = in_memory(BLOBS, recipe)
+    found = in_file(wanted, tmp_path / "map.zarr")
+    assert found.labels is found.classes
+    np.testing.assert_array_equal(np.asarray(found.classes), wanted.classes)
+
+
+# -- a map is opened again
+
+
+def run_into(path, after=None, **fields):
+    """Segment into a file; stopped after so many steps, if it says so."""
+    planes = {"z": range(3, 0, -1)}
+    recipe = Recipe("x", negative_prompts="y", detail=20, planes=planes, **fields)
+    source = as_source(NOISE, axes="zyx", spacing=(0.5, 0.25), unit="um", z_spacing=2)
+    steps = segment_steps(source, recipe, engine=Seeing(), output=path, dtype="uint8")
+    for number, step in enumerate(steps):
+        if number == after or step.message.startswith("Joining"):
+            steps.close()
+            return step.partial
+    raise AssertionError("it was not stopped")
+
+
+def test_a_run_that_is_stopped_at_its_objects_goes_on_with_its_map(tmp_path):
+    stopped = run_into(tmp_path / "map.zarr", instances=SPLIT)
+    assert not left(tmp_path)
+    with pytest.raises(FileExistsError, match=r"or open the map that is there: Segmentation\.load"):
+        run_into(tmp_path / "map.zarr", instances=SPLIT)
+    found = Segmentation.load(tmp_path / "map.zarr")
+    maps = np.asarray(stopped.probability)
+    assert maps.any()
+    np.testing.assert_array_equal(np.asarray(found.probability), maps)
+    for name in ("recipe", "extent", "axes", "threshold", "path", "complete"):
+        assert getattr(found, name) == getattr(stopped, name), name
+    wanted = dataclasses.replace(stopped, probability=maps, path=None)
+    np.testing.assert_array_equal(np.asarray(found.labels), wanted.labels)
+    assert_same_table(found.objects, wanted.objects)
+    assert left(tmp_path) == {"labels/objects"}
+
+
+def test_what_a_run_had_not_finished_says_so(tmp_path):
+    run_into(tmp_path / "map.zarr", after=4)
+    found = Segmentation.load(tmp_path / "map.zarr")
+    assert not found.complete
+    assert found.probability.shape == (2, 3, 24, 54)
+
+
+@pytest.mark.parametrize("name", ["probability-zarr", "probability-zarr-0.4"])
+def test_maps_that_were_written_are_opened_too(name, tmp_path):
+    result = in_memory(blobs((2, 2, 3, 20, 30), 3), axes="ztyx")
+    FORMATS[name].write(result, tmp_path / "a.zarr")
+    found = Segmentation.load(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(np.asarray(found.probability), result.probability)
+    assert (found.recipe, found.extent, found.axes) == (result.recipe, result.extent, result.axes)
+
+
+def plain_group(path):
+    zarr.open_group(path, mode="w").create_array("0", data=NOISE)
+
+
+def labels_alone(path):
+    FORMATS["labels-zarr"].write(in_memory(BLOBS), path)
+
+
+def changed(name, value):
+    def write(path):
+        FORMATS["probability-zarr"].write(in_memory(BLOBS), path)
+        group = zarr.open_group(path, mode="r+")
+        record = dict(group.attrs["napari_clipseg"])
+        group.attrs["napari_clipseg"] = record | {name: {**record[name], **value}}
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "message"),
+    [
+        pytest.param(
+            lambda path: None, FileNotFoundError, "There is no folder .*a.zarr", id="gone"
+        ),
+        pytest.param(Path.mkdir, ValueError, "a.zarr holds no map of a run", id="empty"),
+        pytest.param(plain_group, ValueError, "a.zarr holds no map of a run", id="another Zarr"),
+        pytest.param(labels_alone, ValueError, "a.zarr holds no map of a run", id="labels"),
+        pytest.param(
+            changed("recipe", {"threshold": 0.9}),
+            ValueError,
+            "its hash is another one",
+            id="recipe",
+        ),
+        pytest.param(
+            changed("extent", {"height": 7}), ValueError, "was changed after it was", id="shape"
+        ),
+    ],
+)
+def test_what_is_no_map_of_a_run_is_refused(write, kind, message, tmp_path):
+    write(tmp_path / "a.zarr")
+    with pytest.raises(kind, match=message):
+        Segmentation.load(tmp_path / "a.zarr")

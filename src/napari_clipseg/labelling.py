@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_clipseg.images.io.disk import hidden
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.label_files import new_labels
 from napari_clipseg.images.labels.blocks.classes import Classes
@@ -93,7 +94,7 @@ def class_objects(
     maps: Any, threshold: float | Sequence[float], recipe: Recipe, extent: Extent, path: Path
 ) -> Columns:
     """Return the table of one label a prompt, of a map in a file."""
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{hidden(path)}.", dir=path.parent) as folder:
         classes = classes_of(recipe, threshold)
         names, spacing = recipe.prompt_names, extent.spacing
         return class_table(maps, classes, names, spacing, extent.unit, Path(folder))

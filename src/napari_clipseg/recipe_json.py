@@ -112,6 +112,16 @@ def hash_of(values: Mapping[str, Any]) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def check_hash(record: Mapping[str, Any], name: str) -> None:
+    """Raise ValueError if the recipe of a record is not the one that was written."""
+    written = record.get("recipe_hash")
+    if written is not None and written != hash_of(record["recipe"]):
+        raise ValueError(
+            f"The recipe in {name} is not the one that was written: its hash is another one. Take "
+            f"the recipe from another file of this result."
+        )
+
+
 def to_text(values: Mapping[str, Any]) -> str:
     """Return JSON values as text: a field a line, lists of numbers on one line.
 

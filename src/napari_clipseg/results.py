@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from napari_clipseg.images.io.axes import COLUMN, ROW, Axes
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.layers import placement, plain_placement, to_layer_order
+from napari_clipseg.images.io.maps import DTYPES, open_map
+from napari_clipseg.images.io.ome_zarr import read_attributes
 from napari_clipseg.images.io.source import as_source
+from napari_clipseg.images.labels.blocks.lazy import classes_by_blocks
 from napari_clipseg.images.labels.blocks.progress import Steps
 from napari_clipseg.images.labels.instances import InstanceOptions, instance_labels
 from napari_clipseg.images.labels.objects import object_table
@@ -23,7 +26,7 @@ from napari_clipseg.images.labels.threshold import otsu_threshold, semantic_labe
 from napari_clipseg.images.uncertainty import disagreement
 from napari_clipseg.labelling import class_objects, classes_of, write_labels
 from napari_clipseg.recipe import METADATA, OTSU, Recipe, Threshold
-from napari_clipseg.recipe_json import hash_of
+from napari_clipseg.recipe_json import check_hash, hash_of
 
 Table = dict[str, NDArray[Any]]
 # As napari takes layers: data, keyword arguments, type.
@@ -97,6 +100,68 @@ class Segmentation:
     path: Path | None = None
     complete: bool = True
 
+    @classmethod
+    def load(cls, path: str | Path) -> Segmentation:
+        """Open the probability map that a run wrote into an OME-Zarr.
+
+        Nothing is computed, and pixels are read when they are used. So a run that was killed while
+        it told objects apart goes on with its map, which is whole.
+
+        Parameters
+        ----------
+        path : str or Path
+            The ``.zarr`` folder that `segment` wrote, or probability maps as OME-Zarr.
+
+        Returns
+        -------
+        Segmentation
+            What the run gave. `complete` is False if it was stopped before the map was whole.
+            Labels of objects are made anew, beside those that are there.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        ValueError
+            If it holds no map of a run, or was changed afterwards.
+        ModuleNotFoundError
+            If zarr is not installed.
+
+        Examples
+        --------
+        >>> from napari_clipseg import Segmentation, segment
+        >>> image = np.zeros((40, 60), dtype=np.uint8)
+        >>> result = segment(image, "nuclei", output="map.zarr")
+        >>> Segmentation.load("map.zarr").recipe == result.recipe
+        True
+        """
+        path = Path(path).expanduser().absolute()
+        if not path.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {path}; wanted the OME-Zarr of a map. A map in a .npy file "
+                f"holds no recipe: segment the image again."
+            )
+        record = read_attributes(path).get(METADATA)
+        fields = record if isinstance(record, Mapping) else {}
+        needed = {"recipe", "extent", "axes", "threshold", "complete"} <= set(fields)
+        if not needed or "maps" in fields or fields.get("dtype") not in DTYPES:
+            raise ValueError(
+                f"{path.name} holds no map of a run with all its prompts; wanted the OME-Zarr that "
+                f"`segment` wrote. Choose another folder, or segment the image again."
+            )
+        check_hash(fields, path.name)
+        recipe = Recipe.from_dict(fields["recipe"], f"The recipe of {path.name}")
+        extent = Extent.from_dict(fields["extent"])
+        return cls(
+            open_map(path, extent, len(recipe.all_prompts)),
+            fields["threshold"],
+            recipe,
+            extent,
+            tuple(fields["axes"]),
+            path,
+            bool(fields["complete"]),
+        )
+
     @property
     def prompt_names(self) -> tuple[str, ...]:
         """What the prompts are called: label k is the k-th, counted from 1."""
@@ -118,9 +183,9 @@ class Segmentation:
         )
         if isinstance(self.probability, np.ndarray):
             return label(self.probability)
-        # Hysteresis follows a path anywhere in a plane.
-        one_chunk = {0: -1} if how.low_threshold is None else {0: -1, -1: -1, -2: -1}
-        whole = self.probability.rechunk(one_chunk)
+        if how.low_threshold is not None:  # which follows a path anywhere in a plane
+            return classes_by_blocks(self.probability, how)
+        whole = self.probability.rechunk({0: -1})
         return whole.map_blocks(label, drop_axis=0, dtype=np.int32, meta=np.empty(0, np.int32))
 
     @cached_property

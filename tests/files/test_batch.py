@@ -7,6 +7,8 @@ import errno
 import json
 import os
 import random
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,12 +22,15 @@ import zarr
 
 from evaluate.mixed import BAD, write_ome_zarr
 from napari_clipseg import InstanceOptions, Recipe, segment, segment_files
-from napari_clipseg.files import batch, locks, one
+from napari_clipseg.files import batch, large, locks, one
 from napari_clipseg.files.batch import plan_batch, run_steps
 from napari_clipseg.files.jobs import Job
-from napari_clipseg.files.ledger import Ledger
+from napari_clipseg.files.ledger import Ledger, part_path, remove_parts
 from napari_clipseg.files.summary import DISK_FULL
+from napari_clipseg.images.io.extent import Extent
+from napari_clipseg.images.io.label_files import new_labels
 from napari_clipseg.sample_data import load_sample
+from napari_clipseg.segmentation import segment_steps as steps
 
 RECIPE = Recipe(["red rings", "nuclei"], threshold=0.3)
 
@@ -179,11 +184,62 @@ def test_the_map_of_an_image_in_parts_is_in_a_file_meanwhile(monkeypatch):
     write_ome_zarr(Path("z.zarr"), load_sample("shapes").image[:60, :80, 1])
     recipe = RECIPE.replace(instances=InstanceOptions("distance"))
     wanted = segment(load_sample("shapes").image[:60, :80, 1], recipe)
-    monkeypatch.setattr(one, "LARGE", 100)
+    monkeypatch.setattr(large, "LARGE", 100)
     summary = segment_files("z.zarr", recipe, "out")
     assert statuses(summary) == ["done"]
     np.testing.assert_array_equal(labels("z"), wanted.labels)
     assert left_over() == []
+
+
+KILLED = """
+import os, signal
+from napari_clipseg import Recipe, segment_files
+from napari_clipseg.files import large
+large.LARGE = 100
+def progress(step):
+    if "Joining" in step.message:
+        os.kill(os.getpid(), signal.SIGKILL)
+recipe = Recipe.load("recipe.json")
+segment_files("z.zarr", recipe, "killed", formats=["labels-tiff"], progress=progress)
+"""
+
+
+def half(path):
+    """As if it had been killed while the model ran."""
+    group = zarr.open_group(path, mode="r+")
+    group.attrs["napari_clipseg"] = {**group.attrs["napari_clipseg"], "complete": False}
+
+
+CHANGES = {
+    "it is whole": (lambda path: None, False),
+    "it is half": (half, True),
+    "the machine went off since": (lambda path: os.utime(path / "zarr.json", (1, 1)), True),
+    "the image is another one": (lambda path: os.utime("z.zarr/zarr.json"), True),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_the_map_that_a_killed_run_left_is_used_if_it_is_whole(monkeypatch):
+    image = load_sample("shapes").image[:60, :80, 1]
+    write_ome_zarr(Path("z.zarr"), image)
+    recipe = RECIPE.replace(instances=InstanceOptions("distance"))
+    recipe.save("recipe.json")
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    monkeypatch.setattr(large, "LARGE", 100)
+    ran = []
+    monkeypatch.setattr(one, "segment_steps", lambda *a, **k: ran.append(a) or steps(*a, **k))
+    wanted = segment(image, recipe).labels
+    for case, (change, again) in CHANGES.items():
+        shutil.copytree("killed", case)
+        (path,) = Path(case).glob(".part-*.zarr")
+        change(path)
+        ran.clear()
+        summary = segment_files("z.zarr", recipe, case, formats=["labels-tiff"])
+        assert statuses(summary) == ["done"], case
+        assert bool(ran) == again, case
+        assert left_over(case) == [], case
+        np.testing.assert_array_equal(labels("z", case), wanted)
 
 
 # -- what fails
@@ -326,6 +382,19 @@ def test_killed_between_two_renames_it_goes_on_without_the_model(monkeypatch):
     monkeypatch.setattr(one, "segment_steps", None)
     assert statuses(run()) == ["already done"] * 3
     assert Path("out/0.csv").exists()
+    assert left_over() == []
+
+
+def test_a_kill_while_objects_are_told_apart_leaves_nothing_that_stays(monkeypatch):
+    job = Job(Path("in/0.tif").absolute(), Path("out").absolute(), Path("0"), ("csv",))
+    job.folder.mkdir()
+    path = part_path(job, "map.zarr")
+    path.mkdir()
+    with monkeypatch.context() as killed, new_labels(path, Extent(height=4, width=4), {}):
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+    parts = [one for one in left_over() if one.startswith(".part-")]
+    assert len(parts) == 2  # the map, and what was needed for its labels
+    remove_parts(job)
     assert left_over() == []
 
 

@@ -7,8 +7,10 @@ import os
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
-from napari_clipseg import segment
+from napari_clipseg import Recipe, recipe_of, segment
+from napari_clipseg.files.formats.records import read_record
 from napari_clipseg.widgets import series as module
 from napari_clipseg.widgets.series_folder import SeriesFolder
 
@@ -80,7 +82,7 @@ def test_edits_are_saved(dock, qtbot, opened, folder):
     assert not opened("b.npy").data.any()  # strokes of another image
     dock.series.previous.click()
     assert (opened("a.npy").data[4:9, 5:20] == 7).all()
-    assert os.listdir(folder / "labels") == ["a.npy.labels.tif"]  # nothing was done to b
+    assert os.listdir(folder / "labels") == ["a.npy.labels.ome.tif"]  # nothing was done to b
     opened("a.npy").data[:3] = 2
     dock.series.finish()  # the dock is closed
     assert (SeriesFolder(folder).open(0).labels[:3] == 2).all()
@@ -104,8 +106,48 @@ def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, fo
     qtbot.waitUntil(lambda: len(viewer.layers) == 2 and viewer.layers[1].data.any(), timeout=20_000)
     np.testing.assert_array_equal(viewer.layers[1].data, wanted[0])
     np.testing.assert_array_equal(saved(folder, 0, qtbot), wanted[0])
+    path = SeriesFolder(folder).labels_path(0)
+    assert recipe_of(path).prompts == ("nuclei",)
+    assert "edited" not in read_record(path)
+    again = segment(np.load(folder / "a.npy"), recipe_of(path))
+    np.testing.assert_array_equal(again.labels, wanted[0])
+    viewer.layers[1].paint((3, 3), 9)
     dock.series.next.click()
     np.testing.assert_array_equal(opened("b.npy").data, wanted[1])
+    qtbot.waitUntil(lambda: read_record(path).get("edited") is True, timeout=10_000)
+    dock.series.previous.click()
+    opened("a.npy").paint((5, 5), 9)  # read from its file, and edited again
+    dock.series.finish()
+    assert (SeriesFolder(folder).open(0).labels[5, 5], read_record(path)["edited"]) == (9, True)
+
+
+def test_new_images_are_labelled_with_the_recipe_of_a_file(
+    dock, viewer, qtbot, told, opened, folder, monkeypatch
+):
+    series, box = dock.series, dock.series.recipe
+    dock.prompt.text.value = "another thing"
+    named = Recipe("nuclei", threshold=0.4, planes={"z": 3}, region=[(0, 0), (4, 4)])
+    named.save(folder / "nuclei.json")
+    answers = iter([str(folder / "nuclei.json"), "", str(folder / "a.npy")])
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (next(answers), ""))
+
+    def choose(index):
+        box.setCurrentIndex(index)
+        box.activated.emit(index)
+        return [box.itemText(i) for i in range(box.count())], box.currentText()
+
+    entries = ["this prompt", "nuclei.json", "a recipe…"]
+    assert choose(1) == (entries, "nuclei.json")
+    series.prelabel.setChecked(True)
+    wanted = segment(np.load(folder / "a.npy"), "nuclei", threshold=0.4).labels
+    assert wanted.any()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2 and viewer.layers[1].data.any(), timeout=20_000)
+    np.testing.assert_array_equal(viewer.layers[1].data, wanted)
+    np.testing.assert_array_equal(saved(folder, 0, qtbot), wanted)
+    assert recipe_of(SeriesFolder(folder).labels_path(0)).threshold == 0.4
+    assert choose(2) == (entries, "nuclei.json")  # the window was closed without a choice
+    assert choose(2) == (["this prompt", "a recipe…"], "this prompt")  # a file without a recipe
+    assert "a.npy has no recipe" in told()
 
 
 def test_what_cannot_be_read_is_told(dock, viewer, qtbot, told, opened, folder):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
+from exported import made_of
+from napari_clipseg import as_source, recipe_of
+from napari_clipseg.files.formats.layers import read_layers
+from napari_clipseg.files.readers import read_image
 from napari_clipseg.widgets.series_folder import SeriesFolder
 
 RANDOM = np.random.default_rng(0)
@@ -36,8 +41,8 @@ def test_labels_come_back_as_they_were(largest, folder):
     assert not opened.labels.any()
     labels = RANDOM.integers(0, largest + 1, (12, 20)).astype(np.int32)
     labels[0, 0] = largest
-    series.save(1, labels)
-    assert os.listdir(folder / "labels") == ["b2.npy.labels.tif"]
+    series.save(1, opened, labels)
+    assert os.listdir(folder / "labels") == ["b2.npy.labels.ome.tif"]
     again = SeriesFolder(folder).open(1)
     assert again.labelled
     assert again.labels.dtype == np.int32
@@ -55,8 +60,33 @@ def test_labels_have_the_shape_of_their_image_without_colors(shape, labelled, tm
     series = SeriesFolder(tmp_path)
     labels = np.arange(np.prod(labelled)).reshape(labelled)
     assert series.open(0).labels.shape == labelled
-    series.save(0, labels)
+    series.save(0, series.open(0), labels)
     np.testing.assert_array_equal(series.open(0).labels, labels)
+
+
+def test_labels_have_the_sizes_and_the_record_of_their_image(tmp_path):
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2.0}
+    pixels = np.zeros((3, 4, 5), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels, ome=True, metadata={"axes": "ZYX", **sizes})
+    series = SeriesFolder(tmp_path)
+    image = series.open(0)
+    # As an image whose planes do not come first.
+    source = as_source(np.moveaxis(pixels, 0, 1), axes="yzx", spacing=(0.25, 0.5), unit="um")
+    image = replace(image, source=replace(source, z_spacing=2.0))
+    labels = np.arange(60).reshape(4, 3, 5)
+    result = made_of(pixels)
+    series.save(0, replace(image, record=result.record("uint16")), labels)
+    again = series.open(0)
+    np.testing.assert_array_equal(again.labels, np.moveaxis(labels, 1, 0))
+    assert again.record == result.record("uint16")
+    path = series.labels_path(0)
+    assert recipe_of(path) == result.recipe
+    ((data, _, kind),) = read_layers(path)
+    assert (kind, data.shape) == ("labels", (3, 4, 5))
+    file = read_image(path)
+    assert (file.axes, file.spacing, file.z_spacing) == (("z", "y", "x"), (0.25, 0.5), 2)
+    series.save(0, replace(image, record=None), labels)
+    assert series.open(0).record is None
 
 
 def test_marks_are_kept(folder):
@@ -71,7 +101,8 @@ def test_marks_are_kept(folder):
 
 def test_a_failed_write_leaves_the_labels_and_marks_before(folder, monkeypatch):
     series = SeriesFolder(folder)
-    series.save(0, np.full((12, 20), 1))
+    image = series.open(0)
+    series.save(0, image, np.full((12, 20), 1))
     series.mark(0, True)
 
     def full(*_):
@@ -79,22 +110,23 @@ def test_a_failed_write_leaves_the_labels_and_marks_before(folder, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        series.save(0, np.full((12, 20), 2))
+        series.save(0, image, np.full((12, 20), 2))
     with pytest.raises(OSError, match="No space"):
         series.mark(1, True)
     assert not series.is_done(1)
-    assert sorted(os.listdir(folder / "labels")) == ["a.npy.labels.tif", "done.json"]
+    assert sorted(os.listdir(folder / "labels")) == ["a.npy.labels.ome.tif", "done.json"]
     assert (series.open(0).labels == 1).all()
 
 
 def spoiled(folder):
-    SeriesFolder(folder).save(0, np.ones((12, 20)))
-    tifffile.imwrite(folder / "labels" / "a.npy.labels.tif", np.ones((5, 5), np.uint8))
+    series = SeriesFolder(folder)
+    series.save(0, series.open(0), np.ones((12, 20), np.int32))
+    tifffile.imwrite(folder / "labels" / "a.npy.labels.ome.tif", np.ones((5, 5), np.uint8))
 
 
 def no_tiff(folder):
     (folder / "labels").mkdir()
-    (folder / "labels" / "a.npy.labels.tif").write_text("no")
+    (folder / "labels" / "a.npy.labels.ome.tif").write_text("no")
 
 
 def no_marks(folder):

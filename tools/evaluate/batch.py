@@ -1,8 +1,8 @@
 """What a batch survives: kills, a lost worker, a full disk; and how fast it is.
 
-``python tools/evaluate/batch.py [kills worker disk listing large speed]``: each prints its figures,
-and ends with an error where a promise is broken. ``disk`` mounts a disk of 20 MB, which needs the
-right to do so; with ``--disk FOLDER`` another small one is taken.
+``python tools/evaluate/batch.py [kills worker disk listing large speed workers]``: each prints its
+figures, and ends with an error where a promise is broken. ``disk`` mounts a disk of 20 MB, which
+needs the right to do so; with ``--disk FOLDER`` another small one is taken.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluate.mixed import write_mixed
 from napari_clipseg.engine.engine import Engine
-from napari_clipseg.files.batch import plan_batch
+from napari_clipseg.files.batch import plan_batch, segment_files
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.sample_data import load_sample
 
@@ -244,6 +244,55 @@ def speed(folder: Path, work: Path) -> None:
     )
 
 
+def workers(work: Path) -> None:
+    """Compare two workers of one thread with one, beside what the machine does with two threads."""
+    from distributed import Client, LocalCluster
+
+    from napari_clipseg.files.cluster import PLUGIN, OneAtATime
+    from parity import write_random_checkpoint
+
+    folder = work / "of published size"
+    if not folder.exists():
+        write_random_checkpoint(folder, "rd64-refined")
+    images, count = work / "for workers", 24
+    write_mixed(images, count, 0)
+    recipe = Recipe(["red rings", "nuclei"], model=str(folder))
+    seconds, products = {}, {}
+    for number in (1, 2):
+        with (
+            LocalCluster(n_workers=number, threads_per_worker=1, dashboard_address=":0") as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            client.register_plugin(OneAtATime(1), name=PLUGIN)
+            client.run(product_seconds)
+            products[number] = max(client.run(product_seconds).values())
+            warm = work / f"warm of {number}"
+            segment_files(images, recipe, warm, client=client, recursive=True)
+            started = time.perf_counter()
+            output = work / f"done by {number}"
+            segment_files(images, recipe, output, client=client, recursive=True)
+            seconds[number] = time.perf_counter() - started
+    print(
+        f"workers: {count} images, one thread each: one {seconds[1]:.1f} s, two {seconds[2]:.1f} s:"
+        f" {seconds[1] / seconds[2]:.2f} times as fast; products of matrices alone, which share"
+        f" nothing but the machine: {2 * products[1] / products[2]:.2f} times"
+    )
+
+
+def product_seconds() -> float:
+    """Return how long products of matrices take, with one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    one = torch.randn(1024, 1024)
+    started = time.perf_counter()
+    for _ in range(200):
+        one @ one
+    torch.set_num_threads(threads)
+    return time.perf_counter() - started
+
+
 def run_to_end(batch) -> None:  # type: ignore[no-untyped-def]
     for _ in batch.steps():
         pass
@@ -251,7 +300,7 @@ def run_to_end(batch) -> None:  # type: ignore[no-untyped-def]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = ("kills", "worker", "disk", "listing", "large", "speed")
+    parts = ("kills", "worker", "disk", "listing", "large", "speed", "workers")
     parser.add_argument("parts", nargs="*", default=parts, help=f"of {', '.join(parts)}")
     parser.add_argument("--side", type=int, default=20_000, help="of the large image, in pixels")
     parser.add_argument("--disk", type=Path, help="a folder on a small disk")
@@ -273,6 +322,8 @@ def main() -> None:
             large(work, arguments.side)
         if "speed" in arguments.parts:
             speed(folder, work)
+        if "workers" in arguments.parts:
+            workers(work)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_clipseg.files.readers import KINDS, ZARR
+from napari_clipseg.files.readers import ZARR, is_image
 
 LIST = ".csv"
 # Of a column that holds the paths; without such a column it is the first one.
@@ -129,8 +129,8 @@ def _in_folder(
             if recursive:
                 inner = below / entry.name
                 yield from _in_folder(Path(entry.path), inner, left_out, recursive, ends)
-        elif suffix in KINDS:
-            yield Input(Path(entry.path), below / entry.name)
+        elif is_image(path := Path(entry.path)):
+            yield Input(path, below / entry.name)
         else:
             left_out[suffix or "no suffix"] += 1
 
@@ -175,7 +175,7 @@ def _matching(
                 images += _in_folder(path, below, left_out, recursive, ends)
         elif any(parent.suffix.lower() in ZARR for parent in path.parents):
             continue  # a part of an OME-Zarr
-        elif path.suffix.lower() not in KINDS and not _is_zarr(path):
+        elif not is_image(path) and not _is_zarr(path):
             left_out[path.suffix.lower() or "no suffix"] += 1
         elif path.name.endswith(ends):
             left_out["our own outputs"] += 1

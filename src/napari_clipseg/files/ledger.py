@@ -161,11 +161,14 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
-def part_path(job: Job, name: str) -> Path:
-    """Return a temporary path for an output of this name, in the output's own folder."""
+def part_path(job: Job, name: str, token: str | None = None) -> Path:
+    """Return a temporary path for an output of this name, in the output's own folder.
+
+    By default it is another one each time.
+    """
     # Not the name itself, which may be as long as the disk allows.
     suffixes = "".join(Path(name).suffixes[-3:])
-    return job.folder / f"{PART}{job.id}-{secrets.token_hex(4)}{suffixes[-40:]}"
+    return job.folder / f"{PART}{job.id}-{token or secrets.token_hex(4)}{suffixes[-40:]}"
 
 
 def sync(path: Path) -> None:
@@ -194,9 +197,11 @@ def finish(job: Job, entry: Entry) -> None:
     _sync_folder(job.folder)
 
 
-def remove_parts(job: Job) -> None:
-    """Remove files of an image that are not whole: what a killed run left behind."""
+def remove_parts(job: Job, keep: Path | None = None) -> None:
+    """Remove files of an image that are not whole, but one: what a killed run left behind."""
     for part in list(job.folder.glob(f"{PART}{job.id}-*")):
+        if part == keep:
+            continue
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import secrets
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from napari_clipseg.files import large
 from napari_clipseg.files.failures import explain, in_the_way, is_disk_full
 from napari_clipseg.files.formats import FORMATS, add_labels_to_zarr, recipe_of, write_beside
 from napari_clipseg.files.jobs import Job
@@ -29,14 +29,12 @@ from napari_clipseg.files.ledger import (
 from napari_clipseg.files.locks import Lock, held_lock
 from napari_clipseg.files.readers import read_image
 from napari_clipseg.images.io.source import Source, as_source
-from napari_clipseg.images.tiling.plan import FLOAT32
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.results import Progress, Segmentation
 from napari_clipseg.run import Answer
 from napari_clipseg.segmentation import segment_steps
 
 DONE, ALREADY, FAILED, BUSY = "done", "already done", "failed", "busy"
-LARGE = 1 << 29  # bytes of a map
 Steps = Generator[Progress, None, "FileReport"]
 
 
@@ -136,16 +134,17 @@ def _locked_steps(
     entry = ledger.read(job)
     if entry is not None:
         finish(job, entry)
+    stat = stat_of(job.image)
+    path = large.map_path(job, order.key, stat)
     if lock.taken:
-        remove_parts(job)
+        remove_parts(job, keep=path)
     if report := report_if_done(job, order, entry):
         return report
     ours = entry is not None and _is_of(entry, job, order)
     wanted = _wanted(job, entry if ours else None, order.overwrite)
-    stat = stat_of(job.image)
     in_image = entry.in_image if ours and entry is not None else ""
     try:
-        result, source = yield from _segment_steps(job, order, answer)
+        result, source = yield from _segment_steps(job, order, path, answer)
         parts = yield from _write_steps(job, wanted, result, source)
         if not lock.is_ours:  # this machine stood still for so long that another run took over
             return FileReport(job.image, BUSY)
@@ -215,28 +214,25 @@ def _wanted(job: Job, entry: Entry | None, overwrite: bool) -> list[str]:
 
 
 def _segment_steps(
-    job: Job, order: Order, answer: Answer | None
+    job: Job, order: Order, path: Path, answer: Answer | None
 ) -> Generator[Progress, None, tuple[Segmentation, Source]]:
+    """Return the result, and the image; `path` is for a map that is better in a file."""
     source = read_image(job.image)
     if order.axes is not None:
         source = as_source(source, axes=order.axes)
-    output = part_path(job, "map.zarr") if _is_large(source, order.recipe) else None
+    whole = large.whole_map(path)
+    if whole is not None:
+        if order.recipe.instances is not None:
+            yield from whole.label_steps()
+        return whole, source
+    output = path if large.is_large(source, order.recipe) else None
     try:
         result = yield from segment_steps(source, order.recipe, output=output, answer=answer)
     except MemoryError:
         if order.recipe.refine_edges or output is not None:
             raise  # edges are refined in memory
-        result = yield from segment_steps(
-            source, order.recipe, output=part_path(job, "map.zarr"), answer=answer
-        )
+        result = yield from segment_steps(source, order.recipe, output=path, answer=answer)
     return result, source
-
-
-def _is_large(source: Source, recipe: Recipe) -> bool:
-    """Return whether a map is better in a file: one of an image that is not in memory, too."""
-    pixels = math.prod((*source.planes_shape, *source.shape))
-    large = pixels * len(recipe.all_prompts) * FLOAT32 > LARGE
-    return large and not source.in_memory and not recipe.refine_edges
 
 
 def _write_steps(

@@ -20,8 +20,14 @@ NPY, ZARR = (".npy",), (".zarr",)
 AT_ONCE = 1 << 27
 PICTURES = (".png", ".jpg", ".jpeg")
 OTHERS = (".bmp", ".gif", ".jp2", ".webp")
-# What is taken from folders; of other files, imageio is asked when they are named.
+# What is taken from folders. If another file is named, napari plugins and imageio are asked.
 KINDS = (*TIFF, *PICTURES, *NPY, *ZARR, *OTHERS)
+# Formats of microscopes: taken from folders, too, if a napari plugin reads them.
+MICROSCOPES = (
+    *(".bif", ".czi", ".dm3", ".dm4", ".dv", ".ics", ".ids", ".ims", ".lei", ".lif", ".lof"),
+    *(".mrc", ".mrxs", ".msr", ".nd", ".nd2", ".obf", ".oib", ".oif", ".oir", ".r3d", ".rec"),
+    *(".sld", ".sldy", ".st", ".vsi", ".xlef", ".zvi"),
+)
 # What PIL is to make of its modes; all others are arrays as they are.
 AS_IMAGE = {"1": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGBA": "RGB", "CMYK": "RGB"}
 EMPTY = "it is empty (0 bytes). Copy it again from where it comes from"
@@ -34,7 +40,7 @@ def read_image(path: Path, *, headers: bool = False) -> Source:
     Parameters
     ----------
     path : Path
-        TIFF, PNG, JPEG, .npy, OME-Zarr, or what imageio reads.
+        TIFF, PNG, JPEG, .npy, OME-Zarr, or what the reader of a napari plugin or imageio reads.
     headers : bool
         Whether shape, type and axes are enough, for a plan: no pixel is read then, and those of
         the image are all 0.
@@ -84,6 +90,15 @@ def read_strokes_file(path: Path) -> NDArray[Any]:
         return np.asarray(as_source(_opener(path)(path)).levels[0])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be used as strokes: {error}") from error
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file of a folder is taken for an image, by its name."""
+    if _kind(path) not in MICROSCOPES:
+        return _kind(path) in KINDS
+    from napari_clipseg.files.plugin_readers import has_plugin_reader
+
+    return has_plugin_reader(path)
 
 
 def require_file(path: Path) -> None:
@@ -151,17 +166,31 @@ def _zarr(path: Path) -> Any:
     return group["0"] if layout is not None and "0" in group else group
 
 
-def _any(path: Path) -> NDArray[Any]:
+def _any(path: Path) -> Any:
+    """Return what the reader of a napari plugin makes of a file, or imageio."""
     import imageio.v3
 
+    from napari_clipseg.files.plugin_readers import read_with_plugins
+
+    kind, said = _kind(path), ""
+    try:
+        if kind not in KINDS and (source := read_with_plugins(path)) is not None:
+            return source
+    except ValueError as error:
+        said = f" ({error})"
+    options: Any = {"extension": kind} if kind else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old plugins, which are asked one after another
-            return np.asarray(imageio.v3.imread(path))
+            with path.open("rb") as file:  # which imageio leaves open where it does not know it
+                return np.asarray(imageio.v3.imread(file, **options))
     except (OSError, ValueError, SyntaxError) as error:
         if isinstance(error, PermissionError):
             raise
+        cure = "Update the plugin, or save" if said else "Save"
+        if not said and kind not in ("", *KINDS):
+            cure = f"Install a napari plugin that reads {kind}, or save"
         raise ValueError(
-            f"no reader for {_kind(path) or 'a file without a suffix'} takes it. Wanted "
-            f"{', '.join(KINDS)}; save it as OME-TIFF, such as with Fiji"
+            f"no reader for {kind or 'a file without a suffix'} takes it{said}. Wanted "
+            f"{', '.join(KINDS)}. {cure} it as OME-TIFF, such as with Fiji"
         ) from error

@@ -1,4 +1,4 @@
-"""TIFF, OME-TIFF and ImageJ TIFF: levels, axes and physical sizes, pixels read when they are used.
+"""TIFF, OME-TIFF and ImageJ TIFF: levels, axes, sizes; pixels are read when they are used.
 
 https://github.com/cgohlke/tifffile says how each kind names its axes.
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_clipseg.files.readers import AT_ONCE, stand_in
 from napari_clipseg.images.io.axes import CHANNEL, SAMPLE, UNNAMED
-from napari_clipseg.images.io.source import Source, as_source
-from napari_clipseg.images.io.units import unit_name
+from napari_clipseg.images.io.source import Source, as_source, with_channel_names
+from napari_clipseg.images.io.units import in_unit, unit_name
 
 # tifffile's letters for axes that a file gives no name.
 NAMELESS = frozenset("iq")
@@ -44,7 +44,8 @@ def open_tiff(path: Path, *, headers: bool = False) -> Source:
                 stand_in(one.shape, one.dtype) if headers else _level(path, series, i)
                 for i, one in enumerate(series.levels)
             ]
-            known = _physical_size(file, series)
+            about = _ome_pixels(file.ome_metadata or "") if file.is_ome else {}
+            known = _sizes(file, series, about)
     except (tifffile.TiffFileError, ValueError, *BROKEN) as error:
         if "imagecodecs" in str(error):
             raise ValueError(f"{error}: python -m pip install imagecodecs") from error
@@ -52,7 +53,8 @@ def open_tiff(path: Path, *, headers: bool = False) -> Source:
             f"it is no TIFF file, or broken: {str(error).rstrip('.')}. Copy it again, or save it "
             f"anew in the program that opens it"
         ) from error
-    return as_source(levels if len(levels) > 1 else levels[0], axes=axes, **known)
+    source = as_source(levels if len(levels) > 1 else levels[0], axes=axes, **known)
+    return with_channel_names(source, _channel_names(about))
 
 
 def _axes(letters: str, shape: tuple[int, ...]) -> str | None:
@@ -115,37 +117,59 @@ class InParts:
             yield zarr.open_array(file.aszarr(series=0, level=self._level), mode="r")
 
 
-def _physical_size(file: Any, series: Any) -> dict[str, Any]:
-    """Return height and width of a pixel, and their unit, as the file has them."""
-    found: tuple[Any, Any, Any] = (None, None, None)
-    if file.is_ome:
-        found = _of_ome(file.ome_metadata)
-    elif file.is_imagej:
+def _sizes(file: Any, series: Any, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return size of a pixel, distance of planes, and their unit, as the file has them."""
+    found = _of_ome(about)
+    if file.is_imagej:
         found = _of_imagej(file.imagej_metadata or {}, series.keyframe)
-    height, width, unit = found
-    if not all(isinstance(one, float) and 0 < one < np.inf for one in (height, width)):
+    height, width, depth = (found.get(axis) for axis in "yxz")
+    if not _is_length(height) or not _is_length(width):
         return {}
-    return {"spacing": (height, width), "unit": unit_name(unit or "pixel")}
+    unit = unit_name(found.get("unit") or "pixel")
+    apart = in_unit(depth, found.get("unit of z") or unit, unit) if _is_length(depth) else None
+    return {"spacing": (height, width), "unit": unit, "z_spacing": apart}
 
 
-def _of_ome(text: str) -> tuple[Any, Any, Any]:
+def _is_length(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and 0 < value < np.inf
+
+
+def _of_ome(pixels: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for axis in "yxz":
+        with suppress(KeyError, TypeError, ValueError):
+            found[axis] = float(pixels[f"PhysicalSize{axis.upper()}"])
+    units = {"unit": "PhysicalSizeXUnit", "unit of z": "PhysicalSizeZUnit"}
+    return found | {name: pixels.get(key, "µm") for name, key in units.items()}
+
+
+def _ome_pixels(text: str) -> Mapping[str, Any]:
+    """Return what OME-XML says of the pixels of its first image; {} where it is odd."""
     import tifffile
 
     try:
         images = tifffile.xml2dict(text)["OME"]["Image"]
         image = images[0] if isinstance(images, list) else images
         pixels: Mapping[str, Any] = image["Pixels"]
-        height, width = (float(pixels[f"PhysicalSize{axis}"]) for axis in "YX")
     except (KeyError, IndexError, TypeError, ValueError, SyntaxError):
-        return None, None, None
-    return height, width, pixels.get("PhysicalSizeXUnit", "µm")
+        return {}
+    return pixels if isinstance(pixels, Mapping) else {}
 
 
-def _of_imagej(metadata: Mapping[str, Any], page: Any) -> tuple[Any, Any, Any]:
-    sizes: list[Any] = []
-    for name in ("YResolution", "XResolution"):
+def _channel_names(pixels: Mapping[str, Any]) -> list[str]:
+    """Return the names of channels that OME-XML has; empty ones where it has none."""
+    channels = pixels.get("Channel") or []
+    listed = channels if isinstance(channels, list) else [channels]
+    return [str(one.get("Name", "")) if isinstance(one, Mapping) else "" for one in listed]
+
+
+def _of_imagej(metadata: Mapping[str, Any], page: Any) -> dict[str, Any]:
+    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ") or None  # as ImageJ escapes it
+    if unit in (None, "pixel"):
+        return {}
+    found: dict[str, Any] = {"unit": unit, "z": metadata.get("spacing")}
+    for axis, name in (("y", "YResolution"), ("x", "XResolution")):
         tag = page.tags.get(name)
         over, under = (0, 0) if tag is None else tag.value
-        sizes.append(under / over if over else None)
-    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ") or None  # as ImageJ escapes it
-    return (sizes[0], sizes[1], unit) if unit not in (None, "pixel") else (None, None, None)
+        found[axis] = under / over if over else None
+    return found

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QListWidget,
@@ -21,11 +22,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, SAMPLE
-from napari_clipseg.images.io.source import Source
+from napari_clipseg.files.formats.records import recipe_of
 from napari_clipseg.recipe import METADATA, Recipe
 from napari_clipseg.widgets.series_ahead import Ahead
 from napari_clipseg.widgets.series_folder import Opened, SeriesFolder
+from napari_clipseg.widgets.series_layers import fits, layers_of, show_on
 from napari_clipseg.widgets.worker import Failure
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 SAVE_MS = 2000  # from an edit until it is saved
 LIST_HEIGHT = 120  # pixels
+THIS_PROMPT, CHOOSE = "this prompt", "a recipe…"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class SeriesBox(QWidget):
         self._series: SeriesFolder | None = None
         self._ahead: Ahead | None = None
         self._number: int | None = None  # that is shown
+        self._opened: Opened | None = None
+        self._recipe: Recipe | None = None  # of a file, instead of what the dock asks for
         self._image: Image | None = None
         self._labels: Labels | None = None
 
@@ -81,10 +85,15 @@ class SeriesBox(QWidget):
         self.names.setMaximumHeight(LIST_HEIGHT)
         self.previous = QPushButton("Previous")
         self.next = QPushButton("Next")
-        self.prelabel = QCheckBox("Label new images with this prompt")
+        self.prelabel = QCheckBox("Label new images with")
         self.prelabel.setToolTip(
             "An image without labels gets those that Run would give; the next one is labelled "
             "while you look at this one."
+        )
+        self.recipe = QComboBox()
+        self.recipe.addItems([THIS_PROMPT, CHOOSE])
+        self.recipe.setToolTip(
+            "What the dock shows, or the recipe of a file: saved, or of a result."
         )
         buttons = QHBoxLayout()
         buttons.addWidget(self.previous)
@@ -94,7 +103,10 @@ class SeriesBox(QWidget):
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.names)
         inside.addLayout(buttons)
-        inside.addWidget(self.prelabel)
+        labelling = QHBoxLayout()
+        labelling.addWidget(self.prelabel)
+        labelling.addWidget(self.recipe, stretch=1)
+        inside.addLayout(labelling)
         self._inside.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -111,6 +123,7 @@ class SeriesBox(QWidget):
         self.names.currentRowChanged.connect(self.show_image)
         self.names.itemChanged.connect(self._on_item)
         self.prelabel.toggled.connect(self._on_prelabel)
+        self.recipe.activated.connect(self._on_recipe)
 
     def open_folder(self, folder: Path) -> None:
         """List the images of a folder, and show the first that is not done."""
@@ -147,7 +160,7 @@ class SeriesBox(QWidget):
             return
         self.save()
         try:
-            recipe = self._host.recipe() if self.prelabel.isChecked() else None
+            recipe = self._asked() if self.prelabel.isChecked() else None
         except (ValueError, TypeError, OSError) as error:
             recipe = None
             self._host.fail(error)
@@ -158,8 +171,32 @@ class SeriesBox(QWidget):
     def save(self) -> None:
         """Write the labels that are shown, where they were edited; in a thread."""
         self._save_soon.stop()
-        if self._ahead is not None and self._number is not None and self._labels is not None:
-            self._ahead.write(self._number, np.asarray(self._labels.data))
+        number, opened, labels = self._number, self._opened, self._labels
+        if self._ahead is None or number is None or opened is None or labels is None:
+            return
+        self._ahead.write(number, opened, np.asarray(labels.data))
+
+    def use_recipe(self, path: Path | None) -> None:
+        """Label new images with the recipe of a file; with what the dock shows for None.
+
+        Parameters
+        ----------
+        path : Path, optional
+            A saved recipe, or a file of a result. Its region and planes are left out: whole
+            images are labelled.
+        """
+        recipe = None
+        try:
+            if path is not None:
+                recipe = recipe_of(path).replace(region=None, planes=None)
+        except (OSError, ValueError, ModuleNotFoundError) as error:
+            self._host.fail(error)
+        self._recipe = recipe
+        named = [] if recipe is None or path is None else [path.name]
+        self.recipe.clear()
+        self.recipe.addItems([THIS_PROMPT, *named, CHOOSE])
+        self.recipe.setCurrentIndex(len(named))
+        self._on_prelabel(self.prelabel.isChecked())
 
     def close_folder(self) -> None:
         """Write what was edited, and let go of the folder."""
@@ -176,6 +213,20 @@ class SeriesBox(QWidget):
             self._ahead.close()
             self._ahead = None
 
+    def _asked(self) -> Recipe:
+        """Return what new images are labelled with."""
+        return self._host.recipe() if self._recipe is None else self._recipe
+
+    def _on_recipe(self, index: int) -> None:
+        if index == self.recipe.count() - 1:
+            name, _ = QFileDialog.getOpenFileName(self, "A saved recipe, or a file of a result")
+            if name:
+                self.use_recipe(Path(name))
+            else:
+                self.recipe.setCurrentIndex(self.recipe.count() - 2)
+        elif index == 0:
+            self.use_recipe(None)
+
     def _choose(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "A folder of images")
         if folder:
@@ -191,7 +242,7 @@ class SeriesBox(QWidget):
             self._host.fail(outcome.error)
         else:
             self._show(outcome)
-            self._number = number
+            self._number, self._opened = number, outcome
             if not outcome.labelled:
                 self.save()  # what it was labelled with
             about = "" if outcome.labels.any() else " It has no labels yet."
@@ -225,7 +276,7 @@ class SeriesBox(QWidget):
         recipe = None
         if self.prelabel.isChecked():
             try:
-                recipe = self._host.recipe()
+                recipe = self._asked()
             except (ValueError, TypeError, OSError):
                 return  # it was told when this one was shown
         around = {number + 1: recipe, number - 1: recipe}
@@ -253,7 +304,7 @@ class SeriesBox(QWidget):
     def _remove_layers(self) -> None:
         """Remove the image, its labels, and the results of runs on it."""
         image, labels = self._image, self._labels
-        self._image = self._labels = self._number = None
+        self._image = self._labels = self._number = self._opened = None
         if image is None or labels is None:
             return
         self._watch(labels, False)
@@ -270,70 +321,3 @@ class SeriesBox(QWidget):
             if record.get("source_id") == str(image.unique_id):
                 self._viewer.layers.selection.discard(layer)
                 self._viewer.layers.remove(layer)
-
-
-def fits(image: Image, opened: Opened) -> bool:
-    """Return whether a layer can show another image."""
-    source = opened.source
-    names = tuple(name for name in source.axes if name != SAMPLE)
-    return (
-        not image.multiscale
-        and len(source.levels) == 1
-        and image.rgb == source.rgb
-        and tuple(image.axis_labels) == names
-        and np.dtype(image.data.dtype) == source.dtype
-    )
-
-
-def show_on(image: Image, labels: Labels, opened: Opened) -> None:
-    """Show an image and its labels on layers that fit."""
-    source = opened.source
-    names = [name for name in source.axes if name != SAMPLE]
-    image.data = _colors_last(source.levels[0], source)
-    image.name = source.name
-    if not source.rgb:
-        image.reset_contrast_limits()
-    labels.data = opened.labels
-    labels.name = f"{source.name} · labels"
-    labels._reset_history()  # else undo would bring strokes of the image before
-    for layer, its in ((image, names), (labels, [name for name in names if name != CHANNEL])):
-        for key, value in _placement(source, its).items():
-            if tuple(map(str, getattr(layer, key))) != tuple(map(str, value)):
-                setattr(layer, key, value)
-
-
-def layers_of(opened: Opened) -> tuple[Image, Labels]:
-    """Return an image and its labels as layers."""
-    source = opened.source
-    levels = [_colors_last(level, source) for level in source.levels]
-    names = [name for name in source.axes if name != SAMPLE]
-    image = Image(
-        levels if len(levels) > 1 else levels[0],
-        name=source.name,
-        rgb=source.rgb,
-        multiscale=len(levels) > 1,
-        **_placement(source, names),
-    )
-    kept = [name for name in names if name != CHANNEL]
-    labels = Labels(
-        opened.labels, name=f"{source.name} · labels", opacity=0.5, **_placement(source, kept)
-    )
-    return image, labels
-
-
-def _colors_last(level: Any, source: Source) -> Any:
-    if not source.rgb:
-        return level
-    colors = source.axes.index(SAMPLE)
-    order = [*(i for i in range(len(source.axes)) if i != colors), colors]
-    return level if colors == len(order) - 1 else np.asarray(level).transpose(order)
-
-
-def _placement(source: Source, names: list[str]) -> dict[str, Any]:
-    at = {ROW: 0, COLUMN: 1}
-    return {
-        "scale": [source.spacing[at[name]] if name in at else 1.0 for name in names],
-        "translate": [source.translation[at[name]] if name in at else 0.0 for name in names],
-        "units": [source.unit if name in at else "pixel" for name in names],
-        "axis_labels": names,
-    }

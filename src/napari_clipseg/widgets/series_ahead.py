@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_clipseg.cache import content_digest
+from napari_clipseg.files.formats.records import record_of
 from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, SAMPLE
+from napari_clipseg.images.labels.storage import label_dtype
 from napari_clipseg.recipe import Recipe
-from napari_clipseg.results import Segmentation
+from napari_clipseg.results import DIGEST, EDITED, Segmentation
 from napari_clipseg.segmentation import segment
 from napari_clipseg.widgets.series_folder import Labels, Opened, SeriesFolder
 from napari_clipseg.widgets.worker import Failure
@@ -81,10 +84,10 @@ class Ahead(QObject):
         for number, recipe in numbers.items():
             self._future(number, recipe)
 
-    def write(self, number: int, labels: NDArray[Any]) -> None:
+    def write(self, number: int, image: Opened, labels: NDArray[Any]) -> None:
         """Write the labels of an image, unless they are as in the file."""
         self._known.pop(number, None)  # it was read with the labels before
-        self._written[number] = self._writing.submit(self._write, number, np.array(labels))
+        self._written[number] = self._writing.submit(self._write, number, image, np.array(labels))
 
     def close(self) -> None:
         """Wait until all labels are written."""
@@ -110,21 +113,24 @@ class Ahead(QObject):
             written.result()
         try:
             image = self._series.open(number)
+            if not image.labelled and recipe is not None:
+                image = labelled(image, segment(image.source, recipe))
+            digest = content_digest(image.labels)
             if image.labelled:
-                self._digests[number] = content_digest(image.labels)
-            elif recipe is not None:
-                image = replace(image, labels=labels_on(image, segment(image.source, recipe)))
+                self._digests[number] = digest
+            if image.record is not None:
+                image = replace(image, record={**image.record, DIGEST: digest.hex()})
         except Exception as error:
             return Failure(error)
         return image
 
-    def _write(self, number: int, labels: Labels) -> None:
+    def _write(self, number: int, image: Opened, labels: Labels) -> None:
         digest = content_digest(labels)
         known = self._digests.get(number)
         if digest == known or (known is None and not labels.any()):
             return
         try:
-            self._series.save(number, labels)
+            self._series.save(number, _as_edited(image, digest), labels)
         except Exception as error:
             if not self._closed.is_set():
                 self._failed.emit(error)
@@ -134,6 +140,24 @@ class Ahead(QObject):
     def _on_opened(self, number: int, future: Future[Opened | Failure]) -> None:
         if future is self._asked and not self._closed.is_set() and not future.cancelled():
             self._call(number, future.result())
+
+
+def labelled(image: Opened, result: Segmentation) -> Opened:
+    """Return an image with the labels of a result, and what is recorded with it."""
+    labels = labels_on(image, result)
+    record = record_of(result, str(label_dtype(labels)), Path(image.source.name))
+    # The labels are those of all pixels, also if a coarser level was segmented.
+    return replace(image, labels=labels, record={**record, "extent": image.extent.to_dict()})
+
+
+def _as_edited(image: Opened, digest: bytes) -> Opened:
+    """Return an image with the record of labels that have this digest."""
+    if image.record is None:
+        return image
+    record = {name: value for name, value in image.record.items() if name != DIGEST}
+    if image.record[DIGEST] != digest.hex():
+        record[EDITED] = True
+    return replace(image, record=record)
 
 
 def labels_on(image: Opened, result: Segmentation) -> Labels:

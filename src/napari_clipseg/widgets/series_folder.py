@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_clipseg.files.formats.records import find_record
+from napari_clipseg.files.formats.tiff import write_without_table
 from napari_clipseg.files.inputs import find_inputs
 from napari_clipseg.files.ledger import write_whole
 from napari_clipseg.files.readers import AT_ONCE, read_image
-from napari_clipseg.images.io.axes import CHANNEL, SAMPLE
+from napari_clipseg.images.io.extent import Extent
+from napari_clipseg.images.io.layers import from_layer_order, to_layer_order
 from napari_clipseg.images.io.source import Source
-from napari_clipseg.images.labels.storage import label_dtype
 
 FOLDER = "labels"  # in the folder of the images
-SUFFIX = ".labels.tif"
+SUFFIX = ".labels.ome.tif"
 MARKS = "done.json"
 Labels = NDArray[np.int32]
 
@@ -36,17 +39,38 @@ class Opened:
         Of the image's shape without channels and colors; 0 where there is no file of labels.
     labelled : bool
         Whether there is one.
+    record : mapping, optional
+        What is recorded with the result that the labels come from, its recipe first of all; None
+        for labels that were painted from the beginning.
     """
 
     source: Source
     labels: Labels
     labelled: bool
+    record: Mapping[str, Any] | None = None
+
+    @property
+    def extent(self) -> Extent:
+        """That of the whole image."""
+        source = self.source
+        return Extent(
+            axes=source.plane_axes,
+            planes_shape=source.planes_shape,
+            planes=tuple(np.ndindex(source.planes_shape)),
+            height=source.shape[0],
+            width=source.shape[1],
+            spacing=source.spacing,
+            translation=source.translation,
+            unit=source.unit,
+            z_spacing=source.z_spacing,
+            z_translation=source.z_translation,
+        )
 
 
 class SeriesFolder:
     """The images of a folder, their labels, and which are done.
 
-    Labels are in ``labels/NAME.labels.tif``, marks in ``labels/done.json``. Both are replaced
+    Labels are in ``labels/NAME.labels.ome.tif``, marks in ``labels/done.json``. Both are replaced
     whole: a process that is killed leaves the old ones or the new ones.
 
     Parameters
@@ -99,30 +123,28 @@ class SeriesFolder:
         source = read_image(self._paths[number])
         if source.levels[0].nbytes <= AT_ONCE:
             source = replace(source, levels=tuple(np.asarray(one) for one in source.levels))
-        wanted = zip(source.axes, source.levels[0].shape, strict=True)
-        shape = tuple(length for name, length in wanted if name not in (CHANNEL, SAMPLE))
+        shape = (*source.planes_shape, *source.shape)
         path = self.labels_path(number)
-        if not path.exists():
-            return Opened(source, np.zeros(shape, np.int32), False)
-        return Opened(source, _read_labels(path, shape), True)
+        known = path.exists()
+        labels = _read_labels(path, shape) if known else np.zeros(shape, np.int32)
+        record = find_record(path) if known else None
+        return Opened(source, to_layer_order(labels, source.axes), known, record)
 
     def labels_path(self, number: int) -> Path:
         """Return where the labels of an image are."""
         return self._folder / FOLDER / f"{self._paths[number].name}{SUFFIX}"
 
-    def save(self, number: int, labels: NDArray[Any]) -> None:
-        """Write the labels of an image.
+    def save(self, number: int, image: Opened, labels: NDArray[Any]) -> None:
+        """Write the labels of an image as OME-TIFF, with the record of the image's labels.
 
         Raises
         ------
         OSError
             If they cannot be written; those that were there stay.
         """
-        import tifffile
-
         buffer = io.BytesIO()
-        values = labels.astype(label_dtype(labels), copy=False)
-        tifffile.imwrite(buffer, values, compression="zlib", photometric="minisblack")
+        values = from_layer_order(labels, image.source.axes)
+        write_without_table(values, buffer, image.extent, image.record)
         path = self.labels_path(number)
         path.parent.mkdir(exist_ok=True)
         write_whole(path, buffer.getvalue())

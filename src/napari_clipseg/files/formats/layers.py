@@ -30,7 +30,7 @@ from napari_clipseg.files.formats.records import (
 )
 from napari_clipseg.files.formats.tiff import OBJECTS
 from napari_clipseg.files.formats.writing import write
-from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW, Axes
+from napari_clipseg.images.io.axes import CHANNEL, COLUMN, DEPTH, ROW, Axes
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.layers import from_layer_order, layer_order, to_layer_order
 from napari_clipseg.images.io.units import SYMBOLS, unit_name
@@ -175,9 +175,13 @@ def _map_layer(
 def _arguments(extent: Extent, axes: Axes) -> dict[str, Any]:
     """Return where a map lies in the world, in units."""
     own = (*extent.axes, ROW, COLUMN)
-    scale = dict(zip(own, (*extent.plane_steps, *extent.spacing), strict=True))
-    start = dict(zip(own, (*extent.plane_starts, *extent.place), strict=True))
-    units = dict.fromkeys(own, "pixel") | dict.fromkeys((ROW, COLUMN), unit_name(extent.unit))
+    apart = [extent.planes_along(name) for name in extent.axes]
+    steps = [at * one for at, (one, _) in zip(extent.plane_steps, apart, strict=True)]
+    starts = [first + at * one for at, (one, first) in zip(extent.plane_starts, apart, strict=True)]
+    scale = dict(zip(own, (*steps, *extent.spacing), strict=True))
+    start = dict(zip(own, (*starts, *extent.place), strict=True))
+    in_units = (ROW, COLUMN) if extent.z_spacing is None else (DEPTH, ROW, COLUMN)
+    units = dict.fromkeys(own, "pixel") | dict.fromkeys(in_units, unit_name(extent.unit))
     names = [own[i] for i in layer_order(axes)]
     found: dict[str, Any] = {
         "scale": tuple(float(scale[name]) for name in names),

@@ -14,7 +14,7 @@ import numpy as np
 from napari_clipseg.files.formats.extras import require
 from napari_clipseg.files.formats.labelled import Written
 from napari_clipseg.recipe import METADATA, Recipe
-from napari_clipseg.recipe_json import FORMAT, hash_of
+from napari_clipseg.recipe_json import FORMAT, check_hash
 
 NAMESPACE = "https://github.com/napari-clipseg/napari-clipseg"  # of annotations in OME-XML
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are those of BigTIFF
@@ -99,12 +99,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.name} has no recipe; {WANTED}.")
     if not isinstance(found.get("recipe"), Mapping):
         raise ValueError(f"The record in {path.name} holds no recipe; {WANTED}.")
-    written = found.get("recipe_hash")
-    if written is not None and written != hash_of(found["recipe"]):
-        raise ValueError(
-            f"The recipe in {path.name} is not the one that was written: its hash is another one. "
-            f"Take the recipe from another file of this result."
-        )
+    check_hash(found, path.name)
     return found
 
 

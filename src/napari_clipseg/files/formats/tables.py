@@ -28,7 +28,12 @@ def table_of(result: Labelled, image: Any = None) -> Table:
     if image is None:
         return table
     source = source_under(result, image)
-    intensities = object_intensities(planes_of(result, source), np.asarray(table["index"]))
+    own = all(source.channel_names) and len(set(source.channel_names)) == source.channels
+    intensities = object_intensities(
+        planes_of(result, source),
+        np.asarray(table["index"]),
+        source.channel_names if own else (),
+    )
     unit = table.pop("unit")  # the last column, as it is without intensities
     return {**table, **intensities, "unit": unit}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from napari_clipseg.files.formats.records import (
     record_of,
     record_text,
 )
+from napari_clipseg.images.io.axes import DEPTH
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.units import unit_symbol
 from napari_clipseg.images.labels.storage import label_dtype
@@ -42,7 +43,28 @@ def write_labels(
         METADATA: record_text(record_of(result, str(dtype), source)),
         OBJECTS: table,
     }
-    _write(path, labels[None], dtype, result.extent, ["labels"], annotation)
+    with path.open("xb") as file:
+        _write(file, labels[None], dtype, result.extent, ["labels"], annotation)
+
+
+def write_without_table(
+    labels: NDArray[Any], file: BinaryIO, extent: Extent, record: Mapping[str, Any] | None
+) -> None:
+    """Write labels as OME-TIFF, as they are while somebody paints them: not measured.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        ``(*planes, height, width)``.
+    file : file
+        Where to.
+    extent : Extent
+        What part of the image they cover.
+    record : mapping, optional
+        What is recorded with the result that they come from.
+    """
+    annotation = {} if record is None else {METADATA: record_text(record), OBJECTS: "{}"}
+    _write(file, labels[None], label_dtype(labels), extent, ["labels"], annotation)
 
 
 def write_probability(
@@ -57,11 +79,12 @@ def write_probability(
     record = record_of(result, str(dtype), source)
     names = map_names(result.recipe, record)
     annotation = {METADATA: record_text(record)}
-    _write(path, maps, dtype, result.extent, names, annotation)
+    with path.open("xb") as file:
+        _write(file, maps, dtype, result.extent, names, annotation)
 
 
 def _write(
-    path: Path,
+    file: BinaryIO,
     channels: Any,
     dtype: np.dtype[Any],
     extent: Extent,
@@ -81,16 +104,18 @@ def _write(
         "Creator": f"napari-clipseg {__version__}",
         "Name": xml_text(", ".join(names)),
         "Channel": {"Name": [xml_text(name) for name in names]},
-        "MapAnnotation": {"Namespace": NAMESPACE, **annotation},
     }
+    if annotation:
+        metadata["MapAnnotation"] = {"Namespace": NAMESPACE, **annotation}
     for axis, length in zip("YX", extent.spacing, strict=True):
         metadata[f"PhysicalSize{axis}"] = length
         metadata[f"PhysicalSize{axis}Unit"] = unit_symbol(extent.unit)
+    if "Z" in letters and DEPTH in extent.axes and extent.z_spacing is not None:
+        steps = dict(zip(extent.axes, extent.plane_steps, strict=True))
+        metadata["PhysicalSizeZ"] = abs(steps[DEPTH]) * extent.z_spacing
+        metadata["PhysicalSizeZUnit"] = unit_symbol(extent.unit)
     big = math.prod(shape) * dtype.itemsize + sum(map(len, annotation.values())) > BIG
-    with (
-        path.open("xb") as file,
-        tifffile.TiffWriter(file, bigtiff=big, ome=True) as tiff,
-    ):
+    with tifffile.TiffWriter(file, bigtiff=big, ome=True) as tiff:
         tiff.write(
             _tiles(channels, extent, dtype),
             shape=shape,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 ROW, COLUMN = "y", "x"
+DEPTH = "z"
 CHANNEL = "c"  # one intensity image per channel, such as one per dye
 SAMPLE = "s"  # red, green and blue of an RGB image, as tifffile calls it
 # By number of axes, in the order of OME-Zarr, where nothing else is known.
@@ -93,6 +94,20 @@ def name_axes(names: Sequence[str] | None, shape: Sequence[int], rgb: bool | Non
             f"Got the axes {written!r}; wanted colors {SAMPLE!r} or channels {CHANNEL!r}, not both."
         )
     return axes
+
+
+def unnamed_axes(count: int, *, channels: bool = True) -> Axes:
+    """Return names for two axes or more that have none.
+
+    The last ones are those of OME-Zarr, with or without channels; more are numbered.
+
+    Examples
+    --------
+    >>> unnamed_axes(3), unnamed_axes(5, channels=False)
+    (('z', 'y', 'x'), ('axis 0', 't', 'z', 'y', 'x'))
+    """
+    most = MOST if channels else MOST - 1
+    return (*(f"axis {i}" for i in range(count - most)), *UNNAMED[min(count, most)])
 
 
 def plane_axes(axes: Axes) -> Axes:

@@ -45,7 +45,7 @@ def check_level(level: Any) -> None:
 
 
 def check_source(source: Source) -> None:
-    """Raise ValueError if levels, spacing, translation or contrast limits cannot be used."""
+    """Raise ValueError if levels, spacing, names or contrast limits cannot be used."""
     shapes = [tuple(level.shape) for level in source.levels]
     for shape in shapes:
         if 0 in shape:
@@ -75,6 +75,16 @@ def check_source(source: Source) -> None:
         raise ValueError(
             f"Got the spacing {source.spacing}; wanted height and width of a pixel, above 0."
         )
+    if source.z_spacing is not None and not 0 < source.z_spacing < np.inf:
+        raise ValueError(
+            f"Got the z spacing {source.z_spacing}; wanted the distance of planes, above 0. Leave "
+            f"it out if it is not known."
+        )
+    if source.channel_names and len(source.channel_names) != source.channels:
+        raise ValueError(
+            f"Got the channel names {source.channel_names}; wanted {source.channels}, one for each "
+            f"channel."
+        )
     limits = source.contrast_limits
     if limits is not None and not (
         len(limits) == 2 and np.isfinite(limits).all() and limits[0] <= limits[1]
@@ -87,6 +97,11 @@ def check_source(source: Source) -> None:
         raise ValueError(
             f"Got the translation {source.translation}; wanted the row and column of the first "
             f"pixel, in units."
+        )
+    if not np.isfinite(source.z_translation):
+        raise ValueError(
+            f"Got the z translation {source.z_translation}; wanted where the first plane lies, in "
+            f"units."
         )
 
 

@@ -48,8 +48,17 @@ def output_path(output: str | Path) -> Path:
         )
     empty = path.suffix == ZARR_SUFFIX and path.is_dir() and not any(path.iterdir())
     if path.exists() and not empty:
-        raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
+        there = f", or open the map that is there: Segmentation.load({str(path)!r})"
+        raise FileExistsError(
+            f"{path} exists and is not overwritten. Choose another name"
+            f"{there * (path.suffix == ZARR_SUFFIX)}."
+        )
     return path
+
+
+def hidden(path: Path) -> str:
+    """Return what the names of files begin with that are needed while a map is worked on."""
+    return f".{path.name.removeprefix('.')}"
 
 
 def require_map(path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from napari_clipseg.images.io.axes import Axes
+from napari_clipseg.images.io.axes import DEPTH, Axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,11 @@ class Extent:
     translation : tuple of float
         Where the center of the first pixel of the image's finest level lies, in units.
     unit : str
-        Unit of spacing and translation.
+        Unit of spacing and translation, also of those along z.
+    z_spacing : float, optional
+        Distance of neighboring planes of the image along ``z``, in units; None if not known.
+    z_translation : float
+        Where the image's first plane along ``z`` lies, in units.
     """
 
     axes: Axes = ()
@@ -47,6 +51,8 @@ class Extent:
     spacing: tuple[float, float] = (1.0, 1.0)
     translation: tuple[float, float] = (0.0, 0.0)
     unit: str = "pixel"
+    z_spacing: float | None = None
+    z_translation: float = 0.0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,6 +80,15 @@ class Extent:
         parts = zip(self.translation, self.origin, self.spacing, self.factor, strict=True)
         row, column = (first + at * size / factor for first, at, size, factor in parts)
         return row, column
+
+    def planes_along(self, name: str) -> tuple[float, float]:
+        """Return distance of the image's planes along an axis, and where the first one lies.
+
+        In units along ``z`` where that is known; else planes lie 1 apart, and the first at 0.
+        """
+        if name == DEPTH and self.z_spacing is not None:
+            return self.z_spacing, self.z_translation
+        return 1.0, 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return strings, numbers and lists only; of the planes, the first and the steps."""

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.disk import ZARR_SUFFIX, create_npy, require_map, tell_no_room
+from napari_clipseg.images.io.disk import (
+    ZARR_SUFFIX,
+    create_npy,
+    hidden,
+    require_map,
+    tell_no_room,
+)
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.ome_zarr import LABELS, NEWEST, list_labels
 from napari_clipseg.images.io.pyramid import Pyramid
@@ -80,8 +86,8 @@ class _InOmeZarr(LabelFile):
     ) -> None:
         self._path = path
         beside = {"image-label": {"version": NEWEST, "source": {"image": "../../"}}}
-        self._pyramid = Pyramid(
-            folder / NAME, extent, "int32", metadata, labels=True, version=NEWEST, ome=beside
+        self._pyramid = Pyramid(folder / NAME, extent, labels=True).create(
+            "int32", metadata, version=NEWEST, ome=beside
         )
 
     def write(self, plane: Plane, box: Box, labels: Int32) -> None:
@@ -141,7 +147,7 @@ def new_labels(
     room = math.prod(extent.shape) * 4 * (4 if in_zarr else 3) // 3
     room += extent.height * extent.width * SCRATCH_BYTES
     with tell_no_room(path, extent.shape, room, labels=True):
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{NAME}-", dir=path.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f"{hidden(path)}.{NAME}-", dir=path.parent))
         try:
             scratch = folder / "scratch"
             scratch.mkdir()

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from napari_clipseg.images.io.axes import (
     CHANNEL,
     COLUMN,
-    MOST,
+    DEPTH,
     ROW,
     SAMPLE,
-    UNNAMED,
     Axes,
     name_axes,
     plane_axes,
+    unnamed_axes,
 )
 from napari_clipseg.images.io.extent import Extent
+from napari_clipseg.images.io.units import in_unit
 
 BYTES = 256  # values of an 8-bit image
 
@@ -49,8 +50,9 @@ def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str,
     Returns
     -------
     dict
-        ``levels``, ``axes``, ``spacing``, ``translation``, ``unit``, ``name``; and, except for RGB
-        layers, which napari shows without them, ``contrast_limits``, ``gamma`` and ``colormap``.
+        ``levels``, ``axes``, ``spacing``, ``translation``, ``unit``, ``name``; with planes along z
+        ``z_spacing`` and ``z_translation``; and, except for RGB layers, which napari shows without
+        them, ``contrast_limits``, ``gamma`` and ``colormap``.
 
     Raises
     ------
@@ -79,20 +81,24 @@ def read_layer(layer: Any, axes: str | Sequence[str] | None = None) -> dict[str,
     of_scale = [name for name in names if name != SAMPLE]  # napari counts no axis of colors
     row, column = of_scale.index(ROW), of_scale.index(COLUMN)
     known["spacing"] = (abs(float(layer.scale[row])), abs(float(layer.scale[column])))
-    known["translation"] = _translation(layer, row, column)
+    known["translation"] = tuple(_translation(layer, row, column))
     known["unit"] = str(layer.units[row])
+    if DEPTH in of_scale:
+        z = of_scale.index(DEPTH)
+        lengths = abs(float(layer.scale[z])), *_translation(layer, z)
+        spacing, start = (in_unit(one, str(layer.units[z]), known["unit"]) for one in lengths)
+        known |= {"z_spacing": spacing, "z_translation": start or 0.0}
     return known
 
 
-def _translation(layer: Any, row: int, column: int) -> tuple[float, float]:
+def _translation(layer: Any, *along: int) -> list[float]:
     """Return where the first pixel lies; 0 where a layer is turned, sheared or mirrored."""
     straight = np.eye(layer.ndim)
     affine = np.asarray(layer.affine.affine_matrix)
     matrices = (np.asarray(layer.rotate), _shear(layer), affine[:-1, :-1])
-    at = [float(layer.translate[i]) + float(affine[i, -1]) for i in (row, column)]
+    at = [float(layer.translate[i]) + float(affine[i, -1]) for i in along]
     moved = all(np.allclose(matrix, straight) for matrix in matrices)
-    plain = moved and layer.scale[row] > 0 and layer.scale[column] > 0
-    return (at[0], at[1]) if plain else (0.0, 0.0)
+    return at if moved and all(layer.scale[i] > 0 for i in along) else [0.0 for _ in along]
 
 
 def layer_axes(layer: Any) -> Axes:
@@ -104,9 +110,7 @@ def layer_axes(layer: Any) -> Axes:
         axes = ()
     if axes and not (layer.rgb and CHANNEL in axes) and SAMPLE not in axes:
         return axes
-    more = len(shape) - MOST
-    # A layer may have any number of sliders.
-    return (*(f"axis {i}" for i in range(more)), *UNNAMED[min(len(shape), MOST)])
+    return unnamed_axes(len(shape))  # a layer may have any number of sliders
 
 
 def placement(layer: Any, extent: Extent, axes: Axes | None = None) -> dict[str, Any]:

@@ -127,15 +127,10 @@ class InOmeZarr(ProbabilityMap):
         nbytes = maps * math.prod(extent.shape) * self.dtype.itemsize * 4 // 3  # and coarser levels
         self._room = partial(tell_no_room, path, (maps, *extent.shape), nbytes, incomplete=True)
         with self._room():
-            self._pyramid = Pyramid(
-                path,
-                extent,
-                dtype,
-                metadata,
-                maps=None if self._labels else maps,
-                labels=self._labels,
-                **options,
+            pyramid = Pyramid(
+                path, extent, maps=None if self._labels else maps, labels=self._labels
             )
+            self._pyramid = pyramid.create(dtype, metadata, **options)
 
     @property
     def data(self) -> Any:
@@ -159,6 +154,17 @@ class InOmeZarr(ProbabilityMap):
         """Replace the attributes that were written at the start."""
         with self._room():
             write_attributes(self._path, metadata)
+
+
+def open_map(path: Path, extent: Extent, maps: int) -> Any:
+    """Return ``(maps, *planes, height, width)``: a dask array of maps in an OME-Zarr.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape.
+    """
+    return Pyramid(path, extent, maps=maps).open().data
 
 
 def create_map(

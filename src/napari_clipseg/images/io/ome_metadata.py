@@ -1,6 +1,7 @@
 """The metadata of an OME-Zarr image: read, and each field checked.
 
-Of https://ngff.openmicroscopy.org, versions 0.1 to 0.5, only ``multiscales`` is used.
+Of https://ngff.openmicroscopy.org, versions 0.1 to 0.5, ``multiscales`` is used, and of ``omero``
+the names of channels.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.axes import COLUMN, ROW, UNNAMED, Axes, name_axes
+from napari_clipseg.images.io.axes import COLUMN, DEPTH, ROW, UNNAMED, Axes, name_axes
+from napari_clipseg.images.io.units import in_unit
 
 UNNAMED_OME = UNNAMED[5]  # the axes of versions that did not name them
 MISSING: Any = object()
@@ -30,7 +32,7 @@ def is_ome_zarr(image: Any) -> bool:
 
 
 def read_ome_zarr(group: Any, axes: str | Sequence[str] | None = None) -> dict[str, Any]:
-    """Return what an OME-Zarr image says of itself: levels, axes, spacing, translation, unit.
+    """Return what an OME-Zarr image says of itself: levels, axes, sizes, names of channels.
 
     Parameters
     ----------
@@ -66,13 +68,29 @@ def read_ome_zarr(group: Any, axes: str | Sequence[str] | None = None) -> dict[s
         for kind, vector in _steps(group, made, at, known):
             translation = translation * vector if kind == "scale" else translation + vector
             scale = scale * vector if kind == "scale" else scale
-    return {
+    units = units if len(units) == len(shape) else [None] * len(shape)
+    unit = units[row] or "pixel"
+    found: dict[str, Any] = {
         "levels": levels,
         "axes": known,
         "spacing": (float(scale[row]), float(scale[column])),
         "translation": (float(translation[row]), float(translation[column])),
-        "unit": (units[row] if len(units) == len(shape) else None) or "pixel",
+        "unit": unit,
+        "channel_names": _channel_names(holder.get("omero")),
     }
+    if DEPTH in known and scale[z := known.index(DEPTH)] > 0:
+        lengths = float(scale[z]), float(translation[z])
+        spacing, start = (in_unit(one, units[z] or "pixel", unit) for one in lengths)
+        found |= {"z_spacing": spacing, "z_translation": start or 0.0}
+    return found
+
+
+def _channel_names(omero: Any) -> list[str]:
+    """Return the names of channels; none where these metadata, which may be missing, are odd."""
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(channels, list):
+        return []
+    return [str(one.get("label") or "") if isinstance(one, Mapping) else "" for one in channels]
 
 
 def _holder(group: Any) -> Any:

@@ -32,6 +32,7 @@ def create_ome_zarr(
     translate: Sequence[float],
     unit: str,
     metadata: Mapping[str, Any],
+    in_units: Sequence[str] = (ROW, COLUMN),
     version: Version = "0.5",
     sizes: Sequence[tuple[int, int]] | None = None,
     ome: Mapping[str, Any] | None = None,
@@ -51,9 +52,11 @@ def create_ome_zarr(
     scale, translate : sequence of float
         Size of a pixel, and center of the first one, along each axis, in units.
     unit : str
-        Unit of rows and columns.
+        Unit of lengths.
     metadata : mapping
         Attributes to write beside those of the format.
+    in_units : sequence of str
+        Axes that have the unit.
     version : "0.4" or "0.5"
         Of the format; 0.4 is Zarr 2, 0.5 is Zarr 3.
     sizes : sequence of (int, int), optional
@@ -74,13 +77,9 @@ def create_ome_zarr(
     ModuleNotFoundError
         If zarr is not installed.
     """
-    try:
-        import zarr
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Writing OME-Zarr needs the package zarr. Get it: python -m pip install "
-            "'napari-clipseg[zarr]'"
-        ) from error
+    require_zarr("Writing")
+    import zarr
+
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists and is not overwritten. Choose another name.")
@@ -116,8 +115,9 @@ def create_ome_zarr(
         {"name": name} | ({"type": TYPES[name]} if name in TYPES else {}) for name in axes
     ]
     if unit != "pixel":
-        for one in described[-2:]:
-            one["unit"] = unit_name(unit)
+        for one in described:
+            if one["name"] in in_units:
+                one["unit"] = unit_name(unit)
     image = {"axes": described, "datasets": datasets}
     if old:
         entries: dict[str, Any] = {"multiscales": [{"version": version, **image}], **(ome or {})}
@@ -127,13 +127,25 @@ def create_ome_zarr(
     return levels
 
 
-def open_levels(path: Path) -> list[Any]:
+def require_zarr(doing: str) -> None:
+    """Raise ModuleNotFoundError, with the cure, if zarr is not installed."""
+    try:
+        import zarr  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{doing} OME-Zarr needs the package zarr. Get it: python -m pip install "
+            f"'napari-clipseg[zarr]'"
+        ) from error
+
+
+def open_levels(path: Path, mode: Literal["r", "r+"] = "r+") -> list[Any]:
     """Open the levels of an image that `create_ome_zarr` made."""
     import zarr
 
-    group = zarr.open_group(path, mode="r+")
-    ome: Any = group.attrs["ome"]
-    return [group[one["path"]] for one in ome["multiscales"][0]["datasets"]]
+    group = zarr.open_group(path, mode=mode)
+    attributes: Any = dict(group.attrs)
+    images = attributes.get("ome", attributes)["multiscales"]
+    return [group[one["path"]] for one in images[0]["datasets"]]
 
 
 def open_labels(image: Path, version: Version = NEWEST) -> Any:
@@ -188,6 +200,23 @@ def _factor(fine: int, coarse: int) -> float:
     """Return how many pixels lie under a coarser one; the last one may reach beyond the image."""
     whole = round(fine / coarse)
     return whole if coarse in (fine // whole, -(-fine // whole)) else fine / coarse
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Return the attributes of a group; none of what is no group.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If zarr is not installed.
+    """
+    require_zarr("Reading")
+    import zarr
+
+    try:
+        return dict(zarr.open_group(path, mode="r").attrs)
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def write_attributes(path: Path, metadata: Mapping[str, Any]) -> None:

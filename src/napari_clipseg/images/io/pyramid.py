@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.axes import CHANNEL, COLUMN, ROW
+from napari_clipseg.images.io.axes import CHANNEL, COLUMN, DEPTH, ROW
 from napari_clipseg.images.io.disk import require_map
 from napari_clipseg.images.io.extent import Extent
 from napari_clipseg.images.io.ome_zarr import (
@@ -36,66 +36,84 @@ class _Finest:
 
 
 class Pyramid:
-    """An OME-Zarr image that is written plane by plane.
+    """An OME-Zarr image that is written plane by plane, or one that is there.
 
     Parameters
     ----------
     path : Path
-        A folder that does not exist yet, or is empty.
+        Its folder.
     extent : Extent
         What part of an image it covers.
-    dtype : str
-        Type of the values.
-    metadata : mapping
-        Attributes to write beside those of the format.
     maps : int, optional
         How many channels there are; without it, there is no such axis.
     labels : bool
         Whether the values are labels: they have no means.
-    **options
-        See `create_ome_zarr`.
     """
 
     def __init__(
-        self,
-        path: Path,
-        extent: Extent,
-        dtype: str,
-        metadata: Mapping[str, Any],
-        *,
-        maps: int | None = None,
-        labels: bool = False,
-        **options: Any,
+        self, path: Path, extent: Extent, *, maps: int | None = None, labels: bool = False
     ) -> None:
-        self._path, self._labels = path, labels
+        self._path, self._labels, self._extent = path, labels, extent
         # The format wants time first, then channels, then space.
         time = extent.axes.index("t") if "t" in extent.axes else None
         others = [i for i in range(len(extent.axes)) if i != time]
         first = [] if time is None else [time]
         self._lead = [*first, *([] if maps is None else [None]), *others]
         lengths = [maps or 0 if i is None else extent.planes_shape[i] for i in self._lead]
-        names = [CHANNEL if i is None else extent.axes[i] for i in self._lead]
+        self._shape = (*lengths, extent.height, extent.width)
         # Readers expect steps above 0: planes that were asked for backwards lie forwards.
         self._last = [
             length - 1 if step < 0 else None
             for length, step in zip(extent.planes_shape, extent.plane_steps, strict=True)
         ]
+        self._levels: list[Any] = []
+
+    def create(self, dtype: str, metadata: Mapping[str, Any], **options: Any) -> Self:
+        """Make it, all zero, where nothing or an empty folder is; see `create_ome_zarr`."""
+        extent = self._extent
+        names = [CHANNEL if i is None else extent.axes[i] for i in self._lead]
         along = zip(extent.plane_starts, extent.plane_steps, self._last, strict=True)
         firsts = [start + step * (last or 0) for start, step, last in along]
-        # How far planes lie apart is not known, only their numbers.
-        steps = [1 if i is None else abs(extent.plane_steps[i]) for i in self._lead]
-        starts = [0 if i is None else firsts[i] for i in self._lead]
+        # Of most planes only the numbers are known, not how far they lie apart.
+        apart = [extent.planes_along(name) for name in names]
+        steps = [
+            1 if i is None else abs(extent.plane_steps[i]) * step
+            for i, (step, _) in zip(self._lead, apart, strict=True)
+        ]
+        starts = [
+            0 if i is None else start + firsts[i] * step
+            for i, (step, start) in zip(self._lead, apart, strict=True)
+        ]
         self._levels = create_ome_zarr(
-            path,
-            (*lengths, extent.height, extent.width),
+            self._path,
+            self._shape,
             dtype,
             (*names, ROW, COLUMN),
             scale=(*steps, *extent.spacing),
             translate=(*starts, *extent.place),
             unit=extent.unit,
+            in_units=(*(DEPTH * (extent.z_spacing is not None)), ROW, COLUMN),
             metadata=metadata,
             **options,
         )
+        return self
+
+    def open(self) -> Self:
+        """Open it, to be read.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape.
+        """
+        self._levels = open_levels(self._path, "r")
+        found = tuple(self._levels[0].shape)
+        if found != self._shape:
+            raise ValueError(
+                f"{self._path} has the shape {found}, and its record says {self._shape}. It was "
+                f"changed after it was written: segment the image again."
+            )
+        return self
 
     @property
     def data(self) -> Any:

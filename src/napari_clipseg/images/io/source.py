@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from napari_clipseg.images.io.checks import check_level, check_source, refuse_pa
 from napari_clipseg.images.io.chunks import BlockReader, is_masked
 from napari_clipseg.images.io.layers import is_layer, read_layer
 from napari_clipseg.images.io.ome_metadata import is_ome_zarr, read_ome_zarr
+from napari_clipseg.images.io.units import in_unit
 
 COLORS = 3  # of an RGB image; a fourth value, transparency, is left out
 
@@ -43,7 +44,13 @@ class Source:
     translation : tuple of float
         Where the center of the first pixel lies, row and column, in units.
     unit : str
-        Unit of spacing and translation.
+        Unit of spacing and translation, also of those along z.
+    z_spacing : float, optional
+        Distance of neighboring planes along ``z``, in units; None if it is not known.
+    z_translation : float
+        Where the first plane along ``z`` lies, in units.
+    channel_names : tuple of str
+        Name of each channel; empty if they are not known.
     name : str
         What errors call the image; empty if it has no name.
 
@@ -66,6 +73,9 @@ class Source:
     spacing: tuple[float, float] = (1.0, 1.0)
     translation: tuple[float, float] = (0.0, 0.0)
     unit: str = "pixel"
+    z_spacing: float | None = None
+    z_translation: float = 0.0
+    channel_names: tuple[str, ...] = ()
     name: str = ""
 
     @property
@@ -212,6 +222,8 @@ def as_source(
     spacing: tuple[float, float] | None = None,
     translation: tuple[float, float] | None = None,
     unit: str | None = None,
+    z_spacing: float | None = None,
+    channel_names: Sequence[str] | None = None,
 ) -> Source:
     """Return any image as a source; no pixel is read.
 
@@ -234,6 +246,10 @@ def as_source(
         image itself says, or 0.
     unit : str, optional
         Unit of spacing and translation.
+    z_spacing : float, optional
+        Distance of neighboring planes along ``z``, in units; by default what the image says.
+    channel_names : sequence of str, optional
+        Name of each channel; by default what the image says.
 
     Raises
     ------
@@ -241,7 +257,8 @@ def as_source(
         If the values are no real numbers, or it is a layer of another kind, or a path.
     ValueError
         If an axis is empty or of unknown length, the names do not fit, a level is not coarser than
-        the one before, the spacing is not above 0, or the translation is not finite.
+        the one before, a spacing is not above 0, a translation is not finite, or there are more
+        or fewer names than channels.
 
     Examples
     --------
@@ -255,21 +272,43 @@ def as_source(
     refuse_paths(image)
     known = _known(image, axes)
     levels = tuple(_as_array(level) for level in known.pop("levels"))
-    own_axes = known.pop("axes", None)
+    own_axes, own_names = known.pop("axes", None), known.pop("channel_names", ())
     if axes is None and rgb is None:
         axes = own_axes
+    if unit is not None and spacing is not None:  # what is not given is in the image's own unit
+        _convert_z(known, unit)
     given = {
         "contrast_limits": contrast_limits,
         "spacing": spacing,
         "translation": translation,
         "unit": unit,
+        "z_spacing": z_spacing,
     }
     known |= {name: value for name, value in given.items() if value is not None}
     for level in levels:
         check_level(level)
     source = Source(levels, name_axes(axes, levels[0].shape, rgb), **known)
+    if channel_names is None:
+        source = with_channel_names(source, own_names)
+    else:
+        source = replace(source, channel_names=tuple(map(str, channel_names)))
     check_source(source)
     return source
+
+
+def _convert_z(known: dict[str, Any], unit: str) -> None:
+    """Bring what is known along z into another unit; drop it where that cannot be done."""
+    lengths = (known.pop(name, None) for name in ("z_spacing", "z_translation"))
+    own = known.get("unit", "pixel")
+    spacing, start = (None if one is None else in_unit(one, own, unit) for one in lengths)
+    if spacing is not None:
+        known |= {"z_spacing": spacing, "z_translation": start or 0.0}
+
+
+def with_channel_names(source: Source, names: Sequence[str]) -> Source:
+    """Return a source with names of its channels; with none where they do not fit."""
+    fit = len(names) == source.channels and not source.rgb
+    return replace(source, channel_names=tuple(names) if fit else ())
 
 
 def _known(image: Any, axes: str | Sequence[str] | None) -> dict[str, Any]:

@@ -26,6 +26,10 @@ PREFIXES = {
     "zepto": "z",
     "yocto": "y",
 }
+POWERS = (24, 21, 18, 15, 12, 9, 6, 3, 2, 1, 0, -1, -2, -3, -6, -9, -12, -15, -18, -21, -24)
+# Powers of ten of a meter.
+METERS = {f"{name}meter": power for name, power in zip(PREFIXES, POWERS, strict=True)}
+METERS["angstrom"] = -10
 SYMBOLS = {f"{prefix}meter": f"{symbol}m" for prefix, symbol in PREFIXES.items()} | {
     "angstrom": "Å",
     "inch": "in",
@@ -51,6 +55,23 @@ def unit_name(unit: str) -> str:
         if name in SYMBOLS:
             return name
     return unit
+
+
+def in_unit(length: float, unit: str, wanted: str) -> float | None:
+    """Return a length in another unit, or None if it is not known how long the two are.
+
+    Examples
+    --------
+    >>> in_unit(500, "nm", "micrometer"), in_unit(2, "voxel", "voxel"), in_unit(2, "voxel", "um")
+    (0.5, 2, None)
+    """
+    given, other = unit_name(unit), unit_name(wanted)
+    if given == other:
+        return length
+    if given not in METERS or other not in METERS:
+        return None
+    power = METERS[given] - METERS[other]
+    return length * 10.0**power if power > 0 else length / 10.0**-power
 
 
 def unit_symbol(unit: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ Columns = dict[str, Float64]
 
 
 def object_intensities(
-    planes: Iterable[tuple[NDArray[np.integer[Any]], NDArray[Any]]], index: NDArray[Any]
+    planes: Iterable[tuple[NDArray[np.integer[Any]], NDArray[Any]]],
+    index: NDArray[Any],
+    names: Sequence[str] = (),
 ) -> Columns:
     """Measure the intensities of objects, as `skimage.measure.regionprops` does.
 
@@ -24,13 +26,15 @@ def object_intensities(
         one plane is held at a time.
     index : ndarray of int
         The labels to measure, in rising order.
+    names : sequence of str
+        Names of the channels; by default they are numbered from 0.
 
     Returns
     -------
     dict of ndarray
-        For each channel ``k``: ``intensity_mean-k``, ``intensity_min-k``, ``intensity_max-k`` and
-        ``intensity_std-k``, over all pixels of an object; a value for each label of `index`, NaN
-        where it has no pixel.
+        For each channel of number or name ``k``: ``intensity_mean-k``, ``intensity_min-k``,
+        ``intensity_max-k`` and ``intensity_std-k``, over all pixels of an object; a value for each
+        label of `index`, NaN where it has no pixel.
 
     Examples
     --------
@@ -58,10 +62,11 @@ def object_intensities(
     table: Columns = {}
     for channel, (number, mean, squares, least, greatest) in enumerate(found):
         seen = number > 0
+        called = names[channel] if names else channel
         deviation = np.sqrt(squares / np.maximum(number, 1))
         columns = {"mean": mean, "min": least, "max": greatest, "std": deviation}
         for name, column in columns.items():
-            table[f"intensity_{name}-{channel}"] = np.where(seen, column, np.nan)
+            table[f"intensity_{name}-{called}"] = np.where(seen, column, np.nan)
     return table
 
 

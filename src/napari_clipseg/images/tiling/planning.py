@@ -118,6 +118,8 @@ def make_plan(
         spacing=(source.spacing[0] * factor[0], source.spacing[1] * factor[1]),
         translation=source.translation,
         unit=source.unit,
+        z_spacing=source.z_spacing,
+        z_translation=source.z_translation,
     )
     return Plan(
         level=level,

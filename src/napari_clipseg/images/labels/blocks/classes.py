@@ -22,6 +22,7 @@ from napari_clipseg.images.labels.threshold import (
 from napari_clipseg.images.probability import as_unit
 
 Read = Callable[[Box], NDArray[Any]]
+Reached = list[NDArray[np.bool_]]  # of each prompt
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,30 @@ class Classes:
                     box, semantic_labels(read(box), self.threshold, negative=self.negative)
                 )
             return
-        tables = yield from self._reached(grid, read)
+        tables = yield from self.reached(grid, read)
         for box, reached in zip(grid, tables, strict=True):
             yield
-            maps = read(box)
-            masks = [table[low] for table, low in zip(reached, self._low(maps), strict=True)]
-            classes.write(box, admitted_labels(maps, np.stack(masks), self.negative))
+            classes.write(box, self.admitted(read(box), reached))
 
-    def _reached(
-        self, grid: Grid, read: Read
-    ) -> Generator[None, None, list[list[NDArray[np.bool_]]]]:
-        """Return for each block and prompt: which parts above the low threshold reach the high one.
+    def admitted(self, maps: NDArray[Any], reached: Reached) -> NDArray[np.int32]:
+        """Return the classes of a block, of which `reached` was found."""
+        masks = [table[low] for table, low in zip(reached, self._low(maps), strict=True)]
+        return admitted_labels(maps, np.stack(masks), self.negative)
+
+    def reached(self, grid: Grid, read: Read) -> Generator[None, None, list[Reached]]:
+        """Find the parts above the low threshold that reach the high one; yield before each block.
 
         A part may reach it in another block.
+
+        Parameters
+        ----------
+        grid, read
+            See `steps`.
+
+        Returns
+        -------
+        list
+            For each block, for each prompt, which of its parts do.
         """
         counts: list[list[int]] = []
         peaks: list[list[NDArray[np.bool_]]] = []
@@ -100,7 +112,7 @@ class Classes:
                 for (here,), (there,) in faces[k].meet(box, [own]):
                     pairs[k].append(pairs_of(here, there, (here > 0) & (there > 0)))
                 counts[k].append(counts[k][-1] + count)
-        tables: list[list[NDArray[np.bool_]]] = [[] for _ in grid]
+        tables: list[Reached] = [[] for _ in grid]
         for k, firsts in enumerate(counts):
             groups = groups_of(firsts[-1] + 1, all_pairs(pairs[k]))[1:]
             whole = np.zeros(firsts[-1] + 1, np.bool_)

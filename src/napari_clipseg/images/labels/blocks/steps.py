@@ -166,7 +166,7 @@ class LabelSteps:
         kinds = np.min_scalar_type(len(self._prompts))
         classes = Store(grid, scratch / "classes", kinds)
         objects = Store(grid, scratch / "objects", np.int32)
-        read = partial(_part, self._maps, plane)
+        read = partial(part_of, self._maps, plane)
         for _ in self._classes.steps(grid, read, classes):
             yield self._step("Labelling pixels")
         reach = round(options.smooth / self._pixel[0]), round(options.smooth / self._pixel[1])
@@ -287,7 +287,7 @@ def class_table(
     found = []
     for number, plane in enumerate(np.ndindex(maps.shape[1:-2])):
         stored = Store(grid, scratch / f"{number}", numbers.dtype)
-        read = partial(_part, maps, plane)
+        read = partial(part_of, maps, plane)
         for _ in classes.steps(grid, read, stored):
             pass
         sums = Sums(len(prompts), len(prompts))
@@ -299,5 +299,6 @@ def class_table(
     return table_of(found, prompts, axes, unit)
 
 
-def _part(maps: Any, plane: Plane, box: Box) -> NDArray[Any]:
+def part_of(maps: Any, plane: Plane, box: Box) -> NDArray[Any]:
+    """Return a part of a plane of all maps: ``(prompts, height, width)``."""
     return np.asarray(maps[(slice(None), *plane, *box)])
