@@ -124,12 +124,11 @@ def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, fo
     assert (SeriesFolder(folder).open(0).labels[5, 5], read_record(path)["edited"]) == (9, True)
 
 
-@pytest.mark.window(True)
 def test_new_images_are_labelled_with_the_recipe_of_a_file(
     dock, viewer, qtbot, told, opened, folder, monkeypatch
 ):
     series, box = dock.series, dock.series.recipe
-    dock.prompt.text.value = "another thing"
+    dock.prompt.set_lines("another thing")
     named = Recipe("nuclei", threshold=0.4, planes={"z": 3}, region=[(0, 0), (4, 4)])
     named.save(folder / "nuclei.json")
     answers = iter([str(folder / "nuclei.json"), "", str(folder / "a.npy")])
