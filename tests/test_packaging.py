@@ -185,7 +185,12 @@ def test_the_manifest_is_valid_and_offers_itself_where_napari_looks(
     offered = manifest.contributions
     assert manifest.is_visible
     assert [c.command for c in offered.menus["napari/layers/segment"]] == ["napari-clipseg.dock"]
-    assert [s.key for s in offered.sample_data or []] == ["shapes", "micrograph"]
+    assert [s.key for s in offered.sample_data or []] == [
+        "shapes",
+        "micrograph",
+        "coins",
+        "deep_field",
+    ]
     assert [w.command for w in offered.widgets or []] == ["napari-clipseg.dock"]
     assert {c.id for c in offered.commands or []} == {f"napari-clipseg.{one}" for one in COMMANDS}
 
@@ -205,6 +210,8 @@ COMMANDS = (
     "dock",
     "sample_shapes",
     "sample_micrograph",
+    "sample_coins",
+    "sample_deep_field",
     "get_reader",
     "write_layer",
     "write_map_layer",

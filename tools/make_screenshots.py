@@ -5,21 +5,26 @@ Each shows the plugin as it is, in a real window, on the bundled checkpoint and 
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from pathlib import Path
 
 import napari
 import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_clipseg.cli.demo import draw
-from napari_clipseg.sample_data import load_sample
+from napari_clipseg.sample_data import coins, load_sample
 from napari_clipseg.segmentation import segment
 from napari_clipseg.widgets.dock import CLIPSegDock
 from napari_clipseg.widgets.window import show_sample
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-WINDOW = (1280, 760)
+WINDOW = (1366, 768)
+HIGHER = 0.55  # than the checkpoint's own threshold
 LONGEST_RUN = 120.0
 SETTLING = 1.5
 PAINTED = 5  # things of each kind that strokes are painted on
@@ -30,37 +35,57 @@ Line = tuple[tuple[int, int], tuple[int, int]]
 def main() -> None:
     """Write all images."""
     FOLDER.mkdir(exist_ok=True)
-    text_prompts()
-    reference_prompt()
-    teaching()
+    for draw_one in (tour, text_prompts, mixed_prompts, teaching):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["NAPARI_CLIPSEG_CONFIG"] = folder  # as if for the first time
+            draw_one()
     for name in ("shapes", "micrograph"):
         sample = load_sample(name)
         draw(sample, segment(sample.image, sample.prompts), FOLDER / f"demo-{name}.png")
 
 
+def tour() -> None:
+    """Draw the five steps of the tour: on a photograph of coins, then on the shapes."""
+    viewer = napari.Viewer()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
+    for data, options, _ in coins():
+        viewer.add_image(data, **options)
+    shoot(viewer, "tour-1-open.png")
+    QTest.keyClick(dock.prompt.line.native, Qt.Key.Key_Return)
+    finish(dock)
+    shoot(viewer, "tour-2-run.png")
+    dock.results.threshold.value = HIGHER
+    shoot(viewer, "tour-3-threshold.png")
+    dock.results.objects.value = True
+    shoot(viewer, "tour-4-objects.png")
+    viewer.close()
+    mixed_prompts("tour-5-example.png", "")
+
+
 def text_prompts() -> None:
     """Draw the dock after a run with the sample's text prompts."""
     viewer = napari.Viewer()
-    dock = show_sample(viewer, "shapes")
-    shoot(viewer, dock, "dock-text.png")
+    finish(show_sample(viewer, "shapes"))
+    shoot(viewer, "dock-text.png")
+    viewer.close()
 
 
-def reference_prompt() -> None:
-    """Draw the dock after a run with a rectangle around one example."""
+def mixed_prompts(name: str = "dock-example.png", texts: str = "nuclei\n- filaments") -> None:
+    """Draw the dock after a run with texts and a box around one example."""
     viewer = napari.Viewer()
     dock = show_sample(viewer, "shapes")
     finish(dock)
     sample = load_sample("shapes")
     for layer in list(viewer.layers)[1:]:
         viewer.layers.remove(layer)
+    dock.prompt.set_lines(texts)
+    dock.prompt.draw_example()
     box = box_around_one(sample.truth == 2)
-    region = viewer.add_shapes(
-        [box], name="example", edge_color="white", edge_width=3, face_color="transparent"
-    )
-    dock.prompt.kind.value = "reference image"
-    dock.prompt.region.value = region
+    viewer.layers.selection.active.add(box, shape_type="rectangle")
     dock.run()
-    shoot(viewer, dock, "dock-reference.png")
+    finish(dock)
+    shoot(viewer, name)
+    viewer.close()
 
 
 def teaching() -> None:
@@ -69,7 +94,7 @@ def teaching() -> None:
     sample = load_sample("micrograph")
     viewer.add_image(sample.image, name="micrograph")
     _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
-    dock.prompt.kind.value = "teach"
+    dock.prompt.teach.value = True
     finish(dock)
     strokes = viewer.layers.selection.active
     beside = [line for kind in (2, 3) for line in strokes_on(sample.truth == kind)]
@@ -83,7 +108,9 @@ def teaching() -> None:
                         tuple((1 - along) * np.array(start) + along * np.array(end)), value
                     )
     process(SETTLING)
-    shoot(viewer, dock, "dock-teach.png")
+    finish(dock)
+    shoot(viewer, "dock-teach.png")
+    viewer.close()
 
 
 def strokes_on(mask: np.ndarray) -> list[Line]:
@@ -123,14 +150,12 @@ def box_around_one(mask: np.ndarray) -> np.ndarray:
     return np.array(box, dtype=float)
 
 
-def shoot(viewer: napari.Viewer, dock: CLIPSegDock, name: str) -> None:
-    """Wait for the run to end, and write an image of the whole window."""
+def shoot(viewer: napari.Viewer, name: str) -> None:
+    """Write an image of the whole window, once it rests."""
     viewer.window.resize(*WINDOW)
-    finish(dock)
     viewer.reset_view()
     process(SETTLING)
     viewer.screenshot(FOLDER / name, canvas_only=False, flash=False)
-    viewer.close()
 
 
 def finish(dock: CLIPSegDock) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -205,9 +205,51 @@ class Segmentation:
                 f"are told apart where the map is. Load it: replace(result, "
                 f"probability=numpy.asarray(result.probability))."
             )
-        return instance_labels(
-            self.classes, self.probability, self.recipe.instances, self.extent.spacing
-        )
+        return self._instances(lambda: None)
+
+    def _instances(self, step: Callable[[], None]) -> Any:
+        options, spacing = self.recipe.instances, self.extent.spacing
+        return instance_labels(self.classes, self.probability, options, spacing, step=step)
+
+    def make_labels(self, step: Callable[[], None]) -> None:
+        """Make `labels` now, of a map in memory, in parts.
+
+        Parameters
+        ----------
+        step : callable
+            Called before each part, such as a plane; what it raises stops the work.
+
+        Examples
+        --------
+        >>> from napari_clipseg import segment
+        >>> result = segment(np.zeros((20, 30), dtype=np.uint8), "nuclei")
+        >>> result.make_labels(lambda: print("a part"))
+        a part
+        """
+        step()
+        if self.recipe.instances is not None and "labels" not in vars(self):
+            _ = self.classes
+            vars(self)["labels"] = self._instances(step)
+        _ = self.labels
+
+    def with_labels(self, labels: Any) -> Segmentation:
+        """Return the result with these as its `labels`, so that they are not made again.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            ``(*planes, height, width)``.
+
+        Examples
+        --------
+        >>> from napari_clipseg import segment
+        >>> result = segment(np.zeros((20, 30), dtype=np.uint8), "nuclei")
+        >>> int(result.with_labels(np.ones((20, 30), dtype=np.int32)).labels.max())
+        1
+        """
+        same = replace(self)
+        vars(same)["labels"] = labels
+        return same
 
     @cached_property
     def objects(self) -> Table:
@@ -296,6 +338,12 @@ class Segmentation:
         """
         return disagreement(np.asarray(self._wanted))
 
+    @cached_property
+    def highest(self) -> tuple[float, ...]:
+        """The highest probability of each prompt but the negative ones, 0 to 1."""
+        full = 255 if self.probability.dtype == np.uint8 else 1
+        return tuple(float(one.max(initial=0)) / full for one in map(np.asarray, self._wanted))
+
     @property
     def _wanted(self) -> Any:
         """The maps of all prompts but the negative ones."""
@@ -330,9 +378,13 @@ class Segmentation:
             changes["threshold"] = threshold
         recipe = self.recipe.replace(**changes)
         numbers = self.threshold if threshold is None else threshold_of(recipe, self.probability)
-        return replace(self, recipe=recipe, threshold=numbers)
+        changed = replace(self, recipe=recipe, threshold=numbers)
+        vars(changed).update({k: x for k, x in vars(self).items() if k == "highest"})
+        return changed
 
-    def to_layers(self, layer: Any = None, *, features: bool = True) -> list[LayerData]:
+    def to_layers(
+        self, layer: Any = None, *, features: bool = True, copy: bool = True
+    ) -> list[LayerData]:
         """Return the maps and the labels as napari takes layers.
 
         Parameters
@@ -343,13 +395,14 @@ class Segmentation:
         features : bool
             Whether the labels get their `objects` as features; not for one label a prompt in an
             OME-Zarr.
+        copy : bool
+            Whether the labels are a copy, to be painted on, or share their memory with `labels`.
 
         Returns
         -------
         list of tuple
-            ``(data, keyword arguments, type)``: an image a prompt, then the labels, which are a
-            copy to be painted on. Add one with ``viewer.add_layer(Layer.create(*one))``. Their
-            metadata hold the recipe.
+            ``(data, keyword arguments, type)``: an image a prompt, then the labels. Add one with
+            ``viewer.add_layer(Layer.create(*one))``. Their metadata hold the recipe.
 
         Raises
         ------
@@ -388,7 +441,8 @@ class Segmentation:
         in_memory = isinstance(self.probability, np.ndarray)
         if features and (in_memory or self.recipe.instances is not None):
             options["features"] = self.objects
-        return [*layers, (to_layer_order(self.labels.copy(), self.axes), options, "labels")]
+        labels = self.labels.copy() if copy else self.labels
+        return [*layers, (to_layer_order(labels, self.axes), options, "labels")]
 
     def place_on(self, layer: Any = None) -> LayerPlace:
         """Return where the results lie on a layer, so that the layer need not be held for it.

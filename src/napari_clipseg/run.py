@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_clipseg.cache import ByteCache
 from napari_clipseg.decoding import Decoding, Pixels, cached_regions
 from napari_clipseg.engine.engine import Engine
-from napari_clipseg.images.edges.refine import refine_edges
+from napari_clipseg.images.edges.refine import refine_strips
 from napari_clipseg.images.io.maps import ProbabilityMap
 from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.rendering import Rendering
@@ -78,6 +78,9 @@ class Run:
         Of filtered pixels.
     answer : callable, optional
         Makes the maps of tiles, batch by batch, in another place than this process.
+    by_tile : bool
+        Whether the run can be stopped after each tile on a CPU, where a batch of several saves
+        nothing, and a map in memory shows each tile at once.
 
     Attributes
     ----------
@@ -96,7 +99,9 @@ class Run:
         result: Segmentation,
         cache: ByteCache[NDArray[Any]] | None = None,
         answer: Answer | None = None,
+        by_tile: bool = False,
     ) -> None:
+        self._by_tile = by_tile
         self._answer = answer or self._answer_here
         self._reader, self._rendering, self._plan = reader, rendering, plan
         self._engine, self._decoding, self._written = engine, decoding, written
@@ -112,7 +117,8 @@ class Run:
     def steps(self, total: int, *, whole_bands: bool) -> Generator[Progress, None, None]:
         """Run all tiles; yield before each batch."""
         done, places = 2, list(np.ndindex(*self._plan.extent.planes_shape))
-        every = list(batches(self._plan, self._engine.batch_size))
+        alone = self._by_tile and self._engine.device.type == "cpu"
+        every = list(batches(self._plan, 1 if alone else self._engine.batch_size))
         answers = self._answer(self._shown(batch, whole_bands) for batch in every)
         for batch in every:
             # A new one each time: it keeps the labels that were made of it.
@@ -125,11 +131,13 @@ class Run:
                 mosaic, at = self._mosaics[number], places[number]
                 for rows, band in mosaic.add(tile, *maps):
                     self._written.write(at, rows, band)
+                shown = self._by_tile and not whole_bands and self._written.dtype.kind == "f"
+                if shown and (part := mosaic.so_far(tile)):
+                    rows, columns, seen = part
+                    self._written.data[(slice(None), *at, rows, columns)] = seen
                 if mosaic.complete:
                     if self._refine_edges:
-                        message = "Following the image's edges"
-                        yield Progress(done, total, message, replace(self._partial))
-                        self._refine(mosaic, at)
+                        done = yield from self._refine(mosaic, at, done, total)
                     self._written.end_plane(at)
                     self.any_finite |= mosaic.any_finite
                     del self._mosaics[number]
@@ -177,10 +185,21 @@ class Run:
         of_tiles = f"tile {tile} of {tiles}" if tiles > 1 else ""
         return "Segmenting the image" + (f": {where}{of_tiles}" if where or of_tiles else "")
 
-    def _refine(self, mosaic: Mosaic, at: tuple[int, ...]) -> None:
+    def _refine(
+        self, mosaic: Mosaic, at: tuple[int, ...], done: int, total: int
+    ) -> Generator[Progress, None, int]:
+        """Refine the map of a plane, strip by strip; return how many steps are done then."""
         maps = self._written.data[(slice(None), *at)]
         radius = max(1, round(self._plan.patch_pixels / 2))
-        refined = refine_edges(maps, mosaic.render_region(), radius=radius)
-        # What is not finite, or outside of the region, stays 0.
-        rows = slice(0, self._plan.height)
-        self._written.write(at, rows, np.where(maps > 0, refined, np.float32(0)))
+        message = "Following the image's edges"
+        yield Progress(done, total, message, replace(self._partial))
+        strips = refine_strips(maps, mosaic.render_region(), radius=radius)
+        refined = np.empty(maps.shape, np.float32)
+        for rows, strip in strips:
+            # What is not finite, or outside of the region, stays 0.
+            refined[:, rows] = np.where(maps[:, rows] > 0, strip, np.float32(0))
+            done += 1
+            if rows.stop < self._plan.height:
+                yield Progress(done, total, message, replace(self._partial))
+        self._written.write(at, slice(0, self._plan.height), refined)
+        return done

@@ -1,4 +1,4 @@
-"""Sample images with their ground truth: for File ▸ Open Sample, the demo and the tests."""
+"""Sample images, some with their ground truth: for File ▸ Open Sample, the demo and the tests."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 # What napari wants of a sample: (data, keyword arguments of the layer, type of the layer).
 LayerData = tuple[NDArray[np.uint8], dict[str, Any], Literal["image"]]
 
+SAMPLE = "napari_clipseg_sample"  # entry of the metadata of a sample's layer
 SAMPLES = ("shapes", "micrograph")
 
 
@@ -68,8 +69,28 @@ def micrograph() -> list[LayerData]:
     return _as_layer("micrograph")
 
 
+def coins() -> list[LayerData]:
+    """A photograph of coins that scikit-image ships, as a gray image layer."""
+    from skimage import data
+
+    return [_layer(data.coins(), "coins", ("coins",))]
+
+
+def deep_field() -> list[LayerData]:
+    """A photograph of distant galaxies that scikit-image ships, as an RGB image layer."""
+    from skimage import data
+
+    return [_layer(data.hubble_deep_field(), "deep field", ("spots",))]
+
+
 def _as_layer(name: str) -> list[LayerData]:
-    return [(_read_png(name), {"name": name}, "image")]
+    sample = load_sample(name)
+    return [_layer(sample.image, name, sample.prompts)]
+
+
+def _layer(image: NDArray[np.uint8], name: str, prompts: tuple[str, ...]) -> LayerData:
+    """Return an image layer; its metadata say what can be asked of it."""
+    return image, {"name": name, "metadata": {SAMPLE: {"prompts": list(prompts)}}}, "image"
 
 
 def _read_png(stem: str) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import CheckpointError
 from napari_clipseg.engine.loading import load
 from napari_clipseg.images.contrast import NOT_FINITE
+from napari_clipseg.images.edges.refine import strip_count
 from napari_clipseg.images.io.disk import output_path
 from napari_clipseg.images.io.maps import DType, create_map
 from napari_clipseg.images.io.source import as_source
@@ -108,6 +109,7 @@ def segment_steps(
     dtype: DType = "float32",
     cache: ByteCache[NDArray[Any]] | None = None,
     answer: Answer | None = None,
+    by_tile: bool = False,
 ) -> Generator[Progress, None, Segmentation]:
     """Do what `segment` does, step by step.
 
@@ -123,9 +125,11 @@ def segment_steps(
         See `segment`.
     cache : ByteCache, optional
         Holds what learned prompts compute of the image alone, for runs that come again.
-
     answer : callable, optional
         Makes the maps of tiles in another place than this process; see `run.Answer`.
+    by_tile : bool
+        Whether a run on a CPU can be stopped after each tile, and `Progress.partial` has each tile
+        at once; by default after each batch, and whole rows of tiles.
 
     Yields
     ------
@@ -165,6 +169,9 @@ def segment_steps(
         recipe.instances.check_fits(extent.height, extent.width, extent.spacing)
     in_file = path is not None and recipe.instances is not None
     tiles = 2 + plan.tile_count
+    if recipe.refine_edges:
+        size = plan.extent.height, plan.extent.width
+        tiles += len(plan.extent.planes) * strip_count(*size)
     total = tiles + (label_total(recipe, plan.extent) if in_file else 0)
     yield Progress(1, total, "Reading the prompts")
     recipe = recipe.resolve().replace(weights=engine.weights)
@@ -183,7 +190,9 @@ def segment_steps(
             dtype=dtype,
             metadata=_metadata(replace(result, complete=False), dtype),
         )
-        run = Run(reader, rendering, plan, engine, decoding, written, result, cache, answer)
+        run = Run(
+            reader, rendering, plan, engine, decoding, written, result, cache, answer, by_tile
+        )
         yield from run.steps(total, whole_bands=path is not None)
     if not run.any_finite:
         raise ValueError(NOT_FINITE)

@@ -6,18 +6,44 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 
-@pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy(show=True)
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch, tmp_path):
+    """What a dock remembers is for one test only."""
+    monkeypatch.setenv("NAPARI_CLIPSEG_CONFIG", str(tmp_path / "config"))
+
+
+def in_window(request):
+    """Whether a test is to have a window; with `pytest.mark.window(False)` it has none.
+
+    What does not depend on one is tested in a third of the time without.
+    """
+    mark = request.node.get_closest_marker("window")
+    return mark is None or mark.args[0]
 
 
 @pytest.fixture
-def dock(viewer, checkpoint):
+def viewer(request):
+    """A viewer, as napari gives it to plugins; or its model alone."""
+    if in_window(request):
+        return request.getfixturevalue("make_napari_viewer_proxy")(show=True)
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer, checkpoint, qtbot, request):
     """The dock in a viewer, a small random checkpoint chosen."""
     from napari_clipseg.widgets.dock import CLIPSegDock
 
     dock = CLIPSegDock(viewer)
-    viewer.window.add_dock_widget(dock, name="CLIPSeg")
+    if in_window(request):
+        viewer.window.add_dock_widget(dock, name="CLIPSeg")
+    else:  # as napari does it
+        qtbot.addWidget(dock.native)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(dock.reset_choices)
+        dock.native.show()
     dock.offer_model(str(checkpoint("small")))
     return dock
 
@@ -43,12 +69,10 @@ def told():
 
 def fill(dock, text=None, reference=None, region=None):
     if reference is not None:
-        dock.prompt.kind.value = "reference image"
-        dock.prompt.reference.value = reference
-        dock.prompt.region.value = region
+        dock.prompt.list.set_rows([])
+        dock.prompt.add_example(reference if region is None else region, reference)
     elif text is not None:
-        dock.prompt.kind.value = "text"
-        dock.prompt.text.value = text
+        dock.prompt.set_lines(text)
 
 
 def wait(dock, qtbot):

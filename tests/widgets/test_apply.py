@@ -13,6 +13,8 @@ from napari_clipseg import recipe_of, segment
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.recipe import METADATA
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -36,8 +38,8 @@ def test_a_folder(dock, qtbot, images, tmp_path):
     folder, made = images
     output = tmp_path / "found"
     dock.ask_for_folders = lambda parent: (folder, output)
-    dock.prompt.text.value = "nuclei"
-    dock.threshold.value = 0.5
+    dock.prompt.set_lines("nuclei")
+    dock.results.threshold.value = 0.5
     dock.apply.folder.changed.emit(True)
     assert dock.cancel_button.enabled
     done(dock, qtbot)
@@ -59,7 +61,7 @@ def test_a_folder_is_stopped_and_goes_on(dock, qtbot, images, tmp_path, monkeypa
     folder, _ = images
     output = tmp_path / "found"
     dock.ask_for_folders = lambda parent: (folder, output)
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     reached, go_on, encoded = threading.Event(), threading.Event(), []
     encode = Engine.encode
 
@@ -94,7 +96,7 @@ def test_nothing_to_do(dock, qtbot, tmp_path, text, folders, words):
     dock.ask_for_folders = lambda parent: (
         asked.append(1) or (None if folders is None else (tmp_path, tmp_path / "found"))
     )
-    dock.prompt.text.value = text
+    dock.prompt.set_lines(text)
     dock.apply.folder.changed.emit(True)
     done(dock, qtbot)
     assert words in dock.status.value
@@ -108,7 +110,7 @@ def test_the_other_open_images(viewer, dock, qtbot):
         for n in range(3)
     ]
     dock.image.value = layers[0]
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     dock.apply.others.changed.emit(True)
     wanted = {str(layer.unique_id) for layer in layers[1:]}
 

@@ -11,6 +11,8 @@ from qtpy.QtTest import QTest
 from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.engine import Engine
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -18,8 +20,7 @@ def image():
 
 
 def fill(dock, text):
-    dock.prompt.kind.value = "text"
-    dock.prompt.text.value = text
+    dock.prompt.set_lines(text)
 
 
 def finish(dock, qtbot):
@@ -60,7 +61,7 @@ def test_what_was_asked_stands_in_the_metadata(viewer, dock, run, image):
     recipe = Recipe.of(viewer.layers[-1])
     assert recipe.prompts == ("nuclei",)
     assert recipe.model == dock.model.value
-    assert recipe.threshold == record["threshold"] == dock.threshold.value
+    assert recipe.threshold == record["threshold"] == dock.results.threshold.value
 
 
 def test_the_user_s_layers_are_not_changed(viewer, run, image):
@@ -78,7 +79,7 @@ def test_the_threshold_moves_the_labels_without_the_model(viewer, dock, run, ima
     monkeypatch.setattr(Engine, "encode", lambda *_, **__: pytest.fail("the model was asked"))
     probability, labels = viewer.layers[-2].data, viewer.layers[-1]
     for threshold in (0.2, 0.45, 0.6):
-        dock.threshold.value = threshold
+        dock.results.threshold.value = threshold
         np.testing.assert_array_equal(labels.data, probability > threshold)
     assert labels.metadata["napari_clipseg"]["threshold"] == 0.6
     assert len(viewer.layers) == 3
@@ -115,14 +116,14 @@ def test_labels_edited_by_hand_are_kept(viewer, dock, run, image, told, then):
     edited.paint((5, 5), 7)
     strokes = edited.data.copy()
     if then == "threshold":
-        dock.threshold.value = 0.77
+        dock.results.threshold.value = 0.77
     else:
         run(text="nuclei")
     np.testing.assert_array_equal(edited.data, strokes)
     assert "edited by hand" in told()
     assert Recipe.of(edited).prompts == ("nuclei",)  # what it was made from
     assert sum(isinstance(layer, Labels) for layer in viewer.layers) == 2
-    dock.threshold.value = 0.1
+    dock.results.threshold.value = 0.1
     np.testing.assert_array_equal(edited.data, strokes)
     np.testing.assert_array_equal(viewer.layers[-1].data, viewer.layers[1].data > 0.1)
 
@@ -131,7 +132,7 @@ def test_moving_the_threshold_back_and_forth_is_no_edit(viewer, dock, run, image
     viewer.add_image(image)
     run(text="nuclei")
     for threshold in (0.1, 0.9, 0.5):
-        dock.threshold.value = threshold
+        dock.results.threshold.value = threshold
     run(text="nuclei")
     assert len(viewer.layers) == 3
     assert told() == ""
@@ -139,27 +140,28 @@ def test_moving_the_threshold_back_and_forth_is_no_edit(viewer, dock, run, image
 
 def test_a_threshold_that_the_user_chose_holds_for_the_next_run(viewer, dock, run, image):
     viewer.add_image(image)
-    dock.threshold.value = 0.61
+    dock.results.threshold.value = 0.61
     run(text="nuclei")
-    assert dock.threshold.value == pytest.approx(0.61)
+    assert dock.results.threshold.value == pytest.approx(0.61)
     np.testing.assert_array_equal(viewer.layers[-1].data, viewer.layers[1].data > 0.61)
 
 
 def test_else_the_threshold_is_the_checkpoint_s(viewer, dock, run, image):
     viewer.add_image(image)
     run(text="nuclei")
-    assert dock.threshold.value == pytest.approx(0.3)
+    assert dock.results.threshold.value == pytest.approx(0.3)
 
 
-def test_enter_runs_and_shift_enter_starts_a_new_line(viewer, dock, qtbot, image):
+def test_enter_adds_and_runs_and_shift_enter_only_adds(viewer, dock, qtbot, image):
     viewer.add_image(image)
-    edit = dock.prompt.text.native
+    edit = dock.prompt.line.native
     QTest.keyClicks(edit, "nuclei")
     QTest.keyClick(edit, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
-    QTest.keyClicks(edit, "rings")
-    assert dock.prompt.fields()["prompts"] == ["nuclei", "rings"]
     assert dock.run_button.enabled
+    QTest.keyClicks(edit, "rings")
     QTest.keyClick(edit, Qt.Key.Key_Return)
+    assert dock.prompt.fields()["prompts"] == ("nuclei", "rings")
+    assert edit.text() == ""
     assert not dock.run_button.enabled
     finish(dock, qtbot)
     assert len(viewer.layers) == 4
@@ -189,6 +191,7 @@ def test_the_model_is_loaded_and_asked_off_the_gui_thread(viewer, dock, run, ima
     assert threads[0] is not threading.main_thread()
 
 
+@pytest.mark.window(True)
 def test_the_choices_follow_the_viewer(viewer, dock, run, image):
     assert dock.image.choices == ()
     layer = viewer.add_image(image, name="cells")
@@ -210,20 +213,10 @@ def test_the_active_image_is_chosen_when_the_dock_opens(viewer, image):
     assert CLIPSegDock(viewer).image.value.name == "second"
 
 
-def test_the_widgets_of_the_chosen_prompt_alone_are_shown(dock):
-    dock.prompt.kind.value = "text"
-    assert dock.prompt.text.visible
-    assert not dock.prompt.reference.visible
-    dock.prompt.kind.value = "reference image"
-    assert not dock.prompt.text.visible
-    assert dock.prompt.reference.visible
-    assert dock.prompt.region.visible
-
-
 def test_the_recipe_of_the_labels_gives_them_again(viewer, dock, run, image):
     layer = viewer.add_image(image, name="cells", scale=(0.5, 0.5))
     run(text="nuclei\n- rings")
-    dock.threshold.value = 0.41
+    dock.results.threshold.value = 0.41
     labels = viewer.layers[-1]
     again = segment(layer, Recipe.of(labels))
     np.testing.assert_array_equal(again.labels, labels.data)
@@ -237,12 +230,13 @@ def test_a_layer_that_the_user_duplicated_is_theirs(viewer, dock, run, image):
     copied = Layer.create(*labels.as_layer_data_tuple())
     viewer.layers.insert(1, copied)
     strokes = copied.data.copy()
-    dock.threshold.value = 0.77
+    dock.results.threshold.value = 0.77
     run(text="nuclei")
     np.testing.assert_array_equal(copied.data, strokes)
     assert len(viewer.layers) == 4
 
 
+@pytest.mark.window(True)
 def test_another_dock_finds_the_results_of_the_first(viewer, dock, run, qtbot, image):
     from napari_clipseg.widgets.dock import CLIPSegDock
 
@@ -269,11 +263,12 @@ def test_nothing_but_the_result_is_held_after_a_run(viewer, dock, qtbot, image):
     assert source() is None
 
 
+@pytest.mark.window(True)
 def test_a_result_that_was_removed_is_not_held(viewer, dock, run, image):
     viewer.add_image(image, name="cells")
     run(text="nuclei")
     # What the layers show are views of it.
-    maps = weakref.ref(dock._result._segmentation.probability)
+    maps = weakref.ref(dock.results.result.segmentation.probability)
     for layer in list(viewer.layers)[1:]:
         viewer.layers.remove(layer)
     del layer
@@ -281,6 +276,7 @@ def test_a_result_that_was_removed_is_not_held(viewer, dock, run, image):
     assert maps() is None
 
 
+@pytest.mark.window(True)
 def test_an_image_that_was_removed_is_not_held(viewer, dock, run, image, qtbot):
     pixels = image.copy()
     layer = viewer.add_image(pixels, name="cells")
@@ -292,18 +288,21 @@ def test_an_image_that_was_removed_is_not_held(viewer, dock, run, image, qtbot):
     assert layer() is None
     assert pixels() is None
     assert len(viewer.layers) == 2
-    dock.threshold.value = 0.4  # the labels go on without it
+    dock.results.threshold.value = 0.4  # the labels go on without it
 
 
+@pytest.mark.window(True)
 def test_what_was_done_on_the_way_is_not_held_after_a_run(viewer, dock, qtbot, image):
     viewer.add_image(np.stack([image] * 3), name="cells")
     dock.run_options.planes.value = "all of them"
     fill(dock, "nuclei")
     partial = []
-    dock.progress.changed.connect(
-        lambda _: dock._partial and partial.append(weakref.ref(dock._partial.probability))
-    )
     dock.run()
+    dock._worker._progressed.connect(
+        lambda step: (
+            getattr(step, "partial", None) and partial.append(weakref.ref(step.partial.probability))
+        )
+    )
     finish(dock, qtbot)
     assert partial
     viewer.layers.clear()
@@ -316,10 +315,10 @@ def test_a_threshold_moved_during_a_run_holds(viewer, dock, qtbot, image):
     viewer.add_image(image, name="cells")
     fill(dock, "nuclei")
     dock.run()
-    dock.threshold.value = 0.77
-    dock.run_options.objects.value = True
+    dock.results.threshold.value = 0.77
+    dock.results.objects.value = True
     finish(dock, qtbot)
-    assert dock.threshold.value == pytest.approx(0.77)
+    assert dock.results.threshold.value == pytest.approx(0.77)
     recipe = Recipe.of(viewer.layers[-1])
     assert recipe.threshold == pytest.approx(0.77)
     assert recipe.instances is not None
@@ -330,10 +329,10 @@ def test_the_threshold_moves_when_the_image_has_other_data_or_is_gone(viewer, do
     run(text="nuclei")
     maps, labels = viewer.layers[1:]
     layer.data = np.stack([image] * 3)
-    dock.threshold.value = 0.4
+    dock.results.threshold.value = 0.4
     np.testing.assert_array_equal(labels.data, maps.data > 0.4)
     viewer.layers.remove(layer)
-    dock.threshold.value = 0.6
+    dock.results.threshold.value = 0.6
     np.testing.assert_array_equal(labels.data, maps.data > 0.6)
 
 
@@ -342,8 +341,8 @@ def test_metadata_that_were_cleared_stop_nothing(viewer, dock, run, image):
     run(text="nuclei")
     viewer.layers[-1].metadata = {}
     strokes = viewer.layers[-1].data.copy()
-    dock.threshold.value = 0.4
-    dock._result.measure()
+    dock.results.threshold.value = 0.4
+    dock.results.result.measure()
     np.testing.assert_array_equal(viewer.layers[2].data, strokes)
     assert len(viewer.layers) == 4
 

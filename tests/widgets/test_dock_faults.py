@@ -12,6 +12,8 @@ from napari_clipseg import Recipe
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.engine.errors import DeviceWarning
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -35,7 +37,7 @@ def held(monkeypatch):
 
 
 def start(dock, qtbot, held, text="nuclei"):
-    dock.prompt.text.value = text
+    dock.prompt.set_lines(text)
     dock.run()
     qtbot.waitUntil(held[0].is_set, timeout=30_000)
 
@@ -199,7 +201,7 @@ def test_another_layer_is_chosen_and_the_first_renamed_while_it_runs(
 def test_run_pressed_twice_runs_once(viewer, dock, qtbot, image, held):
     viewer.add_image(image)
     start(dock, qtbot, held)
-    dock.prompt.text.value = "something else"
+    dock.prompt.set_lines("something else")
     dock.run()
     finish(dock, qtbot, held)
     assert [Recipe.of(layer).prompts for layer in viewer.layers[1:]] == [("nuclei",)] * 2
@@ -217,6 +219,7 @@ def test_cancel_stops_before_the_next_step_and_adds_nothing(viewer, dock, qtbot,
     assert not dock.progress.visible
 
 
+@pytest.mark.window(True)
 def test_the_viewer_is_closed_while_it_runs(viewer, dock, qtbot, told, image, held):
     viewer.add_image(image)
     start(dock, qtbot, held)

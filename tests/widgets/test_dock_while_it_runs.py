@@ -20,6 +20,8 @@ from napari_clipseg.images.io.source import Reader
 from napari_clipseg.images.tiling import mosaic
 from napari_clipseg.recipe import METADATA
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -44,7 +46,7 @@ class Held:
         self.reached.clear()
         self._go_on.clear()
         if text is not None:
-            dock.prompt.text.value = text
+            dock.prompt.set_lines(text)
         dock.run()
         qtbot.waitUntil(self.reached.is_set, timeout=30_000)
 
@@ -87,7 +89,7 @@ def test_what_is_chosen_while_it_runs_is_for_the_next_run(
     viewer.layers.selection.active = viewer.layers[-1]
     viewer.dims.set_point(0, 1)
     dock.offer_model(str(checkpoint("small-refined")))
-    dock.prompt.text.value = "something else"
+    dock.prompt.set_lines("something else")
     dock.run_options.detail.value = "fine"
     dock.run_options.planes.value = "all of them"
     dock.run_options.refine_edges.value = False
@@ -154,6 +156,7 @@ def test_pixels_are_written_into_the_image_while_it_runs(viewer, dock, qtbot, im
     assert np.isfinite(viewer.layers[1].data).all()
 
 
+@pytest.mark.window(True)
 def test_two_docks_run_at_once(viewer, dock, qtbot, image, held):
     from napari_clipseg.widgets.dock import CLIPSegDock
 
@@ -162,7 +165,7 @@ def test_two_docks_run_at_once(viewer, dock, qtbot, image, held):
     viewer.window.add_dock_widget(other, name="other")
     other.offer_model(dock.model.value)
     held.start(dock, qtbot)
-    other.prompt.text.value = "red rings"
+    other.prompt.set_lines("red rings")
     other.run()
     assert not other.run_button.enabled
     held.finish(dock, qtbot)
@@ -171,6 +174,7 @@ def test_two_docks_run_at_once(viewer, dock, qtbot, image, held):
     assert {"cells · nuclei · labels", "cells · red rings · labels"} <= made
 
 
+@pytest.mark.window(True)
 def test_the_dock_is_closed_while_it_runs(viewer, dock, qtbot, told, image, held):
     viewer.add_image(image, name="cells")
     held.start(dock, qtbot)
@@ -200,7 +204,7 @@ STEPS = {
     "encoding": (Engine, "encode"),
     "decoding": (Engine, "decode"),
     "blending": (mosaic.Mosaic, "add"),
-    "edges": (run_module, "refine_edges"),
+    "edges": (run_module, "refine_strips"),
     "labels": (results, "semantic_labels"),
     "objects": (results, "object_table"),
 }
@@ -233,7 +237,7 @@ def test_an_error_in_each_step_is_told_and_the_dock_goes_on(
         assert str(error.args[-1]) in told(), name
         assert str(error.args[-1]) in dock.status.value, name
         assert len(viewer.layers) == before, name
-        assert dock._run is dock._worker is dock._partial is None, name
+        assert dock._run is dock._worker is None, name
         assert not dock.progress.visible
     run(text="nuclei")
     assert len(viewer.layers) == 3

@@ -23,6 +23,9 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "hub"
 
 
+pytestmark = pytest.mark.window(False)
+
+
 @pytest.fixture
 def hub(hub, monkeypatch):
     as_default(hub, monkeypatch)
@@ -33,7 +36,7 @@ def hub(hub, monkeypatch):
 def ready(viewer, dock, hub):
     """A dock that only has to be run, with a model that is not here; answer the offer."""
     viewer.add_image(np.random.default_rng(0).integers(0, 255, (40, 60), dtype=np.uint8))
-    dock.prompt.text.value = "nuclei"
+    dock.prompt.set_lines("nuclei")
     dock.offer_model(NAME)
     offers = []
 
@@ -129,6 +132,7 @@ def test_a_failed_download_is_told_with_its_cure(viewer, dock, ready, hub, qtbot
     assert len(viewer.layers) == 1
 
 
+@pytest.mark.window(True)
 def test_closing_the_dock_stops_its_download(viewer, dock, ready, hub, qtbot, cache):
     ready(True)
     go_on = threading.Event()

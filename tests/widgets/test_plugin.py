@@ -36,7 +36,7 @@ def test_the_demo_s_window_shows_a_sample_and_its_result(registered, viewer, qtb
     dock = show_sample(viewer, "shapes", str(checkpoint("small")))
     qtbot.waitUntil(lambda: dock.run_button.enabled, timeout=60_000)
     prompts = load_sample("shapes").prompts
-    assert tuple(dock.prompt.fields()["prompts"]) == prompts
+    assert dock.prompt.fields()["prompts"] == prompts
     assert len(viewer.layers) == 1 + len(prompts) + 1
 
 

@@ -7,6 +7,8 @@ from napari_clipseg import Recipe, segment
 from napari_clipseg.engine.prompts import Average
 from napari_clipseg.images.visual_prompts import visual_prompt
 
+pytestmark = pytest.mark.window(False)
+
 
 @pytest.fixture
 def image():
@@ -40,15 +42,19 @@ def test_another_image_as_a_whole(viewer, dock, run, image):
     np.testing.assert_allclose(viewer.layers[-2].data, wanted.probability[0], atol=1e-6)
 
 
-def test_a_moved_rectangle_updates_the_same_layers(viewer, run, image):
+def test_a_moved_rectangle_is_another_question_with_a_result_of_its_own(viewer, run, image):
     layer = viewer.add_image(image, name="cells")
     region = viewer.add_shapes([[[2, 2], [2, 12], [12, 12], [12, 2]]], name="here")
     run(reference=layer, region=region)
-    first = viewer.layers[-2].data.copy()
+    first = viewer.layers[-2]
+    before = first.data.copy()
     region.data = [np.array([[20, 30], [20, 50], [38, 50], [38, 30]])]
     run(reference=layer, region=region)
-    assert len(viewer.layers) == 4
-    assert not np.array_equal(viewer.layers[-2].data, first)
+    assert len(viewer.layers) == 6
+    assert not np.array_equal(viewer.layers[-2].data, before)
+    np.testing.assert_array_equal(first.data, before)
+    run(reference=layer, region=region)
+    assert len(viewer.layers) == 6
 
 
 def test_several_selected_shapes_are_one_prompt_of_several_examples(viewer, dock, run, image):

@@ -17,6 +17,9 @@ from napari_clipseg.widgets.series_folder import SeriesFolder
 RANDOM = np.random.default_rng(0)
 
 
+pytestmark = pytest.mark.window(False)
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name in ("a.npy", "b.npy", "c.npy"):
@@ -89,8 +92,8 @@ def test_edits_are_saved(dock, qtbot, opened, folder):
 
 
 def test_new_images_are_labelled_with_the_prompt(dock, viewer, qtbot, opened, folder):
-    dock.prompt.text.value = "nuclei"
-    dock.threshold.value = 0.5
+    dock.prompt.set_lines("nuclei")
+    dock.results.threshold.value = 0.5
     dock.series.prelabel.setChecked(True)
     wanted = []
     for name in ("a.npy", "b.npy"):
@@ -125,7 +128,7 @@ def test_new_images_are_labelled_with_the_recipe_of_a_file(
     dock, viewer, qtbot, told, opened, folder, monkeypatch
 ):
     series, box = dock.series, dock.series.recipe
-    dock.prompt.text.value = "another thing"
+    dock.prompt.set_lines("another thing")
     named = Recipe("nuclei", threshold=0.4, planes={"z": 3}, region=[(0, 0), (4, 4)])
     named.save(folder / "nuclei.json")
     answers = iter([str(folder / "nuclei.json"), "", str(folder / "a.npy")])

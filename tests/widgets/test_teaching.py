@@ -17,8 +17,6 @@ from napari_clipseg.widgets.outlook import camera
 from napari_clipseg.widgets.strokes import find_strokes, is_strokes
 from painted import hurried, iou, paint, scene
 
-TEACH = "teach"
-
 
 @pytest.fixture(autouse=True)
 def _hurried():
@@ -45,7 +43,7 @@ def begun(viewer, dock, settle):
     def begin(channels=3, **options):
         image, masks = scene(channels=channels)
         layer = viewer.add_image(image, name="disks", **options)
-        dock.prompt.kind.value = TEACH
+        dock.prompt.teach.value = True
         settle()
         return layer, find_strokes(viewer, layer), masks
 
@@ -123,7 +121,7 @@ def test_strokes_are_answered_and_become_a_result_with_its_recipe(
     np.testing.assert_array_equal(strokes.data, painted)
     recipe = Recipe.of(labels)
     np.testing.assert_array_equal(segment(layer, recipe).labels, labels.data)
-    dock.threshold.value = 0.9
+    dock.results.threshold.value = 0.9
     np.testing.assert_array_equal(labels.data, probability.data > 0.9)
     assert "Expected agreement (IoU): 0." in dock.status.value
     assert len(threads) > 3
@@ -168,11 +166,11 @@ def test_undo_and_redo_are_answered(viewer, dock, begun, settle, qtbot):
 
 def test_teach_left_and_chosen_again_goes_on_with_the_same_strokes(viewer, dock, begun, settle):
     _, strokes, masks = begun()
-    dock.prompt.kind.value = "text"
+    dock.prompt.teach.value = False
     put(strokes, paint(masks))
     settle()
     assert results(viewer, "labels") == []
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     settle()
     assert [layer for layer in viewer.layers if is_strokes(layer)] == [strokes]
     assert len(results(viewer, "labels")) == 1
@@ -348,7 +346,7 @@ def test_a_stack_is_painted_on_several_planes(viewer, dock, settle):
     stack = np.stack(images)[..., 0]
     layer = viewer.add_image(stack, name="stack", scale=(4, 1, 1))
     viewer.dims.set_current_step(0, 1)
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     settle()
     strokes = find_strokes(viewer, layer)
     assert strokes.data.shape == stack.shape
@@ -368,7 +366,7 @@ def test_a_stack_is_painted_on_several_planes(viewer, dock, settle):
 def test_axes_in_another_order(viewer, dock, settle):
     image, masks = scene(channels=1)
     layer = viewer.add_image(image.T[:80], axis_labels=("x", "y"), name="turned")
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     settle()
     strokes = find_strokes(viewer, layer)
     assert strokes.data.shape == (80, 96)
@@ -381,7 +379,7 @@ def test_axes_in_another_order(viewer, dock, settle):
 def test_a_multiscale_image_is_painted_on_at_its_finest_level(viewer, dock, settle):
     image, masks = scene()
     layer = viewer.add_image([image, image[::2, ::2]], name="levels", multiscale=True)
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     settle()
     strokes = find_strokes(viewer, layer)
     assert strokes.data.shape == image.shape[:2]
@@ -399,7 +397,7 @@ def test_nan_under_strokes(viewer, dock, begun, settle):
     image[:20] = np.nan
     layer = viewer.add_image(image, name="gaps", contrast_limits=(0, 255))
     dock.image.value = layer
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     settle()
     strokes = find_strokes(viewer, layer)
     nan = np.zeros(image.shape, np.uint8)
@@ -525,7 +523,7 @@ def test_what_was_learned_is_applied_to_the_other_images(viewer, dock, begun, se
 
 
 def test_no_image(dock, settle, told):
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     assert "Open an image" in dock.status.value
     dock.paint()
     assert "There is no image layer to teach on" in told()
@@ -602,7 +600,7 @@ def test_another_model_answers_the_same_strokes(viewer, dock, begun, settle, che
 
 
 def test_files_that_cannot_be_read(viewer, dock, told, tmp_path, monkeypatch):
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     for name, content in (("missing", None), ("empty", b""), ("other", b"no such file at all")):
         path = tmp_path / f"{name}.safetensors"
         if content is not None:
@@ -625,7 +623,7 @@ def test_too_large_an_image(viewer, dock, told, monkeypatch):
 
     monkeypatch.setattr(strokes, "MOST_PIXELS", 100)
     viewer.add_image(np.zeros((20, 20), np.uint8), name="large", contrast_limits=(0, 255))
-    dock.prompt.kind.value = TEACH
+    dock.prompt.teach.value = True
     assert "at most 100 can be painted on" in told()
     assert len(viewer.layers) == 1
 

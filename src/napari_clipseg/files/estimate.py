@@ -76,7 +76,7 @@ def estimate(batch: Batch) -> Estimate:
         len(batch.to_do) - len(problems),
         len(batch.already),
         tiles,
-        tiles * _seconds_of_tile(engine, recipe) if tiles else 0.0,
+        tiles * seconds_of_tile(engine, recipe) if tiles else 0.0,
         BYTES * pixels * maps,
         shutil.disk_usage(_existing(batch.output)).free,
         tuple(problems),
@@ -92,7 +92,7 @@ def _require_free(batch: Batch, job: Job) -> None:
                 raise in_the_way(path)
 
 
-def _seconds_of_tile(engine: Engine, recipe: Recipe) -> float:
+def seconds_of_tile(engine: Engine, recipe: Recipe) -> float:
     """Return how long a tile takes here: that of a second one, when all is loaded."""
     side = max(engine.size)
     image = np.tile(np.arange(side, dtype=np.uint8), (side, 1))

@@ -14,6 +14,7 @@ from superqt.utils import GeneratorWorker, create_worker
 from napari_clipseg.files.batch import plan_batch
 from napari_clipseg.files.summary import BatchProgress, Summary
 from napari_clipseg.recipe import Recipe
+from napari_clipseg.widgets.panel import row
 from napari_clipseg.widgets.worker import Failure
 
 OUTPUT = "segmented"  # the folder that is offered for what is written
@@ -36,10 +37,7 @@ class ApplyBox:
                 "each. What is done is kept: run it again to go on."
             ),
         )
-        self.row: Container[Widget] = Container(
-            widgets=[self.others, self.folder], layout="horizontal", labels=False, label="Apply to"
-        )
-        self.row.margins = (0, 0, 0, 0)
+        self.row: Container[Widget] = row("Apply to", self.others, self.folder)
 
 
 def ask_for_folders(parent: QWidget) -> tuple[Path, Path] | None:

@@ -226,7 +226,7 @@ class Lessons:
                 result: Segmentation = stop.value
                 break
         # Cached by the result and its recipe: the GUI thread is not to wait for them.
-        _ = result.labels, result.objects, result.recipe.to_dict()
+        _ = result.labels, result.objects, result.highest, result.recipe.to_dict()
         views = teacher.views
         grid = doubt(lesson, views, question.plane)
         values = grid.values.max(axis=0)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_clipseg.widgets.worker import Failure
 
-Step = Callable[[str], None]
+Step = Callable[[Any], None]
 
 
 class Newest(QObject):
@@ -22,23 +22,23 @@ class Newest(QObject):
     ----------
     work : callable
         Called in a thread with the question, and with a function to be called before each step
-        with what comes next; that raises to stop the work.
+        with what is to be told, such as what comes next, or None; that raises to stop the work.
     told : callable
-        Called with what comes next.
+        Called with what was told, but for None.
     returned : callable
         Called with the question and what `work` returned, or a `Failure`.
     """
 
     # Of our own, as superqt's workers change the filter of warnings of the whole process, and
     # two that overlap leave it changed.
-    _told = Signal(object, str)
+    _told = Signal(object, object)
     _ended = Signal(object, object)
 
     def __init__(
         self,
         work: Callable[[Any, Step], Any],
         *,
-        told: Callable[[str], None],
+        told: Callable[[Any], None],
         returned: Callable[[Any, Any], None],
     ) -> None:
         super().__init__()
@@ -76,10 +76,11 @@ class Newest(QObject):
         ).start()
 
     def _do(self, question: Any, stop: threading.Event) -> None:
-        def step(message: str) -> None:
+        def step(message: Any) -> None:
             if stop.is_set():
                 raise _StoppedError
-            self._told.emit(stop, message)
+            if message is not None:
+                self._told.emit(stop, message)
 
         outcome: Any = None
         try:
@@ -90,7 +91,7 @@ class Newest(QObject):
             outcome = Failure(error)
         self._ended.emit(stop, outcome)
 
-    def _on_told(self, stop: threading.Event, message: str) -> None:
+    def _on_told(self, stop: threading.Event, message: Any) -> None:
         if not stop.is_set():
             self._tell(message)
 

@@ -1,92 +1,97 @@
-"""Where the user says what to look for: texts, an example in an image, or strokes."""
+"""Where the user says what to look for: a list of texts, examples and learned prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, TextEdit
+from magicgui.widgets import CheckBox, Container, PushButton
 from magicgui.widgets.bases import Widget
-from napari.layers import Image, Labels, Shapes
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QSizePolicy
+from napari.layers import Image, Labels, Layer, Points, Shapes
+from qtpy.QtWidgets import QMenu
 
-from napari_clipseg.images.io.source import as_source
-from napari_clipseg.images.visual_prompts import Example
-from napari_clipseg.widgets.layers import label_outlines, region_outlines, shown_planes
-from napari_clipseg.widgets.radio import SteadyRadioButtons
-from napari_clipseg.widgets.result import is_result
+from napari_clipseg.learned import LearnedPrompt
+from napari_clipseg.recipe import METADATA
+from napari_clipseg.results import PROBABILITY
+from napari_clipseg.widgets import drawn
+from napari_clipseg.widgets.colors import prompt_colors
+from napari_clipseg.widgets.drawn import Marked, is_drawn, own_examples
+from napari_clipseg.widgets.model_view import SEEN
+from napari_clipseg.widgets.prompt_line import PromptLine
+from napari_clipseg.widgets.prompt_list import PromptList
+from napari_clipseg.widgets.prompt_rows import Drawn, PromptRow, fields_of, from_line
+from napari_clipseg.widgets.result import Result, is_result
 from napari_clipseg.widgets.strokes import is_strokes
+from napari_clipseg.widgets.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     import napari
 
     from napari_clipseg.widgets.teaching import Teaching
 
-TEXT, REFERENCE, TEACH = "text", "reference image", "teach"
-WHOLE = "whole image"
-NOT = "-"
-TEXT_LINES = 4
+DRAW = "Draw a box around one example, then press Run."
 
 
 class PromptBox:
-    """The widgets to choose the kind of prompt and to give it; they lie in the dock's own rows.
+    """The list of prompts, the line to type in, and the buttons below.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers can be references.
-    entered : callable
-        Called when Enter is pressed in the text.
+        Whose layers can be examples.
+    image : callable
+        Returns the image that is chosen.
+    run : callable
+        Called when Enter is pressed in the line.
+    say : callable
+        Shows a message.
     teaching : Teaching
         Where prompts are taught by strokes.
     """
 
     def __init__(
-        self, viewer: napari.Viewer, entered: Callable[[], None], teaching: Teaching
+        self,
+        viewer: napari.Viewer,
+        *,
+        image: Callable[[], Image | None],
+        run: Callable[[], None],
+        say: Callable[[str], None],
+        teaching: Teaching,
     ) -> None:
-        self._viewer = viewer
+        self._viewer, self._image, self._say = viewer, image, say
         self._teaching = teaching
-        self.kind = SteadyRadioButtons(
-            label="Prompt", choices=[TEXT, REFERENCE, TEACH], orientation="horizontal"
-        )
-        self.text = TextEdit(
-            label="Look for",
+        self.list = PromptList(partial(prompt_colors, viewer))
+        self.line = PromptLine(taken=self._on_taken, run=run)
+        self.draw = PushButton(
+            text="Draw example",
             tooltip=(
-                "One prompt a line. A line that begins with - is a negative prompt: where it is "
-                "the likeliest, there is background. Enter runs, Shift+Enter starts a new line."
+                "Draw a box around one example on the image. The newest box counts. Press it "
+                "again for an example of something else."
             ),
         )
-        self.reference = ComboBox(
-            label="Example in",
-            choices=lambda _: image_layers(viewer),
-            tooltip="The image layer that shows an example of what to look for.",
+        self.teach = CheckBox(
+            text="Teach", tooltip="Paint strokes on what you look for, and beside it."
         )
-        self.region = ComboBox(
-            label="Region",
-            choices=lambda _: [(WHOLE, None), *((x.name, x) for x in region_layers(viewer))],
-            tooltip=(
-                "A Shapes layer with a rectangle around the example. Of several shapes the "
-                "selected ones count, as one example each, or else the last one drawn. Or a "
-                "Labels layer: its selected label marks the examples."
-            ),
+        self.more = PushButton(
+            text="From…", tooltip="Take an example from a layer, or a learned prompt from a file."
         )
-        self.widgets: list[Widget] = [
-            self.kind,
-            self.text,
-            self.reference,
-            self.region,
-            *teaching.widgets,
-        ]
-        edit = self.text.native
-        edit.setAcceptRichText(False)
-        edit.setTabChangesFocus(True)
-        edit.setPlaceholderText("nuclei\nred rings")
-        edit.setFixedHeight(edit.fontMetrics().lineSpacing() * TEXT_LINES + 12)
-        edit.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._enter = _EnterFilter(edit, entered)
-        self.kind.changed.connect(self.show_kind)
-        self.kind.value = TEXT
+        self.buttons: Container[Widget] = Container(
+            widgets=[self.draw, self.more, self.teach], layout="horizontal", labels=False
+        )
+        self.buttons.margins = (0, 0, 0, 0)
+        self.menu = QMenu(self.more.native)
+        self.menu.aboutToShow.connect(self._fill_menu)
+        self.more.native.setMenu(self.menu)
+        self._thumbnails = Thumbnails(viewer, self.list)
+        self.draw.changed.connect(self.draw_example)
+        self.list.chosen.connect(self._on_chosen)
+        self.show_teaching()
+
+    @property
+    def rows(self) -> tuple[PromptRow, ...]:
+        """What is listed."""
+        return self.list.rows
 
     def fields(self) -> dict[str, Any]:
         """Return what is asked for, as fields of a recipe: prompts, names and negative prompts.
@@ -96,71 +101,115 @@ class PromptBox:
         ValueError
             If nothing is; the message says what to do.
         """
-        if self.kind.value == REFERENCE:
-            name, example = self._example()
-            return {"prompts": (example,), "names": (name,)}
-        if self.kind.value == TEACH:
-            if self._teaching.learned is None:
-                raise ValueError("Nothing was taught yet. Press Paint, and paint a few strokes.")
-            return {"prompts": (self._teaching.learned,)}
-        lines = self._lines()
-        texts = [line for line in lines if not line.startswith(NOT)]
-        if not texts:
-            raise ValueError("There is no prompt yet. Write what to look for, such as 'nuclei'.")
-        negative = (line.removeprefix(NOT).strip() for line in lines if line.startswith(NOT))
-        return {"prompts": texts, "negative_prompts": [text for text in negative if text]}
+        if self.teach.value and not self.rows:
+            raise ValueError("Nothing was taught yet. Press Paint, and paint a few strokes.")
+        return fields_of(self.rows, self._viewer.dims.point)
 
-    def _lines(self) -> list[str]:
-        lines = (line.strip() for line in self.text.value.splitlines())
-        return [line for line in dict.fromkeys(lines) if line]
+    def set_lines(self, text: str) -> None:
+        """Replace all rows by texts, one a line."""
+        self.list.set_rows(row for line in text.splitlines() if (row := from_line(line)))
 
-    def _example(self) -> tuple[str, Example]:
-        """Return the chosen example, and what it is called; it is read when the run starts."""
-        image, region = self.reference.value, self.region.value
-        point = self._viewer.dims.point
+    def draw_example(self) -> None:
+        """Make the drawing of a box ready on the chosen image, for a new example."""
+        image = self._image()
         if image is None:
-            raise ValueError(
-                "There is no image layer to take the example from. Open an image that shows one."
-            )
-        name, outlines = f"like {image.name}", None
-        if isinstance(region, Labels):
-            outlines = label_outlines(region, image, point)
-            name = f"like label {region.selected_label} of {region.name}"
-        elif region is not None:
-            outlines = region_outlines(region, image)
-            name = f"like {region.name} in {image.name}"
-        return name, Example(as_source(image), outlines, plane=shown_planes(image, point))
+            self._say("Open an image first, then draw a box around one example.")
+            return
+        used = [row.what.marked for row in self.rows if isinstance(row.what, Drawn)]
+        free = [x for x in own_examples(self._viewer, image) if x not in used]
+        free += [x for x in own_examples(self._viewer, image) if not len(x.data)]
+        layer = free[0] if free else drawn.add_examples(self._viewer, image)
+        if layer not in used:
+            self.add_example(layer, image)
+        drawn.make_ready(self._viewer, layer)
+        self._say(DRAW)
 
-    def show_kind(self) -> None:
-        """Show the widgets of the chosen kind of prompt, and hide the others."""
-        self.text.visible = self.kind.value == TEXT
-        self.reference.visible = self.region.visible = self.kind.value == REFERENCE
-        self._teaching.box.visible = self.kind.value == TEACH
+    def add_example(self, marked: Marked, image: Image) -> PromptRow:
+        """List what a layer marks on an image."""
+        what = Drawn(marked, image)
+        for row in self.rows:
+            if row.what == what:
+                return row
+        name, taken = drawn.name_of(marked, image), {row.name for row in self.rows}
+        numbers = (f"{name} ({number})" for number in range(2, len(taken) + 3))
+        row = PromptRow(
+            name if name not in taken else next(x for x in numbers if x not in taken), what
+        )
+        self.list.add(row)
+        return row
+
+    def add_learned(self, learned: LearnedPrompt, instead_of: LearnedPrompt | None = None) -> None:
+        """List a learned prompt, in the place of an earlier one if there is one."""
+        for row in self.rows:
+            if row.what is instead_of and instead_of is not None:
+                row.what, row.name = learned, ", ".join(learned.names)
+                self.list.set_rows(self.rows)
+                return
+        self.list.add(PromptRow(", ".join(learned.names), learned))
+
+    def show_result(self, result: Result | None) -> None:
+        """Give the rows the colors of results, and check those whose maps are shown."""
+        maps = maps_of(result)
+        self.list.refresh({name for name, layer in maps.items() if layer.visible})
+
+    def show_teaching(self) -> None:
+        """Show the rows of teaching where it is chosen."""
+        self._teaching.box.visible = bool(self.teach.value)
+
+    def on_layer_removed(self, layer: Layer) -> None:
+        """Remove examples whose layer or image is gone."""
+        gone = [
+            row
+            for row in self.rows
+            if isinstance(row.what, Drawn) and layer in (row.what.marked, row.what.image)
+        ]
+        for row in gone:
+            self.list.remove(row)
+
+    def _on_taken(self, lines: list[str]) -> None:
+        self.list.add(*(row for line in lines if (row := from_line(line))))
+
+    def _on_chosen(self, row: PromptRow) -> None:
+        """Let the user draw another box in the place of an example."""
+        if isinstance(row.what, Drawn) and isinstance(row.what.marked, Shapes):
+            drawn.make_ready(self._viewer, row.what.marked)
+            self._say(DRAW)
+
+    def _fill_menu(self) -> None:
+        self.menu.clear()
+        image = self._image()
+        for layer in marking_layers(self._viewer):
+            if image is not None and not is_drawn(layer):
+                name = drawn.name_of(layer, image).removeprefix("like ")
+                self._add_action(f"Example: {name}", partial(self.add_example, layer, image))
+        for layer in image_layers(self._viewer):
+            whole = partial(self.add_example, layer, layer)
+            self._add_action(f"Example: the whole of {layer.name}", whole)
+        self.menu.addSeparator()
+        self._add_action("A learned prompt from a file…", self._teaching.choose_file)
+
+    def _add_action(self, text: str, do: Callable[[], Any]) -> None:
+        action: Any = self.menu.addAction(text)
+        action.triggered.connect(lambda _: do())
+
+
+def maps_of(result: Result | None) -> dict[str, Layer]:
+    """Return the layers of a result's maps, by the names of their prompts."""
+    maps = {}
+    for layer in [] if result is None else result.layers:
+        record = layer.metadata.get(METADATA, {})
+        if record.get("role") == PROBABILITY:
+            maps[record["prompt"]] = layer
+    return maps
 
 
 def image_layers(viewer: napari.Viewer) -> list[Image]:
-    """Return the image layers of a viewer that are not results of ours."""
-    return [x for x in viewer.layers if isinstance(x, Image) and not is_result(x)]
+    """Return the image layers of a viewer that the dock did not add."""
+    images = [x for x in viewer.layers if isinstance(x, Image)]
+    return [x for x in images if not is_result(x) and SEEN not in x.metadata]
 
 
-def region_layers(viewer: napari.Viewer) -> list[Shapes | Labels]:
+def marking_layers(viewer: napari.Viewer) -> list[Shapes | Points | Labels]:
     """Return the layers of a viewer that can mark an example."""
-    return [x for x in viewer.layers if isinstance(x, Shapes | Labels) and not is_strokes(x)]
-
-
-class _EnterFilter(QObject):
-    """Let Enter run and Shift+Enter start a new line."""
-
-    def __init__(self, edit: QObject, entered: Callable[[], None]) -> None:
-        super().__init__(edit)
-        self._entered = entered
-        edit.installEventFilter(self)
-
-    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
-        if event.type() != QEvent.Type.KeyPress:
-            return False
-        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-        if not enter or event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
-            return False
-        self._entered()
-        return True
+    kinds = Shapes | Points | Labels
+    return [x for x in viewer.layers if isinstance(x, kinds) and not is_strokes(x)]

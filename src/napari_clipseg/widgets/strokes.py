@@ -10,11 +10,11 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_clipseg.images.io.extent import Extent
-from napari_clipseg.images.io.layers import from_layer_order, placement, to_layer_order
+from napari_clipseg.images.io.layers import from_layer_order, to_layer_order
 from napari_clipseg.images.io.source import Source
 from napari_clipseg.results import COLORS
 from napari_clipseg.teaching.strokes import BACKGROUND, FIRST_CLASS
+from napari_clipseg.widgets.layers import whole_placement
 
 if TYPE_CHECKING:
     import napari
@@ -74,19 +74,12 @@ def add_strokes(viewer: napari.Viewer, image: Image, source: Source) -> Labels:
             f"painted on. Crop a part of it, or take a coarser copy, teach on that, and apply what "
             f"was learned to the whole."
         )
-    extent = Extent(
-        axes=source.plane_axes,
-        planes_shape=source.planes_shape,
-        planes=tuple(np.ndindex(source.planes_shape)),
-        height=source.shape[0],
-        width=source.shape[1],
-    )
     layer = Labels(
         to_layer_order(np.zeros(shape, np.uint8), source.axes),
         name=f"{image.name} · strokes",
         colormap=stroke_colors(),
         opacity=0.9,
-        **placement(image, extent, source.axes),
+        **whole_placement(image, source),
     )
     layer.metadata[STROKES] = {
         "image_id": str(image.unique_id),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QRadioButton, QSizePolicy
 
 from napari_clipseg.learned import LearnedPrompt
 from napari_clipseg.teaching.strokes import BACKGROUND, FIRST_CLASS
+from napari_clipseg.widgets.panel import row
 from napari_clipseg.widgets.radio import SteadyRadioButtons
 from napari_clipseg.widgets.strokes import MOST_CLASSES, color_of
 
@@ -81,12 +80,12 @@ class TeachBox:
             text="Load…", tooltip="Load a learned prompt: run it on any image, or teach it further."
         )
         self.widgets: list[Widget] = [
-            _row("Brush", self.brush, self.paint),
-            _row("Class", self.name, self.more),
+            row("Brush", self.brush, self.paint),
+            row("Class", self.name, self.more),
             self.start,
             self.words,
-            _row("Hints", self.where, self.doubt),
-            _row("Learned", self.save, self.load),
+            row("Hints", self.where, self.doubt),
+            row("Learned", self.save, self.load),
         ]
         self.more.native.setFixedWidth(28)
         self.brush.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -202,12 +201,3 @@ class TeachBox:
     def _show_words(self) -> None:
         """Words are for where nothing was learned: a learned prompt has its own."""
         self.words.enabled = self.start.value == NOTHING
-
-
-def _row(label: str, *widgets: Any) -> Container[Widget]:
-    row: Container[Widget] = Container(
-        widgets=list(widgets), layout="horizontal", labels=False, label=label
-    )
-    row.margins = (0, 0, 0, 0)
-    row.native.layout().setAlignment(Qt.AlignmentFlag.AlignVCenter)
-    return row

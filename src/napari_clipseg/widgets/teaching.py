@@ -81,6 +81,8 @@ class Host:
         Called when it begins or ends to be busy.
     choose_model : callable
         Chooses a checkpoint.
+    learned : callable
+        Called with what was learned, and with what was known before, if anything.
     """
 
     fields: Callable[[Image], dict[str, Any]]
@@ -89,6 +91,7 @@ class Host:
     fail: Callable[[Exception], None]
     changed: Callable[[], None]
     choose_model: Callable[[str], None]
+    learned: Callable[[LearnedPrompt, LearnedPrompt | None], None]
 
 
 class Teaching:
@@ -123,7 +126,7 @@ class Teaching:
         self.box.where.changed.connect(self.go_where_next)
         self.box.doubt.changed.connect(self._on_doubt)
         self.box.save.changed.connect(self._on_save)
-        self.box.load.changed.connect(self._on_load)
+        self.box.load.changed.connect(self.choose_file)
 
     @property
     def widgets(self) -> list[Widget]:
@@ -239,6 +242,18 @@ class Teaching:
         if self.is_on(self._image):
             self.ask(by_button=True)
 
+    def choose_file(self) -> None:
+        """Ask for a file, and take the learned prompt in it."""
+        path, _ = QFileDialog.getOpenFileName(
+            self.box.load.native, "Load a learned prompt", "", FILES
+        )
+        if not path:
+            return
+        try:
+            self.load(path)
+        except (OSError, ValueError) as error:
+            self._host.fail(error)
+
     def on_layer_removed(self, layer: Any) -> None:
         """Say so, if the image that is taught on, or its strokes, were removed."""
         if layer == self._layer:
@@ -351,7 +366,8 @@ class Teaching:
         self._host.changed()
 
     def _learn(self, learned: LearnedPrompt) -> None:
-        self.learned = learned
+        earlier, self.learned = self.learned, learned
+        self._host.learned(learned, earlier)
         self.box.save.enabled = True
         self.box.where.enabled = True
 
@@ -384,14 +400,3 @@ class Teaching:
             self._host.fail(error)
         else:
             self._host.say(f"Saved {path}")
-
-    def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self.box.load.native, "Load a learned prompt", "", FILES
-        )
-        if not path:
-            return
-        try:
-            self.load(path)
-        except (OSError, ValueError) as error:
-            self._host.fail(error)

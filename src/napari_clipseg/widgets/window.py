@@ -31,7 +31,7 @@ def show_sample(viewer: napari.Viewer, name: str, model: str = "demo") -> CLIPSe
     viewer.add_image(sample.image, name=name)
     _, dock = viewer.window.add_plugin_dock_widget("napari-clipseg")
     dock.offer_model(model)
-    dock.prompt.text.value = "\n".join(sample.prompts)
+    dock.prompt.set_lines("\n".join(sample.prompts))
     dock.run()
     assert isinstance(dock, CLIPSegDock)
     return dock

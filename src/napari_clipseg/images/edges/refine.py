@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -88,6 +89,44 @@ def refine_edges(
     check_maps(probability, "(prompts, height, width)")
     _check_image(image, probability.shape)
     _check_options(method, radius, epsilon, confident, beta)
+    result = np.empty(probability.shape, np.float32)
+    options = {"epsilon": epsilon, "confident": confident, "beta": beta}
+    strips = refine_strips(probability, image, method=method, radius=radius, **options)  # type: ignore[arg-type]
+    for rows, strip in strips:
+        result[:, rows] = strip
+    return result
+
+
+def refine_strips(
+    probability: Maps,
+    image: NDArray[np.uint8],
+    *,
+    method: Method = "guided",
+    radius: int | None = None,
+    epsilon: float = 1e-3,
+    confident: tuple[float, float] = (0.1, 0.9),
+    beta: float = 130.0,
+) -> Iterator[tuple[slice, Float32]]:
+    """Do what `refine_edges` does, strip by strip.
+
+    Parameters
+    ----------
+    probability, image, method, radius, epsilon, confident, beta
+        See `refine_edges`.
+
+    Yields
+    ------
+    rows : slice
+        Rows of the maps; there are `strip_count` such strips.
+    refined : ndarray of float32
+        ``(prompts, rows, width)``.
+
+    Examples
+    --------
+    >>> maps, image = np.zeros((1, 30, 40), np.float32), np.zeros((30, 40), np.uint8)
+    >>> [(rows, strip.shape) for rows, strip in refine_strips(maps, image)]
+    [(slice(0, 30, None), (1, 30, 40))]
+    """
     height, width = image.shape[:2]
     if image.ndim == 2:
         image = image[..., None]
@@ -96,8 +135,7 @@ def refine_edges(
     # A pixel's window reaches one radius, and the windows around its pixels another one.
     margin = 2 * radius if method == "guided" else WALK_MARGIN
     contrast = float(image.std()) / 255
-    result = np.empty(probability.shape, np.float32)
-    rows = max(1, STRIP_PIXELS // width)
+    rows = _strip_rows(width)
     for top in range(0, height, rows):
         first, last = max(0, top - margin), min(height, top + rows + margin)
         guide = np.divide(image[first:last], 255, dtype=np.float32)
@@ -110,8 +148,17 @@ def refine_edges(
             # The walker divides by the contrast of what it sees; each strip has its own.
             own_beta = beta * float(guide.std()) / contrast if contrast else beta
             refined = np.stack([walk(one, guide, confident, own_beta) for one in maps])
-        result[:, top : top + rows] = refined[:, top - first : top - first + rows]
-    return result
+        inner = slice(top, min(top + rows, height))
+        yield inner, refined[:, top - first : inner.stop - first]
+
+
+def strip_count(height: int, width: int) -> int:
+    """Return in how many strips a plane is refined."""
+    return -(-height // _strip_rows(width))
+
+
+def _strip_rows(width: int) -> int:
+    return max(1, STRIP_PIXELS // width)
 
 
 def _check_image(image: NDArray[np.uint8], shape: tuple[int, ...]) -> None:

@@ -30,6 +30,22 @@ DTYPES = ("float32", "float16", "uint8")
 SHARE_OF_MEMORY = 0.5
 
 
+class MapTooLargeError(MemoryError):
+    """A map would not fit into memory.
+
+    Attributes
+    ----------
+    facts : str
+        What it would take, and what there is.
+    cure : str
+        What can be done in Python.
+    """
+
+    def __init__(self, facts: str, cure: str) -> None:
+        super().__init__(f"{facts} {cure}")
+        self.facts, self.cure = facts, cure
+
+
 class ProbabilityMap(ABC):
     """Probability maps that are written band by band.
 
@@ -207,9 +223,10 @@ def _require_memory(shape: tuple[int, ...], dtype: DType) -> None:
     wanted = math.prod(shape) * np.dtype(dtype).itemsize
     free = psutil.virtual_memory().available
     if wanted > SHARE_OF_MEMORY * free:
-        raise MemoryError(
+        raise MapTooLargeError(
             f"The map of {' x '.join(map(str, shape))} values would take "
             f"{wanted / 2**30:.1f} GB; {free / 2**30:.1f} GB of memory are free, half of it may be "
-            f"used. Give a file for it (output='map{ZARR_SUFFIX}'), a smaller type "
-            f"(dtype='uint8'), a region, or fewer planes."
+            f"used.",
+            f"Give a file for it (output='map{ZARR_SUFFIX}'), a smaller type "
+            f"(dtype='uint8'), a region, or fewer planes.",
         )

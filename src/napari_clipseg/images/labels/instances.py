@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -17,6 +17,7 @@ from napari_clipseg.images.probability import Maps, as_unit
 
 Int32 = NDArray[np.int32]
 Split = Literal["none", "distance", "probability"]
+CRUMB = 0.1  # the least size of an object, as a share of that of others
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,14 @@ class InstanceOptions:
     split : {"none", "distance", "probability"}
         Objects are connected components (8 neighbors). A watershed splits them further, at
         necks ("distance") or at minima of the probability ("probability").
-    min_distance : float
-        Of two peaks nearer than this along both axes, only the higher one is a seed.
-    min_size, max_size : float
-        Smallest and largest area of an object in its plane; None stands for no limit.
+    min_distance : float or None
+        Of two peaks nearer than this along both axes, only the higher one is a seed. None stands
+        for half of the thickness of the object, whatever the unit.
+    min_size : float or None
+        Smallest area of an object in its plane. None stands for a tenth of the size of the plane's
+        objects: half of what they cover belongs to objects that are at least so large.
+    max_size : float or None
+        Largest area of an object in its plane; None stands for no limit.
     fill_holes : bool or float
         Whether holes are filled, or the largest area of a hole that is filled.
     smooth : float
@@ -58,8 +63,8 @@ class InstanceOptions:
     """
 
     split: Split = "none"
-    min_distance: float = 5.0
-    min_size: float = 0.0
+    min_distance: float | None = None
+    min_size: float | None = 0.0
     max_size: float | None = None
     fill_holes: bool | float = False
     smooth: float = 0.0
@@ -80,9 +85,11 @@ class InstanceOptions:
             raise ValueError(f"Got split={self.split!r}; wanted one of {wanted}.")
         for name in ("min_distance", "min_size", "fill_holes", "smooth"):
             value = getattr(self, name)
+            if value is None and name.startswith("min"):
+                continue
             if not 0 <= value < np.inf:
                 raise ValueError(f"Got {name}={value}; wanted a number that is not negative.")
-        if self.max_size is not None and not self.max_size >= self.min_size:
+        if self.max_size is not None and not self.max_size >= (self.min_size or 0):
             raise ValueError(
                 f"Got max_size={self.max_size} and min_size={self.min_size}; wanted a greatest "
                 f"size that is not below the least. None stands for no limit."
@@ -120,6 +127,8 @@ def instance_labels(
     probability: Maps | None = None,
     options: InstanceOptions | None = None,
     spacing: Sequence[float] = (1, 1),
+    *,
+    step: Callable[[], None] = lambda: None,
 ) -> Int32:
     """Give each object of semantic labels a label of its own.
 
@@ -137,6 +146,9 @@ def instance_labels(
         By default all connected components.
     spacing : sequence of float
         Height and width of a pixel; of a longer sequence the last two values.
+    step : callable, optional
+        Called before each plane, and before each object that may be split; what it raises stops
+        the work.
 
     Returns
     -------
@@ -169,10 +181,11 @@ def instance_labels(
         return result
     count = 0
     for plane in np.ndindex(semantic.shape[:-2]):
+        step()
         likelihood = None
         if options.split == "probability" and probability is not None:
             likelihood = np.nan_to_num(as_unit(probability[(slice(None), *plane)])).max(axis=0)
-        objects = _of_plane(semantic[plane], likelihood, options, pixel)
+        objects = _of_plane(semantic[plane], likelihood, options, pixel, step)
         numbers = np.zeros(objects.max(initial=0) + 1, np.int32)
         if options.link and plane and plane[0]:
             before = (plane[0] - 1, *plane[1:])
@@ -209,6 +222,7 @@ def _of_plane(
     likelihood: NDArray[np.float32] | None,
     options: InstanceOptions,
     pixel: tuple[float, float],
+    step: Callable[[], None],
 ) -> Int32:
     """Return ``(height, width)``: the objects of a plane, numbered from 1 in reading order."""
     area = pixel[0] * pixel[1]
@@ -221,11 +235,34 @@ def _of_plane(
         most = np.inf if every else options.fill_holes / area
         objects = fill_holes(objects, most)
     if options.split != "none":
-        objects = split_touching(objects, likelihood, options.min_distance, pixel)
+        objects = split_touching(objects, likelihood, options.min_distance, pixel, step)
     most = np.inf if options.max_size is None else options.max_size / area
-    if options.split == "none" and not (options.min_size or options.drop_border or most < np.inf):
+    every = options.min_size == 0 and not options.drop_border and most == np.inf
+    if options.split == "none" and every:
         return objects  # scikit-image has numbered them in reading order
-    return select(objects, options.min_size / area, most, options.drop_border)
+    least = least_pixels(options.min_size, area, np.bincount(objects.ravel())[1:])
+    return select(objects, least, most, options.drop_border)
+
+
+def least_pixels(min_size: float | None, area: float, sizes: NDArray[np.integer]) -> float:
+    """Return how many pixels the smallest object of a plane has.
+
+    Parameters
+    ----------
+    min_size : float, optional
+        Its area; by default a share of the size of the plane's objects.
+    area : float
+        Of a pixel.
+    sizes : ndarray of int
+        Pixels of each object, or 0.
+    """
+    if min_size is not None:
+        return min_size / area
+    ordered = np.sort(sizes)
+    covered = np.cumsum(ordered)
+    if not len(covered) or not covered[-1]:
+        return 0.0
+    return CRUMB * float(ordered[np.searchsorted(2 * covered, covered[-1])])
 
 
 def _check_probability(probability: Maps | None, shape: tuple[int, ...]) -> None:

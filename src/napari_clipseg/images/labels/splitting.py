@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -18,13 +20,21 @@ BLUR_SIGMA = 1.0
 # on each side, because of the steps of pixels.
 LEAST_DIP = 0.1
 LEAST_STEP = 0.5
+# Unless a distance is given, each object is judged by its thickness, the greatest distance to the
+# outside: peaks lie apart by a share of it, necks must be narrower, and a hole that is smaller than
+# a share of its square does not count as outside. An object of so few pixels a side is not split.
+APART = 0.5
+OWN_DIP = 0.2
+SMALL_HOLE = 0.1
+LEAST_SIDE = 5
 
 
 def split_touching(
     objects: Int32,
     likelihood: Float32 | None,
-    min_distance: float,
+    min_distance: float | None,
     pixel: tuple[float, float] = (1, 1),
+    step: Callable[[], None] = lambda: None,
 ) -> Int32:
     """Split objects at their necks, or at the minima of a probability map.
 
@@ -38,10 +48,14 @@ def split_touching(
         ``(height, width)``, 0 for background.
     likelihood : ndarray of float32, optional
         ``(height, width)``: the heights; by default the distances.
-    min_distance : float
-        Of two peaks nearer than this along both axes, only the higher one is a seed.
+    min_distance : float, optional
+        Of two peaks nearer than this along both axes, only the higher one is a seed; by default
+        half of the object's thickness, and
+        then holes that are small beside it do not count as outside.
     pixel : tuple of float
         Height and width of a pixel, in the unit of `min_distance`.
+    step : callable, optional
+        Called before each object that may be split; what it raises stops the work.
 
     Returns
     -------
@@ -51,10 +65,12 @@ def split_touching(
     """
     result = objects.copy()
     count = int(objects.max(initial=0))
-    reach = peak_reach(min_distance, pixel, objects.shape)
+    reach = peak_reach(min_distance, pixel, (objects.shape[0], objects.shape[1]))
     for number, box in enumerate(ndimage.find_objects(objects), start=1):
-        if box is None or all(s.stop - s.start <= r for s, r in zip(box, reach, strict=True)):
+        least = [LEAST_SIDE] * 2 if reach is None else reach
+        if box is None or all(s.stop - s.start <= r for s, r in zip(box, least, strict=True)):
             continue  # no room for two peaks
+        step()
         heights = None if likelihood is None else likelihood[box]
         parts = split_object(objects[box] == number, heights, reach, pixel)
         new = parts > 1
@@ -64,15 +80,20 @@ def split_touching(
 
 
 def peak_reach(
-    min_distance: float, pixel: tuple[float, float], shape: tuple[int, ...]
-) -> list[int]:
-    """Return how many pixels peaks lie apart at least, along rows and columns of a plane."""
+    min_distance: float | None, pixel: tuple[float, float], shape: tuple[int, ...]
+) -> list[int] | None:
+    """Return how many pixels peaks lie apart at least, along rows and columns of a plane.
+
+    None where no distance is given, and each object has its own.
+    """
+    if min_distance is None:
+        return None
     # Beyond the plane all distances are alike, and floats may be no integers.
     return [int(min(min_distance / one, max(shape))) for one in pixel]
 
 
 def split_object(
-    mask: Mask, likelihood: Float32 | None, reach: list[int], pixel: tuple[float, float]
+    mask: Mask, likelihood: Float32 | None, reach: list[int] | None, pixel: tuple[float, float]
 ) -> Int32:
     """Return the parts of one object, numbered from 1; 0 outside.
 
@@ -82,14 +103,51 @@ def split_object(
         ``(height, width)``: its bounding box.
     likelihood : ndarray of float32, optional
         The heights in the box; by default the distances.
-    reach : list of int
+    reach : list of int, optional
         See `peak_reach`.
     pixel : tuple of float
         Height and width of a pixel.
     """
-    if likelihood is None:
-        return _split(mask, _distance(mask, pixel), reach, LEAST_STEP * max(pixel))
-    return _split(mask, likelihood, reach, 0)
+    if reach is not None:
+        if likelihood is None:
+            return _split(mask, _distance(mask, pixel), reach, LEAST_STEP * max(pixel), LEAST_DIP)
+        return _split(mask, likelihood, reach, 0, LEAST_DIP)
+    far = _distance(mask, pixel)
+    thickness = float(far.max(initial=0))
+    reach = own_reach(thickness, pixel)
+    if likelihood is not None:
+        return _split(mask, likelihood, reach, 0, LEAST_DIP)
+    filled = without_small_holes(mask, thickness, pixel)
+    far = far if filled is mask else _distance(filled, pixel)
+    return _split(mask, far, reach, LEAST_STEP * max(pixel), OWN_DIP)
+
+
+def own_reach(thickness: float, pixel: tuple[float, float]) -> list[int]:
+    """Return how many pixels the peaks of an object of this thickness lie apart at least."""
+    return [max(1, int(APART * thickness / one)) for one in pixel]
+
+
+def without_small_holes(mask: Mask, thickness: float, pixel: tuple[float, float]) -> Mask:
+    """Return an object with the holes filled that are small beside its thickness.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        ``(height, width)``. What is open to its edge is no hole.
+    thickness : float
+        In the unit of the pixel.
+    pixel : tuple of float
+        Height and width of a pixel.
+    """
+    gaps, count = ndimage.label(~mask)  # connected through edges: objects are through corners, too
+    if not count:
+        return mask
+    small = np.bincount(gaps.ravel()) <= SMALL_HOLE * thickness**2 / (pixel[0] * pixel[1])
+    for line in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
+        small[line] = False
+    small[0] = False
+    filled: Mask = mask | small[gaps]
+    return filled if small.any() else mask
 
 
 def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
@@ -100,16 +158,16 @@ def _distance(mask: Mask, pixel: tuple[float, float]) -> Float32:
     return np.asarray(far[1:-1, 1:-1], np.float32)
 
 
-def _split(mask: Mask, height: Float32, reach: list[int], step: float) -> Int32:
+def _split(mask: Mask, height: Float32, reach: list[int], step: float, dip: float) -> Int32:
     """Return ``(height, width)``: the parts of one object, numbered from 1; 0 outside."""
     height = blurred(mask, height)
     peaks = peaks_of(mask, height, reach)
-    if np.count_nonzero(peaks) == 1 or _one_ridge(mask, height, peaks, step):
+    if np.count_nonzero(peaks) == 1 or _one_ridge(mask, height, peaks, step, dip):
         return mask.astype(np.int32)
     seeds = seeds_of(peaks, reach)
     parts = flooded(mask, height, seeds)
     tops = np.asarray(ndimage.maximum(height, parts, np.arange(seeds.max() + 1)))
-    joined: Int32 = joined_parts(tops, ways_of(parts, height), step)[parts]
+    joined: Int32 = joined_parts(tops, ways_of(parts, height), step, dip)[parts]
     return joined
 
 
@@ -128,9 +186,9 @@ def peaks_of(mask: Mask, height: Float32, reach: list[int]) -> Mask:
     return peaks
 
 
-def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float) -> bool:
+def _one_ridge(mask: Mask, height: Float32, peaks: Mask, step: float, dip: float) -> bool:
     """Whether all parts of a watershed would be joined again."""
-    neck = (1 - LEAST_DIP) * float(height[peaks].max()) - step
+    neck = (1 - dip) * float(height[peaks].max()) - step
     ridge = ndimage.label((height > neck) & mask)[0][peaks]
     return bool(ridge[0] and (ridge == ridge[0]).all())
 
@@ -174,7 +232,7 @@ def ways_of(parts: Int32, height: Float32) -> list[tuple[float, int, int]]:
 
 
 def joined_parts(
-    peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float
+    peaks: NDArray[np.floating], ways: list[tuple[float, int, int]], step: float, dip: float
 ) -> Int32:
     """Join parts with a shallow minimum between them; return the new number of each, from 1."""
     peaks = peaks.copy()
@@ -187,7 +245,7 @@ def joined_parts(
 
     for way, one, other in sorted(ways, reverse=True):
         a, b = joint(one), joint(other)
-        if a != b and way > (1 - LEAST_DIP) * min(peaks[a], peaks[b]) - step:
+        if a != b and way > (1 - dip) * min(peaks[a], peaks[b]) - step:
             peaks[a] = max(peaks[a], peaks[b])
             above[b] = a
     roots = [joint(part) for part in above]

@@ -160,24 +160,60 @@ class Mosaic:
                 stitcher.drop_before(rows.stop)
             yield slice(rows.start - first, rows.stop - first), band
 
-    def _band(self, rows: slice) -> Float32:
+    def so_far(self, tile: Tile) -> tuple[slice, slice, Float32] | None:
+        """Return the map under a tile that was added, as far as its neighbors are there.
+
+        Returns
+        -------
+        tuple of (slice, slice, ndarray of float32), optional
+            Rows and columns of the map, and ``(maps, rows, columns)``; None where `add` has given
+            all of it, the tile is the overview, or maps are judged by whole rows.
+        """
         plan = self._plan
-        stitched = [one.band(rows) for one in self._stitchers]
-        if plan.overview is not None:
-            for i, overview in enumerate(self._overviews):
-                seen = on_pixels(overview, plan.overview, rows, plan.columns)
-                weight = plan.overview_weight
-                stitched[i] = (1 - weight) * stitched[i] + weight * seen
+        rows = slice(max(tile.top, self._next_row), min(tile.top + tile.height, plan.rows.stop))
+        columns = slice(
+            max(tile.left, plan.columns.start), min(tile.left + tile.width, plan.columns.stop)
+        )
+        if tile == plan.overview or self._judge is not None:
+            return None
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return None
+        logits = self._with_overview(self._stitchers[0].so_far(rows, columns), 0, rows, columns)
+        return (
+            slice(rows.start - plan.rows.start, rows.stop - plan.rows.start),
+            slice(columns.start - plan.columns.start, columns.stop - plan.columns.start),
+            self._probability(logits, rows, columns),
+        )
+
+    def _band(self, rows: slice) -> Float32:
+        columns = self._plan.columns
+        stitched = [
+            self._with_overview(one.band(rows), i, rows, columns)
+            for i, one in enumerate(self._stitchers)
+        ]
         logits = stitched[0] if self._judge is None else self._judge(stitched, rows)
+        return self._probability(logits, rows, columns)
+
+    def _with_overview(self, logits: Float32, i: int, rows: slice, columns: slice) -> Float32:
+        plan = self._plan
+        if plan.overview is None:
+            return logits
+        seen = on_pixels(self._overviews[i], plan.overview, rows, columns)
+        weight = plan.overview_weight
+        return (1 - weight) * logits + weight * seen
+
+    def _probability(self, logits: Float32, rows: slice, columns: slice) -> Float32:
+        """Return the probabilities of logits; 0 where a pixel is not finite or not asked for."""
+        plan = self._plan
         probability = sigmoid(logits)
         if self._reader.source.may_have_gaps:
             channels = self._rendering.channels
-            pixels = self._reader.read(plan.level, self._plane, rows, plan.columns, channels)
+            pixels = self._reader.read(plan.level, self._plane, rows, columns, channels)
             finite = np.isfinite(pixels).all(axis=2)
             self.any_finite |= bool(finite.any())
             probability[:, ~finite] = 0
         if plan.outline is not None:
-            corners = plan.outline - (rows.start, plan.columns.start)
-            inside = outline_mask((rows.stop - rows.start, plan.width), corners)
-            probability[:, ~inside] = 0
+            corners = plan.outline - (rows.start, columns.start)
+            size = (rows.stop - rows.start, columns.stop - columns.start)
+            probability[:, ~outline_mask(size, corners)] = 0
         return probability

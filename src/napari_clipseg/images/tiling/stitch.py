@@ -145,6 +145,36 @@ class Stitcher:
             total[:, top - rows.start : bottom - rows.start, at] += weighted
         return total
 
+    def so_far(self, rows: slice, columns: slice) -> Float32:
+        """Return the logits of a part as far as tiles are there: ``(maps, rows, columns)``.
+
+        Where tiles overlap and some are missing, those that are there count for all; where there
+        is none, a logit is minus infinity.
+        """
+        maps = len(next(iter(self._logits.values())))
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        total, weights = np.zeros((maps, *size), np.float32), np.zeros(size, np.float32)
+        for tile, logits in self._logits.items():
+            top, bottom = max(rows.start, tile.top), min(rows.stop, tile.top + self._height)
+            left = max(columns.start, tile.left)
+            right = min(columns.stop, tile.left + self._width)
+            if top >= bottom or left >= right:
+                continue
+            part = on_pixels(logits, tile, slice(top, bottom), slice(left, right))
+            down = self._down[self._tops.index(tile.top)][top - tile.top : bottom - tile.top]
+            across = self._across[self._lefts.index(tile.left)]
+            weight = down[:, None] * across[left - tile.left : right - tile.left]
+            at = (
+                slice(top - rows.start, bottom - rows.start),
+                slice(left - columns.start, right - columns.start),
+            )
+            total[:, *at] += part * weight
+            weights[at] += weight
+        known = weights > 0
+        total[:, known] /= weights[known]
+        total[:, ~known] = -np.inf
+        return total
+
     def drop_before(self, row: int) -> None:
         """Drop the logits of tiles that end before a row."""
         for tile in [one for one in self._logits if one.top + self._height <= row]:

@@ -14,15 +14,19 @@ from napari_clipseg.images.labels.blocks.components import Int32
 from napari_clipseg.images.labels.blocks.joining import Int64, groups_of
 from napari_clipseg.images.labels.blocks.store import Blocks, Box, Store, grown, moved
 from napari_clipseg.images.labels.splitting import (
+    LEAST_DIP,
     LEAST_STEP,
+    OWN_DIP,
     Float32,
     Mask,
     blurred,
     flooded,
     joined_parts,
+    own_reach,
     peaks_of,
     seeds_of,
     ways_of,
+    without_small_holes,
 )
 
 BLUR_REACH = 5  # pixels; as far as the blur of the heights reaches
@@ -45,7 +49,7 @@ class Huge:
         The numbers of all objects.
     likelihood : Blocks, optional
         The heights; by default the distances to the outside, up to the margin.
-    reach : list of int
+    reach : list of int, optional
         See `peak_reach`.
     pixel : tuple of float
         Height and width of a pixel.
@@ -59,15 +63,18 @@ class Huge:
         box: Box,
         objects: Store,
         likelihood: Blocks | None,
-        reach: list[int],
+        reach: list[int] | None,
         pixel: tuple[float, float],
         most_pixels: int,
     ) -> None:
         self._number, self._box, self._objects = number, box, objects
-        self._likelihood, self._reach, self._pixel = likelihood, reach, pixel
+        self._likelihood, self._pixel = likelihood, pixel
         side = isqrt(most_pixels)
         self._tile = max(1, side // 2)
-        self._margin = max(side // 4, reach[0] + BLUR_REACH), max(side // 4, reach[1] + BLUR_REACH)
+        down, across = reach or (0, 0)
+        self._margin = max(side // 4, down + BLUR_REACH), max(side // 4, across + BLUR_REACH)
+        self._given, self._reach = reach, reach or [1, 1]
+        self._thickness = 0.0
         self._codes: dict[int, int] = {}  # of the place of each peak, from 1
         self._tops: dict[int, Any] = {}
         self._ways: dict[tuple[int, int], float] = {}
@@ -91,11 +98,29 @@ class Huge:
         """
         written = Store(self._objects.grid, folder, np.int32)
         rows, columns = self._box
-        for top in range(rows.start, rows.stop, self._tile):
-            for left in range(columns.start, columns.stop, self._tile):
+        tiles = [
+            self._at(top, left)
+            for top in range(rows.start, rows.stop, self._tile)
+            for left in range(columns.start, columns.stop, self._tile)
+        ]
+        if self._given is None:
+            for tile in tiles:
                 yield
-                self._flood(self._at(top, left), written)
+                self._thickness = max(self._thickness, self._thickest(tile))
+            own = own_reach(self._thickness, self._pixel)
+            # What lies farther is seen by no tile.
+            most = [max(1, one - BLUR_REACH) for one in self._margin]
+            self._reach = [min(one, limit) for one, limit in zip(own, most, strict=True)]
+        for tile in tiles:
+            yield
+            self._flood(tile, written)
         return written, self._joined()
+
+    def _thickest(self, tile: Box) -> float:
+        """Return the greatest distance to the outside in a tile."""
+        window = grown(tile, self._margin, self._box)
+        mask = self._objects.read(window) == self._number
+        return float(self._distance(mask, window)[mask].max(initial=0))
 
     def _at(self, top: int, left: int) -> Box:
         rows, columns = slice(top, top + self._tile), slice(left, left + self._tile)
@@ -109,7 +134,13 @@ class Huge:
         if not mask[inner].any():
             return
         likelihood = self._likelihood
-        height = self._distance(mask, window) if likelihood is None else likelihood.read(window)
+        if likelihood is None:
+            filled = mask
+            if self._given is None:
+                filled = without_small_holes(mask, self._thickness, self._pixel)
+            height = self._distance(filled, window)
+        else:
+            height = likelihood.read(window)
         height = blurred(mask, height)
         seeds = seeds_of(peaks_of(mask, height, self._reach), self._reach)
         parts = flooded(mask, height, seeds)
@@ -202,7 +233,8 @@ class Huge:
             if low != high:
                 ways[low, high] = max(ways.get((low, high), way), way)
         step = LEAST_STEP * max(self._pixel) if self._likelihood is None else 0
-        parts = joined_parts(tops, [(way, *pair) for pair, way in ways.items()], step)
+        dip = OWN_DIP if self._given is None and self._likelihood is None else LEAST_DIP
+        parts = joined_parts(tops, [(way, *pair) for pair, way in ways.items()], step, dip)
         return parts.astype(np.int64)[group]
 
 

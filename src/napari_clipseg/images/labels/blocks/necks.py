@@ -11,7 +11,7 @@ from napari_clipseg.images.labels.blocks.components import Parts
 from napari_clipseg.images.labels.blocks.huge import Huge
 from napari_clipseg.images.labels.blocks.progress import Steps
 from napari_clipseg.images.labels.blocks.store import Blocks, Box, Grid, Store, grown
-from napari_clipseg.images.labels.splitting import split_object
+from napari_clipseg.images.labels.splitting import LEAST_SIDE, split_object
 
 
 class Necks:
@@ -27,7 +27,7 @@ class Necks:
         What they are, changed, too.
     likelihood : Blocks, optional
         The heights; by default the distances to the outside.
-    reach : list of int
+    reach : list of int, optional
         See `peak_reach`.
     pixel : tuple of float
         Height and width of a pixel.
@@ -40,7 +40,7 @@ class Necks:
         objects: Store,
         parts: Parts,
         likelihood: Blocks | None,
-        reach: list[int],
+        reach: list[int] | None,
         pixel: tuple[float, float],
         most_pixels: int,
     ) -> None:
@@ -67,7 +67,8 @@ class Necks:
         bounds = self._parts.bounds
         extent = bounds[:, 2:] - bounds[:, :2]
         # In a smaller box there is no room for two peaks.
-        may_split = (extent > self._reach).any(axis=1)
+        least = [LEAST_SIDE] * 2 if self._reach is None else self._reach
+        may_split = (extent > least).any(axis=1)
         blocks = bounds[:, 0] // grid.side, bounds[:, 1] // grid.side
         here = np.flatnonzero(may_split)
         here = here[np.lexsort((blocks[1][here], blocks[0][here]))]

@@ -18,7 +18,7 @@ from napari_clipseg.images.labels.blocks.necks import Necks
 from napari_clipseg.images.labels.blocks.progress import Steps
 from napari_clipseg.images.labels.blocks.store import Blocks, Box, Grid, Store
 from napari_clipseg.images.labels.blocks.sums import Sums, table_of
-from napari_clipseg.images.labels.instances import InstanceOptions, pixel_size
+from napari_clipseg.images.labels.instances import InstanceOptions, least_pixels, pixel_size
 from napari_clipseg.images.labels.linking import best_pairs
 from napari_clipseg.images.labels.objects import Columns, of_all_axes
 from napari_clipseg.images.labels.splitting import peak_reach
@@ -210,7 +210,8 @@ class LabelSteps:
         """Return the number of each object that is kept, from 1 in reading order; 0 for others."""
         options = self._options
         most = np.inf if options.max_size is None else options.max_size / area
-        keep = (parts.size >= options.min_size / area) & (parts.size <= most)
+        least = least_pixels(options.min_size, area, parts.size)
+        keep = (parts.size >= least) & (parts.size <= most)
         if options.drop_border:
             keep &= ~parts.edge
         chosen = np.zeros(len(keep) + 1, np.int32)
