@@ -188,7 +188,11 @@ def test_the_dock_and_segment_show_the_model_the_same_image(
     from napari_clipseg.engine.engine import Engine
 
     layer = viewer.add_image(data, name="cells", **arguments)
+    if arguments.get("axis_labels") == ("y", "x", "z"):
+        viewer.dims.order = (2, 0, 1)  # else the viewer shows it from another side
     dock.run_options.detail.value = "fine"
+    # The speed is known: else an image is encoded to measure it.
+    monkeypatch.setattr("napari_clipseg.files.estimate.seconds_of_tile", lambda *_: 0.01)
     seen, encode = [], Engine.encode
     monkeypatch.setattr(
         Engine, "encode", lambda self, x, **options: seen.extend(x) or encode(self, x, **options)
