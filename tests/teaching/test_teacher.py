@@ -5,6 +5,7 @@ import pytest
 
 from napari_clipseg import segment
 from napari_clipseg.engine.loading import load
+from napari_clipseg.teaching.score import Cut
 from napari_clipseg.teaching.teacher import QUICK_PIXELS, Teacher, doubt, where_next
 from painted import SIDE, hurried, iou, paint, scene
 
@@ -41,6 +42,17 @@ def test_the_first_answer_finds_the_thing(teacher):
     assert grid.step == 1
     assert grid.values.dtype == np.float32
     assert iou(grid.values[0] > 0.4, MASKS[0]) > 0.6
+
+
+def test_the_first_answer_marks_what_the_cut_says(teacher, monkeypatch):
+    marked = []
+    for slope in (1.0, 2.0):
+        cut = Cut(slope, 0.8 * slope, 0.5)  # the same place, a steeper way there
+        monkeypatch.setattr("napari_clipseg.teaching.teacher.best_cut", lambda *_, cut=cut: cut)
+        threshold = teacher.engine.config.default_threshold
+        marked.append(teacher.first_answer(STROKES, ()).values > threshold)
+    assert 0 < marked[0].mean() < 1
+    np.testing.assert_array_equal(*marked)
 
 
 def test_the_first_answer_has_a_map_for_each_class(teacher):

@@ -1,5 +1,8 @@
 """Objects corrected and kept in a real window, by keys, clicks and buttons."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -165,6 +168,18 @@ def test_runs_are_undone_too(viewer, dock, run):
     assert [x.name for x in viewer.layers] == ["cells"]
     dock.keep.keeping.undo()
     assert "nothing more" in dock.status.value
+
+
+def test_a_run_that_the_history_forgot_is_not_held(viewer, dock, run):
+    viewer.add_image(np.zeros((40, 50), np.uint8), name="cells")
+    run(text="nuclei")
+    keeping = dock.keep.keeping
+    (edit,) = keeping.history.edits
+    done = weakref.ref(edit.edits[0])
+    del edit
+    keeping.history.clear()
+    gc.collect()
+    assert done() is None
 
 
 def test_labels_of_the_user_take_what_is_kept_or_say_why_not(viewer, found):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from napari_clipseg.engine.engine import Engine
 from napari_clipseg.learned import LearnedClass
@@ -24,7 +25,6 @@ from napari_clipseg.teaching.parts import (
     log_loss,
     mixed,
     parts_of,
-    probability,
     standard,
     worth,
 )
@@ -243,7 +243,7 @@ def fit_class(
         center, spread = earlier.learned.center, earlier.learned.spread
     network = distill(
         (np.concatenate([sampled, inputs]) - center) / spread,
-        probability(cut.slope * np.concatenate([teacher, own]) + at_threshold).astype(np.float32),
+        expit(cut.slope * np.concatenate([teacher, own]) + at_threshold).astype(np.float32),
         _draws(len(sampled), len(inputs)),
         steps=effort.network_steps,
         earlier=None if earlier is None else earlier.learned.network,
@@ -317,7 +317,7 @@ def _disagreement(
     logits: Mapping[str, NDArray[np.float64]], shares: Mapping[str, float], cut: Cut
 ) -> NDArray[np.float64]:
     """Return the parts' weighted standard deviation of the probability, times 2: 0 to 1."""
-    each = {part: probability(cut.slope * one + cut.offset) for part, one in logits.items()}
+    each = {part: expit(cut.slope * one + cut.offset) for part, one in logits.items()}
     mean = np.sum([shares[part] * one for part, one in each.items()], axis=0)
     variance = np.sum([shares[part] * (one - mean) ** 2 for part, one in each.items()], axis=0)
     return np.asarray(2 * np.sqrt(variance))

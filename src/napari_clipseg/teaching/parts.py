@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -127,18 +128,13 @@ def mixed(logits: Mapping[str, Float64], weights: Mapping[str, float], strokes: 
     """
     most = LEAST_SURE + SURER * strokes
     sure = {name: min(most, MOST_SURE.get(name, MOST_LOGIT)) for name in logits}
-    parts = [weights[name] * probability(clipped(one, sure[name])) for name, one in logits.items()]
+    parts = [weights[name] * expit(clipped(one, sure[name])) for name, one in logits.items()]
     return logit(np.sum(parts, axis=0))
 
 
 def clipped(logits: Any, most: float = MOST_LOGIT) -> Float64:
     """Return logits within ``±most``."""
     return np.asarray(np.clip(np.asarray(logits, np.float64), -most, most))
-
-
-def probability(logits: Float64) -> Float64:
-    """Return the probabilities of logits."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
 def logit(probability: Float64) -> Float64:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
-from napari_clipseg.teaching.parts import probability
 from napari_clipseg.teaching.strokes import Strokes
 
 Float64 = NDArray[np.float64]
@@ -145,11 +145,11 @@ def threshold_offset(threshold: float) -> float:
 
 def _calibrated(logits: Float64, usual: float) -> tuple[Float64, float]:
     """Return probabilities that fit the share of pixels that the thing covers, and their offset."""
-    found = probability(logits)
+    found = expit(logits)
     share = usual
     for _ in range(ROUNDS):
         on, beside = found * share, (1 - found) * (1 - share)
         covered = float((on / (on + beside)).mean())
         share = (covered + USUAL_STRENGTH * usual) / (1 + USUAL_STRENGTH)
     offset = threshold_offset(share)
-    return probability(logits + offset), offset
+    return expit(logits + offset), offset

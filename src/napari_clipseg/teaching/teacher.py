@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from napari_clipseg.cache import ByteCache
 from napari_clipseg.engine.engine import Engine
@@ -144,9 +145,9 @@ class Teacher:
             weight, bias = fit_logistic(at_strokes, painted.values == value)
             logits = inputs @ weight.astype(np.float32) + np.float32(bias)
             some = logits[:: max(1, len(logits) // SOME_PIXELS)]
-            logits += best_cut(some.astype(float), count).offset
-            logits += threshold_offset(self.engine.config.default_threshold)
-            answers.append(_probability(logits).reshape(shape))
+            cut = best_cut(some.astype(float), count)
+            offset = cut.offset + threshold_offset(self.engine.config.default_threshold)
+            answers.append(expit(cut.slope * logits + offset).reshape(shape))
         return Grid(np.stack(answers).astype(np.float32), step)
 
     def teach(
@@ -266,7 +267,3 @@ def where_next(
             if best is None or summed[row, column] > best[0]:
                 best = float(summed[row, column]), here
     return None if best is None else best[1]
-
-
-def _probability(logits: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))

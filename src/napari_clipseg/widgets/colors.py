@@ -37,14 +37,6 @@ def prompt_colors(viewer: napari.Viewer, names: Sequence[str]) -> dict[str, str]
     return {name: known.setdefault(name, _next_free(known.values())) for name in names}
 
 
-def legend(viewer: napari.Viewer) -> dict[str, str]:
-    """Return prompt and color of all results in a viewer."""
-    shown: dict[str, str] = {}
-    for layer in viewer.layers:
-        shown |= layer.metadata.get(METADATA, {}).get(COLOR_OF, {})
-    return shown
-
-
 def _next_free(taken: Iterable[str]) -> str:
     used = list(taken)
     return min(COLORS, key=used.count)  # the first of those that are used least

@@ -16,12 +16,11 @@ from napari_clipseg.images.io.source import Source
 from napari_clipseg.recipe import Recipe
 from napari_clipseg.widgets.memory import settings_file
 from napari_clipseg.widgets.newest import Newest, Step
-from napari_clipseg.widgets.worker import Failure
+from napari_clipseg.widgets.worker import FIRST_TILE, Failure
 
 LONG = 120.0  # seconds from which on the user is asked
 MINUTE, HOUR = 60, 3600
 KILO = 1000
-FIRST_TILE = 2
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,6 @@ class Keeping:
         self.into: Labels | None = None  # the user's own layer; else one is made for the image
         self.label_class = 0  # that objects are kept as; 0 for a fresh number each
         self._doubtful = -1
-        self._runs: list[Layers] = []
         self._moving = False  # layers, by undoing or doing again
 
     # --- what a user can do ---------------------------------------------------------------
@@ -255,16 +254,17 @@ class Keeping:
     def record_run(self, before: dict[Layer, tuple[Any, ...]], name: str) -> None:
         """Remember what a run did, to be undone."""
         self._doubtful = -1
-        self._runs.append(Layers(self._viewer, before))
-        self.history.add(Several(f"run {name}", self._runs[-1:]))
+        self.history.add(Several(f"run {name}", [Layers(self._viewer, before)]))
 
     def on_layer_removed(self, layer: Layer) -> None:
         """Forget what was done to a layer that the user removed, so that it is not held."""
         if self._moving:
             return
         self.history.forget(layer)
-        for run in self._runs:
-            run.forget(layer)
+        for edit in self.history.edits:
+            for run in edit.edits:
+                if isinstance(run, Layers):
+                    run.forget(layer)
 
     def kept_pixels(self, segmentation: Segmentation, image_id: str) -> KeptPixels | None:
         """Return what is kept of an image, on the grid of a map; None for nothing."""

@@ -173,6 +173,11 @@ class History:
         self._undone: list[Several] = []
 
     @property
+    def edits(self) -> tuple[Several, ...]:
+        """What can be undone, and what can be done again."""
+        return (*self._done, *self._undone)
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is something to undo."""
         return bool(self._done)
